@@ -1,0 +1,5 @@
+"""`python -m shardline` is the `shardline` command."""
+
+from shardline.cli import main
+
+main()

@@ -1,0 +1,20 @@
+"""The commands: flags become settings, settings an engine, and an engine a server."""
+
+import gc
+import sys
+
+from shardline.errors import ShardlineError
+
+
+def main() -> None:
+    """Run the command line; a `ShardlineError` ends it with its sentence and exit code 1."""
+    gc.disable()  # what is imported stays: collecting during start-up only costs time
+    from shardline.cli.app import app
+
+    try:
+        app()
+    except ShardlineError as error:
+        sys.stderr.write(f"shardline: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

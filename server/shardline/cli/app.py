@@ -1,0 +1,129 @@
+"""The command line itself: names, flags and one sentence for each command; the work is done in the files beside."""
+
+import gc
+from typing import Annotated
+
+import typer
+
+from shardline import __version__, logs
+from shardline.cli import options
+from shardline.cli.options import Config, ContextTokens, DeviceMap, Dtype, Json, MaxMemory, Model, Set
+
+app = typer.Typer(
+    help="A language server that completes code with a model sharded over your own devices.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Position = Annotated[str, typer.Argument(metavar="FILE:LINE:COLUMN", help="Both counted from 1, in characters.")]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    tcp: Annotated[
+        str | None,
+        typer.Option("--tcp", metavar="127.0.0.1:PORT", help="Speak LSP over TCP instead of standard input."),
+    ] = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Start the language server; editors run this."""
+    if show_version:
+        typer.echo(f"shardline {__version__}")
+    elif context.invoked_subcommand is not None:
+        gc.enable()
+        logs.configure("error")
+    else:
+        from shardline.cli import serve as command
+
+        command.serve(options.read(model, config, assignments), tcp)
+
+
+@app.command()
+def demo(model: Model = None, config: Config = None, assignments: Set = None) -> None:
+    """Complete a sample file through the real server, and show placement, suggestions and speed."""
+    from shardline.cli import demo as command
+
+    raise typer.Exit(command.demo(options.read(model, config, assignments)))
+
+
+@app.command()
+def complete(
+    position: Position,
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Print one suggestion for a place in a file."""
+    from shardline.cli import complete as command
+
+    command.complete(position, options.read(model, config, assignments), as_json=as_json)
+
+
+@app.command()
+def plan(
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    dtype: Dtype = None,
+    device_map: DeviceMap = None,
+    max_memory: MaxMemory = None,
+    context_tokens: ContextTokens = None,
+    as_json: Json = False,
+) -> None:
+    """Show which layers would go on which device; needs no weights and no GPU. Exit code 3: it does not fit."""
+    from shardline.cli import plan as command
+
+    wish = options.read(
+        model,
+        config,
+        assignments,
+        dtype=dtype,
+        device_map=device_map,
+        max_memory=max_memory,
+        context_tokens=context_tokens,
+    )
+    raise typer.Exit(command.plan(wish, as_json=as_json))
+
+
+@app.command()
+def layers(
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", metavar="N", min=1, help="Show only modules down to this depth.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the model's modules: type, parameters, bytes and device."""
+    from shardline.cli import layers as command
+
+    command.layers(options.read(model, config, assignments), depth=depth, as_json=as_json)
+
+
+@app.command()
+def doctor(model: Model = None, config: Config = None, assignments: Set = None) -> None:
+    """Check devices, memory, versions, the model and the hub, and say what to do. Exit code 1: something is wrong."""
+    from shardline.cli import doctor as command
+
+    raise typer.Exit(command.doctor(options.read(model, config, assignments)))
+
+
+@app.command(name="settings")
+def show_settings(
+    json_schema: Annotated[bool, typer.Option("--json-schema", help="Print the JSON schema.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+) -> None:
+    """Print all settings with their values."""
+    from shardline.cli import settings as command
+
+    command.settings(options.read(model, config, assignments), json_schema=json_schema, markdown=markdown)

@@ -1,0 +1,38 @@
+"""The modules of a model, with what each holds and where it goes."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from shardline.engine.plan import in_words
+from shardline.settings import Settings
+
+
+def layers(settings: Settings, *, depth: int | None, as_json: bool) -> None:
+    """Print the modules down to `depth`, all of them where it is None."""
+    from shardline.engine import checkpoint, runner
+
+    source = checkpoint.find(settings.model, lambda _: None, weights=False)
+    modules = runner.list_modules(settings.model, source, depth=depth)
+    if as_json:
+        print(json.dumps(modules, indent=2))  # noqa: T201
+    else:
+        Console().print(_table(modules))
+
+
+def _table(modules: list[dict[str, Any]]) -> Table:
+    table = Table("Module", "Type", "Parameters", "Bytes", "Device")
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for module in modules:
+        level = module["name"].count(".") if module["name"] else 0
+        table.add_row(
+            "  " * level + (module["name"] or "(the whole model)"),
+            module["type"],
+            f"{module['parameters']:,}",
+            in_words(module["bytes"]),
+            ", ".join(str(device) for device in module["devices"]),
+        )
+    return table

@@ -1,0 +1,89 @@
+"""The flags that commands share, and the settings they add up to."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shardline import settings
+from shardline.errors import SettingsError
+from shardline.settings import ModelSettings, Settings
+
+
+def _sentence(name: str) -> str:
+    """The sentence a setting of the model is described with, wherever it is."""
+    sentence: str = ModelSettings.__dataclass_fields__[name].metadata["sentence"]
+    return sentence
+
+
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help=_sentence("name"))]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of the settings.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, for example generation.maxTokens=32."),
+]
+Dtype = Annotated[str | None, typer.Option("--dtype", metavar="TYPE", help=_sentence("dtype"))]
+DeviceMap = Annotated[
+    str | None, typer.Option("--device-map", metavar="MAP", help=_sentence("device_map"))
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option("--max-memory", metavar="0=10GiB,cpu=30GiB", help=_sentence("max_memory")),
+]
+ContextTokens = Annotated[
+    int | None, typer.Option("--context-tokens", metavar="N", help=_sentence("context_tokens"))
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+
+
+def read(
+    model: str | None,
+    config: Path | None,
+    assignments: list[str] | None,
+    *,
+    dtype: str | None = None,
+    device_map: str | None = None,
+    max_memory: str | None = None,
+    context_tokens: int | None = None,
+) -> Settings:
+    """Add up defaults, `--config`, `--set` and the flags, each over the one before; raises `SettingsError`."""
+    result = Settings()
+    if config is not None:
+        result = settings.read_file(config, result)
+    for assignment in assignments or []:
+        result = settings.merge_strictly(result, settings.assignment(assignment), "--set")
+    flags: dict[str, Any] = {
+        "name": model,
+        "dtype": dtype,
+        "deviceMap": _map_or_name(device_map),
+        "maxMemory": _sizes(max_memory),
+        "contextTokens": context_tokens,
+    }
+    return settings.merge_strictly(result, {"model": flags}, "On the command line")
+
+
+def _map_or_name(text: str | None) -> str | dict[str, Any] | None:
+    """Read `auto`, `0` or a map: `model.embed_tokens=0,model.layers=1` or JSON."""
+    if text is None or not ("=" in text or text.lstrip().startswith("{")):
+        return text
+    return _pairs(text, "--device-map")
+
+
+def _sizes(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else _pairs(text, "--max-memory")
+
+
+def _pairs(text: str, flag: str) -> dict[str, Any]:
+    if text.lstrip().startswith("{"):
+        try:
+            values: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise SettingsError(f"{flag}: {text} is not valid JSON ({error}).") from error
+        return values
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not pairs or not all(key.strip() and value.strip() for key, _, value in pairs):
+        raise SettingsError(f"{flag}: write for example {flag} 0=10GiB,cpu=30GiB, not {text!r}.")
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,86 @@
+"""The picture of a plan: devices filled with layers, KV cache, workspace and free room."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shardline.engine.plan import in_words
+from shardline.settings import Settings
+
+DOES_NOT_FIT = 3
+"""The exit code that says so."""
+
+BAR_WIDTH = 48
+PARTS = (("weights", "█", "cyan"), ("kv_cache", "▓", "magenta"), ("workspace", "▒", "yellow"))
+FREE = ("free", "░", "bright_black")
+
+
+def plan(settings: Settings, *, as_json: bool) -> int:
+    """Print the plan for these settings; returns the exit code."""
+    from shardline.engine import checkpoint, runner
+
+    source = checkpoint.find(settings.model, lambda _: None, weights=False)
+    made, context_tokens = runner.make_plan(settings.model, source)
+    if as_json:
+        print(json.dumps(made.as_json(), indent=2))  # noqa: T201
+    else:
+        console = Console()
+        console.print(Text(f"{made.model} in {made.dtype}, context of {context_tokens} tokens", style="bold"))
+        console.print(picture(made.as_json()))
+    return 0 if made.fits else DOES_NOT_FIT
+
+
+def picture(plan: Mapping[str, Any]) -> RenderableType:
+    """Draw a plan, given as its JSON: a bar for each device, drawn to one scale."""
+    grid = Table.grid(padding=(0, 2))
+    scale = max(share["limit"] or _used(share) for share in plan["devices"])
+    for share in plan["devices"]:
+        count = share["layers"]
+        layers = "" if not count else "1 layer" if count == 1 else f"{count} layers"
+        grid.add_row(
+            Text(_device(share["device"], fits=plan["fits"]), style="bold"),
+            Text(layers, justify="right"),
+            _bar(share, scale),
+            _room(share),
+        )
+    legend = Text()
+    for name, letter, style in (*PARTS, FREE):
+        legend.append(f"{letter} ", style=style).append(f"{name.replace('kv_cache', 'KV cache')}   ", style="dim")
+    parts: list[RenderableType] = [grid, legend]
+    parts += [Text(f"{'✗' if not plan['fits'] else '!'} {line}", style="yellow") for line in plan["warnings"]]
+    return Group(*parts)
+
+
+def _device(device: int | str, *, fits: bool) -> str:
+    if device == "disk" and not fits:
+        return "no room for"
+    return f"GPU {device}" if isinstance(device, int) else device
+
+
+def _used(share: Mapping[str, Any]) -> int:
+    return int(sum(share[name] for name, _, _ in PARTS))
+
+
+def _bar(share: Mapping[str, Any], scale: int) -> Text:
+    """Characters in proportion to bytes; whatever is there at all gets at least one."""
+    bar = Text()
+    for name, letter, style in PARTS:
+        if share[name]:
+            bar.append(letter * max(1, round(BAR_WIDTH * share[name] / scale)), style=style)
+    if share["limit"] is not None:
+        room = round(BAR_WIDTH * share["limit"] / scale) - len(bar)
+        bar.append(FREE[1] * max(0, room), style=FREE[2])
+    return bar
+
+
+def _room(share: Mapping[str, Any]) -> Text:
+    used = _used(share)
+    if share["limit"] is None:
+        return Text(in_words(used))
+    free = share["limit"] - used
+    text = Text(f"{in_words(used)} of {in_words(share['limit'])}")
+    return text if free >= 0 else text.append(f", {in_words(-free)} too much", style="bold red")

@@ -1,0 +1,47 @@
+"""The language server, over standard input and output or over TCP."""
+
+import gc
+import ipaddress
+import os
+import sys
+
+from shardline import __version__, logs
+from shardline.engine.local import LocalEngine
+from shardline.errors import SettingsError
+from shardline.lsp import transport
+from shardline.lsp.server import ShardlineServer
+from shardline.settings import Settings
+
+
+def serve(settings: Settings, tcp: str | None) -> None:
+    """Serve one client until it leaves; ends the process, at once, whatever the model is doing."""
+    address = None if tcp is None else _loopback(tcp)
+    logs.configure(settings.log.level)
+    server = ShardlineServer(__version__, settings, LocalEngine)
+    gc.freeze()
+    gc.enable()
+    if address is None:
+        transport.serve_stdio(server)
+    else:
+        transport.serve_tcp(server, *address)
+    server.host.close()
+    sys.stderr.flush()
+    os._exit(0 if server.protocol.ended_well else 1)  # torch may still compute in the engine's thread
+
+
+def _loopback(address: str) -> tuple[str, int]:
+    """Read HOST:PORT, where the host is this machine: the protocol has no way to ask who is there."""
+    host, _, port = address.rpartition(":")
+    host = "127.0.0.1" if host in ("", "localhost") else host.strip("[]")
+    try:
+        inside, number = ipaddress.ip_address(host).is_loopback, int(port)
+    except ValueError:
+        raise SettingsError(f"--tcp {address} must look like --tcp 127.0.0.1:8765.") from None
+    if not inside:
+        raise SettingsError(
+            f"--tcp {address} can be reached from other machines, where anyone could read your code; "
+            "use 127.0.0.1, and an SSH tunnel for an editor elsewhere."
+        )
+    if not 0 <= number < 65536:
+        raise SettingsError(f"--tcp {address}: there is no port {number}.")
+    return host, number

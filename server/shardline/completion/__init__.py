@@ -1,0 +1,39 @@
+"""From a document and a cursor to a finished suggestion; knows no protocol and no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shardline.engine import Usage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A document as it was at one moment, and where the cursor stood.
+
+    `lines` keep their line endings and together are the whole text; `line` and `column` count from 0, the
+    column in characters.
+    """
+
+    document: str
+    language: str
+    lines: Sequence[str]
+    line: int
+    column: int
+
+    @property
+    def before(self) -> str:
+        """The cursor's line up to the cursor."""
+        return self.lines[self.line][: self.column]
+
+    @property
+    def after(self) -> str:
+        """The cursor's line from the cursor on, without its line ending."""
+        return self.lines[self.line][self.column :].rstrip("\r\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """Text to be inserted at the cursor, its lines separated by line feeds; empty where there is nothing to say."""
+
+    text: str
+    usage: Usage | None = None

@@ -1,0 +1,98 @@
+"""The contract between suggestions and models: text goes in, streamed text comes out.
+
+Token ids and tensors never cross this border, and this module imports none of its implementations.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class FinishReason(StrEnum):
+    """Why a stream ended, in OpenAI's words."""
+
+    STOP = "stop"
+    """A stop sequence, or the model's own end token."""
+    LENGTH = "length"
+    """`Request.max_tokens`, or the end of the context."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to complete and how.
+
+    `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it.
+    `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 leave all tokens in.
+    """
+
+    document: str
+    prefix: str
+    suffix: str = ""
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What one request cost: tokens, and seconds since the engine began with it."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    time_to_first_token: float
+    total_time: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The speed of decode alone: tokens after the first, over the time after the first."""
+        decoding = self.total_time - self.time_to_first_token
+        return (self.completion_tokens - 1) / decoding if self.completion_tokens > 1 and decoding > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A piece of a stream and what the stream has cost so far; only the last one has a finish reason."""
+
+    text: str
+    usage: Usage
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far loading is: `done` of `total` in `unit` (bytes or parameters)."""
+
+    activity: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+Report = Callable[[Progress], None]
+"""Told about progress while an engine loads; may be called from any thread."""
+
+
+class Engine(Protocol):
+    """A model that completes text.
+
+    `complete` may be called at any time after `load` has returned. Cancelling the task that iterates ends the
+    work behind it within one step; there is no other way to cancel.
+    """
+
+    async def load(self, report: Report) -> None:
+        """Make ready to complete; raises `EngineError` with the reason where that fails."""
+
+    def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Stream what follows `request.prefix`; raises `EngineError`."""
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        """Which layers are on which device, as `shardline plan --json` prints it; empty until loaded."""
+
+    def close(self) -> None:
+        """End all work and free the memory; never waits for the model."""

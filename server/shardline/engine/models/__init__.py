@@ -1,0 +1,26 @@
+"""What the generation loop asks of a model, whichever runs it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Memory(Protocol):
+    """The keys and values of the tokens a model has seen, on the model's devices."""
+
+    def truncate(self, length: int) -> bool:
+        """Forget all but the first `length` tokens; False, and undefined contents, where that is impossible."""
+
+
+class Model(Protocol):
+    """A causal language model over token ids."""
+
+    def new_memory(self) -> Memory:
+        """An empty memory for `forward`."""
+
+    def forward(self, ids: Sequence[int], memory: Memory) -> Tensor:
+        """Read `ids` after what is in `memory`, and add them to it.
+
+        Returns the logits, shape (vocabulary,), of the token that follows the last one.
+        """

@@ -1,0 +1,109 @@
+"""Any causal language model that transformers knows, sharded by accelerate over GPUs, CPU and disk."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from shardline.engine import Report
+from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.plan import Plan
+from shardline.engine.progress import bar_class
+from shardline.errors import CheckpointError, EngineError, PlacementError
+
+CUTTABLE = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Kinds of layers whose keys and values lie in order, one per token, so that the last ones can be cut off."""
+
+
+class TransformersMemory:
+    """transformers' own cache."""
+
+    def __init__(self, config: Any) -> None:
+        kinds = set(getattr(config.get_text_config(), "layer_types", None) or CUTTABLE)
+        # Made without a config it keeps every token in every layer; sliding windows are then a matter of the mask.
+        self.cache = DynamicCache() if kinds <= CUTTABLE else DynamicCache(config=config)
+        self._cuttable = kinds <= CUTTABLE
+
+    def truncate(self, length: int) -> bool:
+        """Cut off everything after the first `length` tokens."""
+        surplus = self.cache.get_seq_length() - length
+        if surplus > 0 and self._cuttable:
+            self.cache.crop(-surplus)
+        return self._cuttable
+
+
+class TransformersModel:
+    """A loaded model whose layers are where a plan put them."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._input_device = model.get_input_embeddings().weight.device
+        if self._input_device.type == "meta":  # offloaded: accelerate's hooks bring it to where the rest runs
+            self._input_device = torch.device("cpu")
+        takes = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+
+    def new_memory(self) -> TransformersMemory:
+        """An empty memory for `forward`."""
+        return TransformersMemory(self._model.config)
+
+    @torch.inference_mode()
+    def forward(self, ids: Sequence[int], memory: TransformersMemory) -> Tensor:
+        """Read `ids` after what is in `memory`; returns logits, shape (vocabulary,), of the token after them."""
+        input_ids = torch.tensor([list(ids)], device=self._input_device)
+        output = self._model(
+            input_ids=input_ids, past_key_values=memory.cache, use_cache=True, **self._last_only
+        )
+        return output.logits[0, -1].float()
+
+
+def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: str | None) -> TransformersModel:
+    """Read the weights of `checkpoint`, each straight to its device; raises `EngineError` with what to do."""
+    bars = bar_class(f"Loading {checkpoint.name}", "weights", report)
+    before = transformers_logging.set_tqdm_hook(lambda _, args, kwargs: bars(*args, **kwargs))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint.folder,
+            dtype=getattr(torch, plan.dtype),
+            device_map=dict(plan.device_map),
+            offload_folder=_own_folder(checkpoint, plan, offload_folder),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except EngineError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise PlacementError(
+            f"A device ran out of memory while {checkpoint.name} was loaded: something else uses it too. Lower "
+            "model.maxMemory, so that less is put there, or free it."
+        ) from error
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise CheckpointError(
+            f"model.name: the weights of {checkpoint.name} in {checkpoint.folder} cannot be read "
+            f"({type(error).__name__}: {reason}); fetch the model again."
+        ) from error
+    finally:
+        transformers_logging.set_tqdm_hook(before)
+    return TransformersModel(model.eval())
+
+
+def _own_folder(checkpoint: Checkpoint, plan: Plan, offload_folder: str | None) -> str | None:
+    """A folder inside `model.offloadFolder` for exactly these weights, so that none are mistaken for others."""
+    if offload_folder is None or "disk" not in plan.device_map.values():
+        return None
+    folder = Path(offload_folder).expanduser() / f"{checkpoint.fingerprint()[:16]}-{plan.fingerprint()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+    except OSError as error:
+        raise PlacementError(
+            f"model.offloadFolder: {offload_folder} cannot be written ({error.strerror}); choose another folder."
+        ) from error
+    return str(folder)

@@ -1,0 +1,79 @@
+"""A plan as data: which modules are on which device, and what each device has to hold. Knows no torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Device = int | str
+"""A device as Hugging Face names it: the number of a GPU, "cpu", "mps" or "disk"."""
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceShare:
+    """What one device holds, in bytes; `limit` is None where nothing bounds it, `layers` counts decoder layers."""
+
+    device: Device
+    limit: int | None
+    weights: int
+    kv_cache: int
+    workspace: int
+    layers: int
+
+    @property
+    def used(self) -> int:
+        """All that is held, in bytes."""
+        return self.weights + self.kv_cache + self.workspace
+
+    @property
+    def missing(self) -> int:
+        """How many bytes more are held than the limit allows."""
+        return 0 if self.limit is None else max(0, self.used - self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Where a model's modules go.
+
+    `device_map` maps module names to devices as accelerate and transformers read it. `refusal` is empty where
+    the plan fits; else it says by how much it does not and what would help.
+    """
+
+    model: str
+    dtype: str
+    device_map: Mapping[str, Device]
+    devices: tuple[DeviceShare, ...]
+    warnings: tuple[str, ...] = ()
+    refusal: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether every device can hold what the plan gives it."""
+        return not self.refusal
+
+    def fingerprint(self) -> str:
+        """A name for where everything lies and in which dtype."""
+        return hashlib.sha256(json.dumps([self.dtype, dict(self.device_map)]).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as `shardline plan --json` prints it."""
+        warnings = [*self.warnings, *([self.refusal] if self.refusal else [])]
+        return {
+            "model": self.model,
+            "dtype": self.dtype,
+            "fits": self.fits,
+            "device_map": dict(self.device_map),
+            "devices": [asdict(share) for share in self.devices],
+            "warnings": warnings,
+        }
+
+
+def in_words(size: float) -> str:
+    """A number of bytes for people: 5.3 GiB."""
+    for unit, scale in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size:.0f} bytes"

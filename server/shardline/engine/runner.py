@@ -1,0 +1,117 @@
+"""A model that is loaded and ready: from a request to chunks, blocking, in whichever thread calls."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, placement, prompt
+from shardline.engine.generate import PREFILL_STEP, Cancelled, generate
+from shardline.engine.kv_cache import KVCache
+from shardline.engine.models import transformers
+from shardline.engine.plan import Plan
+from shardline.engine.skeleton import Skeleton, build_skeleton
+from shardline.errors import GenerationError, PlacementError
+from shardline.settings import ModelSettings
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Owns the model, its tokenizer and the KV cache that is kept between requests."""
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        model: transformers.TransformersModel,
+        source: checkpoint.Checkpoint,
+        context_tokens: int,
+    ) -> None:
+        config = source.config()
+        self.plan = plan
+        self._context_tokens = context_tokens
+        self._tokenizer = source.tokenizer()
+        self._begin_ids = checkpoint.begin_ids(self._tokenizer)
+        self._end_ids = checkpoint.end_ids(self._tokenizer, source.folder, config)
+        self._cache = KVCache(model)
+
+    def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
+        """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
+        max_tokens = min(request.max_tokens, self._context_tokens // 2)
+        ids = prompt.build(
+            request.prefix,
+            tokenizer=self._tokenizer,
+            begin_ids=self._begin_ids,
+            budget=self._context_tokens - max_tokens,
+        )
+        try:
+            yield from generate(
+                request,
+                ids or sorted(self._end_ids)[:1],  # nothing before the cursor: as after the end of another text
+                max_tokens=max_tokens,
+                cache=self._cache,
+                tokenizer=self._tokenizer,
+                end_ids=self._end_ids,
+                cancelled=cancelled,
+            )
+        except Cancelled:
+            log.debug("cancelled")
+        except torch.OutOfMemoryError as error:
+            self._cache.clear()
+            torch.cuda.empty_cache()
+            raise GenerationError(
+                "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so "
+                "that more of the device stays free."
+            ) from error
+
+
+def make_plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan, int]:
+    """Plan where the model goes; returns the plan and how many tokens of context it is made for."""
+    plan, _, context_tokens = _plan(settings, source)
+    return plan, context_tokens
+
+
+def list_modules(
+    settings: ModelSettings, source: checkpoint.Checkpoint, *, depth: int | None
+) -> list[dict[str, Any]]:
+    """The model's modules as `shardline layers --json` prints them."""
+    plan, skeleton, _ = _plan(settings, source)
+    return placement.modules(skeleton, plan, depth=depth)
+
+
+def _plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan, Skeleton, int]:
+    config = source.config()
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or settings.context_tokens
+    context_tokens = min(settings.context_tokens, longest)
+
+    def plan_in(dtype: torch.dtype) -> tuple[Plan, Skeleton, int]:
+        skeleton = build_skeleton(
+            config, dtype=dtype, context_tokens=context_tokens, prefill_tokens=PREFILL_STEP
+        )
+        return placement.place(skeleton, settings, context_tokens=context_tokens), skeleton, context_tokens
+
+    dtype = source.dtype(settings.dtype, config)
+    planned = plan_in(dtype)
+    on_cpu = {share.device for share in planned[0].devices} <= {"cpu", "disk"}
+    if settings.dtype == "auto" and dtype == torch.float16 and on_cpu:
+        return plan_in(torch.bfloat16)  # as large, and many times faster there
+    return planned
+
+
+def open_runner(settings: ModelSettings, report: Report) -> Runner:
+    """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`."""
+    source = checkpoint.find(settings, report)
+    plan, context_tokens = make_plan(settings, source)
+    if not plan.fits:
+        raise PlacementError(plan.refusal)
+    devices.check_present([share.device for share in plan.devices])
+    model = transformers.load(source, plan, report, offload_folder=settings.offload_folder)
+    runner = Runner(plan=plan, model=model, source=source, context_tokens=context_tokens)
+    report(Progress(activity="Warming up"))
+    warm_up = Request(document="", prefix="a", max_tokens=1)
+    for _ in runner.complete(warm_up, threading.Event()):
+        pass
+    return runner

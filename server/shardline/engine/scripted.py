@@ -1,0 +1,71 @@
+"""An engine that says what it was told to say: a full peer of the others, for tests and for measuring the server."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
+
+from shardline.engine import Chunk, FinishReason, Progress, Report, Request, Usage
+
+
+class ScriptedEngine:
+    """Answers each request with the text that `script` returns for it, a character a chunk.
+
+    `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it.
+    `requests` are those begun, `cancelled` those that ended early, `closed` tells whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        script: Callable[[Request], str],
+        before_chunk: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._script = script
+        self._before_chunk = before_chunk
+        self.requests: list[Request] = []
+        self.cancelled: list[Request] = []
+        self.closed = False
+
+    async def load(self, report: Report) -> None:
+        """Is ready at once."""
+        report(Progress(activity="Loading"))
+
+    async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Stream the scripted text, cut at the request's stop sequences and `max_tokens` characters."""
+        began = time.perf_counter()
+        self.requests.append(request)
+        text = self._script(request)
+        ends = [text.index(stop) for stop in request.stop if stop in text]
+        text = text[: min(ends, default=len(text))]
+        reason = FinishReason.LENGTH if len(text) > request.max_tokens else FinishReason.STOP
+        finished = False
+        try:
+            for count, character in enumerate(text[: request.max_tokens], 1):
+                if self._before_chunk:
+                    await self._before_chunk()
+                yield Chunk(text=character, usage=_usage(request, count, began))
+            finished = True
+        finally:
+            if not finished:
+                self.cancelled.append(request)
+        count = min(len(text), request.max_tokens)
+        yield Chunk(text="", usage=_usage(request, count, began), finish_reason=reason)
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        """Nothing is placed anywhere."""
+        return {}
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def _usage(request: Request, count: int, began: float) -> Usage:
+    spent = time.perf_counter() - began
+    return Usage(
+        prompt_tokens=len(request.prefix),
+        cached_tokens=0,
+        completion_tokens=count,
+        time_to_first_token=spent / max(1, count),
+        total_time=spent,
+    )

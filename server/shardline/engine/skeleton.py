@@ -1,0 +1,91 @@
+"""A model's shape without its weights: built on the meta device from a config alone, to be weighed and placed."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from shardline.errors import CheckpointError
+
+KV_CACHE_BUFFER = "shardline_kv_cache"
+"""The buffer in which each layer of a skeleton carries its KV cache, so that accelerate counts it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skeleton:
+    """A model on the meta device; `layers` are the names of its decoder layers, in order."""
+
+    model: PreTrainedModel
+    dtype: torch.dtype
+    layers: tuple[str, ...]
+    no_split: tuple[str, ...]
+    """Class names of modules that must stay whole, because a residual connection runs inside."""
+    kv_cache_per_layer: int
+    """Bytes for the keys and values of a whole context in one layer."""
+    workspace: int
+    """Bytes that one device needs while it computes, beside weights and KV cache."""
+
+
+def build_skeleton(
+    config: PreTrainedConfig, *, dtype: torch.dtype, context_tokens: int, prefill_tokens: int
+) -> Skeleton:
+    """Build the skeleton of `config` with room for `context_tokens`, read `prefill_tokens` at a time."""
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    except (ValueError, ImportError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"model.name: a {config.model_type} model is none that Shardline can complete text with ({error})."
+        ) from error
+    model.tie_weights()
+    no_split = tuple(getattr(model, "_no_split_modules", None) or ()) or _repeated_class(model)
+    layers = _decoder_layers(model, no_split)
+    per_layer = _kv_cache_bytes(config, dtype, context_tokens)
+    for name in layers:
+        cache = torch.empty(per_layer, dtype=torch.uint8, device="meta")
+        model.get_submodule(name).register_buffer(KV_CACHE_BUFFER, cache, persistent=False)
+    return Skeleton(
+        model=model,
+        dtype=dtype,
+        layers=layers,
+        no_split=no_split,
+        kv_cache_per_layer=per_layer,
+        workspace=_workspace_bytes(config, dtype, context_tokens, min(prefill_tokens, context_tokens)),
+    )
+
+
+def _repeated_class(model: nn.Module) -> tuple[str, ...]:
+    """The class that fills the longest module list: a decoder layer, in every architecture there is."""
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
+    longest = max(lists, key=len, default=None)
+    return (type(longest[0]).__name__,) if longest is not None else ()
+
+
+def _decoder_layers(model: nn.Module, no_split: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the modules of the most frequent kind that must stay whole."""
+    kinds = Counter(type(module).__name__ for module in model.modules())
+    layer = max(no_split, key=lambda name: kinds[name], default=None)
+    return tuple(name for name, module in model.named_modules() if type(module).__name__ == layer)
+
+
+def _kv_cache_bytes(config: PreTrainedConfig, dtype: torch.dtype, context_tokens: int) -> int:
+    text = config.get_text_config()
+    heads = getattr(text, "num_attention_heads", 0) or 0
+    kv_heads = getattr(text, "num_key_value_heads", None) or heads
+    head_size = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else 0)
+    return int(2 * kv_heads * head_size * context_tokens * dtype.itemsize)
+
+
+def _workspace_bytes(
+    config: PreTrainedConfig, dtype: torch.dtype, context_tokens: int, prefill_tokens: int
+) -> int:
+    """What one prefill step needs at its widest: the MLP or the attention scores, and the logits of one token."""
+    text = config.get_text_config()
+    hidden = text.hidden_size
+    inner = getattr(text, "intermediate_size", None) or 4 * hidden
+    heads = getattr(text, "num_attention_heads", 0) or 1
+    mlp = prefill_tokens * (4 * hidden + 3 * inner) * dtype.itemsize
+    attention = prefill_tokens * (6 * hidden * dtype.itemsize + heads * context_tokens * 4)
+    return int(max(mlp, attention) + 2 * text.vocab_size * 4)

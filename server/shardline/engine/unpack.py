@@ -1,0 +1,131 @@
+"""A GGUF file, unpacked once into a folder that Hugging Face's own loaders read.
+
+The folder lies in the user's cache and is named after the file, its size and its age; it appears there whole
+or not at all. Knows the format by the gguf package and transformers' tables, not by itself.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gguf
+import torch
+from filelock import FileLock
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
+from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, load_gguf_checkpoint
+
+from shardline.engine import Progress, Report
+from shardline.engine.plan import GIB
+from shardline.errors import CheckpointError
+
+SHARD_BYTES = GIB
+"""Weights are written in files of about this size, so that memory never holds more of the model."""
+
+STORED_AS = torch.bfloat16
+"""Finer than any quantization it comes from, and what CPUs and GPUs both compute well."""
+
+
+def unpack(file: Path, cache: Path, report: Report, *, weights: bool = True) -> Path:
+    """Return a folder with the config and tokenizer of `file` and, unless `weights` is False, its weights."""
+    folder = cache / "unpacked" / f"{file.stem}-{_key(file)}"
+    outline = folder.with_name(f"{folder.name}-outline")  # config and tokenizer only
+    if folder.exists() or (outline.exists() and not weights):
+        return folder if folder.exists() else outline
+    target = folder if weights else outline
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"), _appearing_whole(target) as partial:
+        if partial is not None:
+            try:
+                config = _write_outline(file, partial)
+                if weights:
+                    _write_weights(file, config, partial, report)
+            except CheckpointError:
+                raise
+            except Exception as error:
+                raise CheckpointError(
+                    f"model.name: {file} cannot be read as a GGUF model ({type(error).__name__}: {error})."
+                ) from error
+    return target
+
+
+def _key(file: Path) -> str:
+    stat = file.stat()
+    return hashlib.sha256(f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _appearing_whole(target: Path) -> Iterator[Path | None]:
+    """Hand out a folder to write into, renamed to `target` at the end; None where another process was faster."""
+    if target.exists():
+        yield None
+        return
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield partial
+        os.replace(partial, target)  # noqa: PTH105  atomic, unlike Path.rename on every system
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_outline(file: Path, folder: Path) -> PreTrainedConfig:
+    values: dict[str, Any] = load_gguf_checkpoint(str(file))["config"]
+    config = AutoConfig.for_model(values.pop("model_type"), dtype=STORED_AS, **values)
+    config.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name).save_pretrained(folder)
+    return config
+
+
+def _write_weights(file: Path, config: PreTrainedConfig, folder: Path, report: Report) -> None:
+    reader = gguf.GGUFReader(file)
+    architecture = str(reader.fields["general.architecture"].contents())
+    names = _names(architecture, config)
+    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=config.to_dict())
+    total = sum(int(tensor.n_elements) for tensor in reader.tensors)
+    shard: dict[str, Tensor] = {}
+    weight_map: dict[str, str] = {}
+    done = 0
+    for number, tensor in enumerate(reader.tensors):
+        report(Progress(activity=f"Unpacking {file.name}", done=done, total=total, unit="parameters"))
+        dense = gguf.dequantize(tensor.data, tensor.tensor_type)
+        result = processor.process(
+            weights=dense, name=tensor.name, tensor_key_mapping=names, parsed_parameters={"tensors": {}}
+        )
+        if result.name in names:
+            shard[names[result.name]] = torch.from_numpy(result.weights.copy()).to(STORED_AS)
+        done += int(tensor.n_elements)
+        last = number == len(reader.tensors) - 1
+        if last or sum(weight.nbytes for weight in shard.values()) >= SHARD_BYTES:
+            shard_name = f"model-{number:05}.safetensors"
+            save_file(shard, folder / shard_name, metadata={"format": "pt"})
+            weight_map.update(dict.fromkeys(shard, shard_name))
+            shard = {}
+    missing = sorted(set(names.values()) - set(weight_map))
+    if missing:
+        raise CheckpointError(f"model.name: {file} has no weights for {missing[0]}.")
+    index = {"metadata": {"total_size": 2 * total}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _names(architecture: str, config: PreTrainedConfig) -> dict[str, str]:
+    """Map the names that GGUF gives tensors to those of the model's own parameters."""
+    known = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
+    if architecture not in known:
+        raise CheckpointError(f"model.name: GGUF models of the kind {architecture!r} are not supported.")
+    table = gguf.get_tensor_name_map(known[architecture], config.num_hidden_layers)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model.tie_weights()
+    names = {}
+    for name, _ in model.named_parameters():
+        stem, _, kind = name.rpartition(".")
+        if gguf_name := table.get_name(stem):
+            names[f"{gguf_name}.{kind}"] = name
+    return names

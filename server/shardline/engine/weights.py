@@ -1,0 +1,39 @@
+"""Which files of a folder hold weights, and which are refused."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from shardline.errors import CheckpointError
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+INDEX = "model.safetensors.index.json"
+
+
+def safetensors_files(folder: Path) -> list[Path]:
+    """The files with weights that the folder's index names, or `model.safetensors`; whether they exist or not."""
+    index = folder / INDEX
+    if not index.exists():
+        return [folder / "model.safetensors"]
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"model.name: {index} is damaged; fetch the model again.") from error
+    return [folder / Path(name).name for name in names]
+
+
+def has_safetensors(folder: Path) -> bool:
+    """Whether all the weights of `folder` are there, as safetensors."""
+    return all(file.exists() for file in safetensors_files(folder))
+
+
+def refuse_missing(name: str, files: Iterable[str]) -> NoReturn:
+    """Raise `CheckpointError` for a model with no safetensors among `files`."""
+    pickles = [file for file in files if file.endswith(PICKLES)]
+    if pickles:
+        raise CheckpointError(
+            f"model.name: {name} has its weights only as pickle ({pickles[0]}), which can run code when it is read; "
+            "Shardline reads safetensors and GGUF. Choose a converted copy of the model."
+        )
+    raise CheckpointError(f"model.name: {name} has no weights (*.safetensors or *.gguf).")

@@ -1,0 +1,48 @@
+"""Every error that Shardline raises on purpose; each is a sentence that its reader can act on.
+
+ShardlineError
+├── SettingsError       a setting, a flag or a file of settings cannot be used
+├── EngineError         the model cannot answer
+│   ├── CheckpointError     it cannot be found, fetched or read
+│   ├── PlacementError      it does not fit, or names a device that is not there
+│   ├── GenerationError     it failed while it was computing
+│   └── NotReadyError       it is still loading
+├── ProtocolError       the other side of a language-server connection did not answer as agreed
+└── SupersededError     a newer request took this one's place
+"""
+
+
+class ShardlineError(Exception):
+    """The root: `str(error)` is one or more whole sentences, fit to be shown to a user."""
+
+
+class SettingsError(ShardlineError):
+    """A setting, a flag or a file of settings cannot be used."""
+
+
+class EngineError(ShardlineError):
+    """The model cannot answer."""
+
+
+class CheckpointError(EngineError):
+    """The model cannot be found, fetched or read."""
+
+
+class PlacementError(EngineError):
+    """The model does not fit its devices, or a device is not there."""
+
+
+class GenerationError(EngineError):
+    """The model failed while it was computing."""
+
+
+class NotReadyError(EngineError):
+    """The model is still loading."""
+
+
+class ProtocolError(ShardlineError):
+    """The other side of a language-server connection did not answer as agreed."""
+
+
+class SupersededError(ShardlineError):
+    """A newer request for the same document took this one's place."""

@@ -1,0 +1,17 @@
+"""What is written to standard error: our own sentences, never a user's code above debug."""
+
+import logging
+import os
+import sys
+
+FOREIGN = ("accelerate", "asyncio", "filelock", "httpcore2", "httpx2", "huggingface_hub", "pygls", "torch", "urllib3")
+"""Libraries that log more than users can act on, or the documents themselves."""
+
+
+def configure(level: str) -> None:
+    """Write records of `level` (error, warning, info or debug) and above; may be called again."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(level.upper())
+    for name in FOREIGN:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)

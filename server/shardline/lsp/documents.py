@@ -1,0 +1,136 @@
+"""The open documents, line by line, and positions that are right in utf-8, utf-16 and utf-32.
+
+A line ends with a line feed, a carriage return or both, as the specification says, and with nothing else: not
+with a form feed or U+2028, at which Python's own `splitlines` would break.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lsprotocol.types import (
+    Position,
+    PositionEncodingKind,
+    Range,
+    TextDocumentContentChangeEvent,
+    TextDocumentContentChangePartial,
+    TextDocumentItem,
+)
+
+from shardline.completion import Source
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A document at one version. `lines` keep their endings; the last one has none, and may be empty."""
+
+    uri: str
+    language: str
+    version: int
+    lines: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.lines)
+
+    def index(self, position: Position, encoding: PositionEncodingKind) -> tuple[int, int]:
+        """Turn a client's position into a line and a column in characters, both within the document."""
+        if position.line >= len(self.lines):
+            return len(self.lines) - 1, len(self.lines[-1])
+        content = self.lines[position.line].rstrip("\r\n")
+        return position.line, _column(content, position.character, encoding)
+
+    def edited(self, change: TextDocumentContentChangeEvent, encoding: PositionEncodingKind) -> Sequence[str]:
+        """The lines after `change`; a range whose end comes before its start is read the other way round."""
+        if not isinstance(change, TextDocumentContentChangePartial):
+            return split_lines(change.text)
+        (first, from_column), (last, to_column) = sorted(
+            (self.index(change.range.start, encoding), self.index(change.range.end, encoding))
+        )
+        text = self.lines[first][:from_column] + change.text + self.lines[last][to_column:]
+        if first > 0 and text.startswith("\n") and self.lines[first - 1].endswith("\r"):
+            first -= 1  # the two now make one line ending
+            text = self.lines[first] + text
+        changed = split_lines(text)
+        if last + 1 < len(self.lines):
+            changed.pop()  # the empty line after the last ending: the document goes on there
+        return [*self.lines[:first], *changed, *self.lines[last + 1 :]]
+
+
+class Documents:
+    """All documents the client has open."""
+
+    def __init__(self) -> None:
+        self.encoding: PositionEncodingKind = PositionEncodingKind.Utf16
+        self._open: dict[str, Document] = {}
+
+    def open(self, item: TextDocumentItem) -> None:
+        """Take a document that the client has opened."""
+        self._open[item.uri] = Document(
+            uri=item.uri, language=item.language_id, version=item.version, lines=split_lines(item.text)
+        )
+
+    def change(self, uri: str, version: int, changes: Sequence[TextDocumentContentChangeEvent]) -> None:
+        """Apply what the client did to an open document, in order; edits of others are ignored."""
+        document = self._open.get(uri)
+        if document is None:
+            return
+        for edit in changes:
+            document = replace(document, lines=document.edited(edit, self.encoding))
+        self._open[uri] = replace(document, version=version)
+
+    def close(self, uri: str) -> None:
+        """Forget a document."""
+        self._open.pop(uri, None)
+
+    def get(self, uri: str) -> Document | None:
+        """The document as it is now."""
+        return self._open.get(uri)
+
+    def source(self, uri: str, position: Position) -> Source | None:
+        """The document with the cursor at `position`, or None if it is not open."""
+        document = self._open.get(uri)
+        if document is None:
+            return None
+        line, column = document.index(position, self.encoding)
+        return Source(
+            document=uri, language=document.language, lines=document.lines, line=line, column=column
+        )
+
+    def range(self, source: Source, start: int, end: int) -> Range:
+        """The range on the cursor's line between two columns in characters."""
+        line = source.lines[source.line]
+        begin, stop = (_width(line[:column], self.encoding) for column in (start, end))
+        return Range(Position(source.line, begin), Position(source.line, stop))
+
+
+def split_lines(text: str) -> list[str]:
+    """Split into lines that keep their endings; the last one has none."""
+    lines = _LINE.findall(text)
+    if not lines or lines[-1].endswith(("\r", "\n")):
+        lines.append("")
+    return lines
+
+
+def _column(content: str, character: int, encoding: PositionEncodingKind) -> int:
+    """The index of the character that begins at, or reaches over, `character` code units."""
+    if content.isascii() or encoding == PositionEncodingKind.Utf32:
+        return min(character, len(content))
+    units = 0
+    for index, letter in enumerate(content):
+        units += _width(letter, encoding)
+        if units > character:
+            return index
+    return len(content)
+
+
+def _width(text: str, encoding: PositionEncodingKind) -> int:
+    """How many code units `text` takes."""
+    if text.isascii() or encoding == PositionEncodingKind.Utf32:
+        return len(text)
+    if encoding == PositionEncodingKind.Utf8:
+        return len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,0 +1,87 @@
+"""The life of the engine behind the server: started, replaced when the model's settings change, closed."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shardline.completion import Source, Suggestion
+from shardline.completion.completer import Completer
+from shardline.engine import Engine, Progress
+from shardline.errors import EngineError, NotReadyError, ShardlineError
+from shardline.lsp.status import Status
+from shardline.settings import GenerationSettings, ModelSettings, Settings
+
+OpenEngine = Callable[[ModelSettings], Engine]
+"""Makes the engine for these settings; does no work yet."""
+
+
+class EngineHost:
+    """Holds the one engine of this server, and the completer in front of it."""
+
+    def __init__(self, open_engine: OpenEngine, status: Status) -> None:
+        self._open_engine = open_engine
+        self._status = status
+        self._engine: Engine | None = None
+        self._completer: Completer | None = None  # there once the engine is ready
+        self._loading: asyncio.Task[None] | None = None
+        self._settings: ModelSettings | None = None
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        """Which layers are on which device; empty until the model is loaded."""
+        return self._engine.placement if self._engine else {}
+
+    def apply(self, settings: Settings) -> None:
+        """Use these settings: those of generation at once, those of the model by loading it anew if they differ."""
+        if self._settings != settings.model:
+            self.restart(settings)
+        elif self._completer:
+            self._completer.generation = settings.generation
+
+    def restart(self, settings: Settings) -> None:
+        """Close the engine, if there is one, and load a new one in the background."""
+        self.close()
+        self._settings = settings.model
+        self._engine = self._open_engine(settings.model)
+        self._loading = asyncio.create_task(self._load(self._engine, settings.model.name, settings.generation))
+
+    async def suggest(self, source: Source) -> Suggestion:
+        """Suggest what follows the cursor; raises `SupersededError` and `EngineError`."""
+        if self._completer is None:
+            raise NotReadyError(self._status.message)
+        suggestion = await self._completer.suggest(source)
+        self._status.usage = suggestion.usage or self._status.usage
+        return suggestion
+
+    def forget(self, document: str) -> None:
+        """End what is being made for a document that was closed."""
+        if self._completer:
+            self._completer.cancel(document)
+
+    def close(self) -> None:
+        """End all work and let the model go."""
+        if self._loading:
+            self._loading.cancel()
+        if self._completer:
+            self._completer.cancel_all()
+        if self._engine:
+            self._engine.close()
+        self._engine = self._completer = self._loading = None
+
+    async def _load(self, engine: Engine, model: str, generation: GenerationSettings) -> None:
+        loop = asyncio.get_running_loop()
+
+        def report(progress: Progress) -> None:
+            if engine is self._engine:
+                loop.call_soon_threadsafe(self._status.progress, progress)
+
+        await self._status.loading(model)
+        try:
+            await engine.load(report)
+        except ShardlineError as error:
+            self._status.failed(str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
+            self._status.failed(str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {error}).")))
+        else:
+            self._completer = Completer(engine, generation)
+            self._status.ready()

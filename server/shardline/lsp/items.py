@@ -1,0 +1,96 @@
+"""A suggestion shaped for the client that asked: a pop-up item, or ghost text."""
+
+import re
+
+from lsprotocol.types import (
+    ClientCapabilities,
+    CompletionItem,
+    CompletionItemKind,
+    CompletionList,
+    InlineCompletionItem,
+    InsertTextFormat,
+    InsertTextMode,
+    MarkupContent,
+    MarkupKind,
+    TextEdit,
+)
+
+from shardline.completion import Source, Suggestion
+from shardline.lsp.documents import Documents
+
+FIRST = "\x01"
+"""Sorts before what other servers offer."""
+
+_WORD = re.compile(r"\w*\Z")
+
+
+def takes_snippets(client: ClientCapabilities) -> bool:
+    """Whether the client declared that it reads snippets, which it then also indents."""
+    completion = client.text_document and client.text_document.completion
+    item = completion and completion.completion_item
+    return bool(item and item.snippet_support)
+
+
+def completion_list(
+    source: Source, suggestion: Suggestion, documents: Documents, *, snippets: bool
+) -> CompletionList:
+    """The suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
+
+    The item replaces the word before the cursor, because clients filter by the text that the range holds.
+    Clients with snippets indent each line themselves and get the text relative to the cursor's line; the
+    others insert it as it is.
+    """
+    if not suggestion.text:
+        return CompletionList(is_incomplete=True, items=[])
+    word = _WORD.search(source.before)
+    start = word.start() if word else source.column
+    typed = source.before[start:]
+    text = typed + suggestion.text
+    first, more, _ = text.partition("\n")
+    item = CompletionItem(
+        label=first.strip() + (" …" if more else ""),
+        kind=CompletionItemKind.Text,
+        detail="Shardline",
+        documentation=MarkupContent(MarkupKind.Markdown, _fenced(source.language, text)),
+        sort_text=FIRST,
+        filter_text=typed or text,
+        insert_text_format=InsertTextFormat.PlainText,
+        text_edit=TextEdit(documents.range(source, start, source.column), _with_endings(source, text)),
+    )
+    if snippets and more:
+        item.insert_text_format = InsertTextFormat.Snippet
+        item.insert_text_mode = InsertTextMode.AdjustIndentation
+        item.text_edit = TextEdit(
+            documents.range(source, start, source.column), _as_snippet(_relative(source, text))
+        )
+    return CompletionList(is_incomplete=True, items=[item])
+
+
+def inline_items(source: Source, suggestion: Suggestion, documents: Documents) -> list[InlineCompletionItem]:
+    """The suggestion as ghost text: inserted at the cursor as it is, so its lines are fully indented."""
+    if not suggestion.text:
+        return []
+    at_cursor = documents.range(source, source.column, source.column)
+    return [InlineCompletionItem(insert_text=_with_endings(source, suggestion.text), range=at_cursor)]
+
+
+def _relative(source: Source, text: str) -> str:
+    """Take the indentation of the cursor's line off the lines that follow, for clients that add it."""
+    own = source.before[: len(source.before) - len(source.before.lstrip())]
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(line.removeprefix(own) for line in rest)])
+
+
+def _as_snippet(text: str) -> str:
+    return re.sub(r"([\\$}])", r"\\\1", text)
+
+
+def _with_endings(source: Source, text: str) -> str:
+    """Line endings as the document has them."""
+    ending = "\r\n" if source.lines[0].endswith("\r\n") else "\n"
+    return text.replace("\n", ending)
+
+
+def _fenced(language: str, text: str) -> str:
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -1,0 +1,136 @@
+"""What the user is told: progress while the model loads, one sentence when something is wrong, and the state."""
+
+import asyncio
+import logging
+import time
+import uuid
+from enum import StrEnum
+from typing import Any
+
+from lsprotocol.types import (
+    MessageType,
+    ShowMessageParams,
+    WorkDoneProgressBegin,
+    WorkDoneProgressEnd,
+    WorkDoneProgressReport,
+)
+from pygls.lsp.server import LanguageServer
+
+from shardline.engine import Progress, Usage
+
+NOTIFICATION = "shardline/status"
+"""Sent at each change to clients that declare `experimental.shardlineStatus`."""
+
+REPORT_SECONDS = 0.1
+"""Progress is told at most this often."""
+
+CLIENT_SECONDS = 2.0
+"""How long a client may take to make a progress bar before loading goes on without."""
+
+log = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """What the model is doing."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Status:
+    """Knows the state and tells the client when it changes."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._told: set[str] = set()
+        self._token = ""  # of the progress bar, while there is one
+        self._last_report = 0.0
+        self.state = State.STARTING
+        self.message = "The model has not been asked for yet."
+        self.model = ""
+        self.usage: Usage | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as `shardline.status` answers it; the last request's tokens and seconds once there was one."""
+        status: dict[str, Any] = {"state": self.state, "message": self.message, "model": self.model}
+        if self.usage:
+            status["usage"] = {
+                "prompt_tokens": self.usage.prompt_tokens,
+                "cached_tokens": self.usage.cached_tokens,
+                "completion_tokens": self.usage.completion_tokens,
+                "time_to_first_token": round(self.usage.time_to_first_token, 4),
+                "tokens_per_second": round(self.usage.tokens_per_second, 2),
+            }
+        return status
+
+    async def loading(self, model: str) -> None:
+        """Loading has begun: open a progress bar where the client has them."""
+        self.model = model
+        self._told.clear()
+        self._change(State.LOADING, f"Loading {model}")
+        window = self._server.client_capabilities.window
+        if not (window and window.work_done_progress):
+            return
+        token, bar = f"shardline/{uuid.uuid4()}", self._server.work_done_progress
+        try:
+            async with asyncio.timeout(CLIENT_SECONDS):
+                await bar.create_async(token)
+        except Exception as error:  # noqa: BLE001  a client that refuses or never answers gets no bar
+            log.warning("The client does not show progress (%s).", type(error).__name__)
+            return
+        self._token = token
+        bar.begin(token, WorkDoneProgressBegin(title="Shardline", message=self.message, percentage=0))
+
+    def progress(self, progress: Progress) -> None:
+        """Loading has come further."""
+        if self.state is not State.LOADING or time.monotonic() - self._last_report < REPORT_SECONDS:
+            return
+        self._last_report = time.monotonic()
+        self.message = in_words(progress)
+        if self._token:
+            percentage = int(100 * progress.done / progress.total) if progress.total else None
+            report = WorkDoneProgressReport(message=self.message, percentage=percentage)
+            self._server.work_done_progress.report(self._token, report)
+        self._notify()
+
+    def ready(self) -> None:
+        """The model can be asked."""
+        self._end_progress("Ready")
+        self._change(State.READY, f"{self.model} is ready.")
+
+    def failed(self, sentence: str) -> None:
+        """The model cannot be had, for the reason in `sentence`."""
+        self._end_progress("Failed")
+        self._change(State.FAILED, sentence)
+        self.tell(sentence)
+
+    def tell(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
+        """Show the user one sentence; the same one only once until the model is loaded again."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {sentence}"))
+
+    def _end_progress(self, message: str) -> None:
+        if self._token:
+            self._server.work_done_progress.end(self._token, WorkDoneProgressEnd(message=message))
+            self._token = ""
+
+    def _change(self, state: State, message: str) -> None:
+        self.state, self.message = state, message
+        self._notify()
+
+    def _notify(self) -> None:
+        experimental = self._server.client_capabilities.experimental
+        if isinstance(experimental, dict) and experimental.get("shardlineStatus"):
+            self._server.protocol.notify(NOTIFICATION, self.as_json())
+
+
+def in_words(progress: Progress) -> str:
+    """One line for a progress bar: Downloading x: 12 of 93 MB."""
+    if not progress.total:
+        return progress.activity
+    if progress.unit == "bytes":
+        return f"{progress.activity}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB"
+    return f"{progress.activity}: {100 * progress.done // progress.total} %"

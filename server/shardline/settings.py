@@ -1,0 +1,278 @@
+"""Every setting: its name, type, default and one sentence, written once.
+
+`--help`, the README table and the schema that VS Code shows are all read from the classes below. Names are
+snake_case here and camelCase everywhere a user meets them; `merge` is the one place that knows both.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+
+from shardline.errors import SettingsError
+
+EMBEDDED_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model that needs neither an account nor a choice: 135 million parameters, Apache-2.0."""
+
+
+def setting(default: Any, sentence: str, **limits: float) -> Any:
+    """Declare a setting with its default, what it does, and its `minimum` and `maximum` if it has them."""
+    return field(default=default, metadata={"sentence": sentence, "limits": limits})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model, and where its layers go."""
+
+    name: str = setting(
+        EMBEDDED_MODEL,
+        "The model: a name on the Hugging Face hub, a folder with safetensors, or a GGUF file "
+        "(on the hub: owner/repository/file.gguf).",
+    )
+    revision: str | None = setting(None, "The branch, tag or commit to take from the hub.")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = setting(
+        "auto",
+        "The type the weights are computed in; auto takes the checkpoint's own, but bfloat16 for float16 on a CPU.",
+    )
+    device_map: str | int | dict[str, str | int] = setting(
+        "auto",
+        "Where the layers go: auto (the fewest devices that hold the model), balanced, balanced_low_0, "
+        "sequential, one device such as cpu or 0, or a map from module to device.",
+    )
+    max_memory: dict[str, str | int] | None = setting(
+        None,
+        'How much memory each device may give, for example {"0": "10GiB", "cpu": "30GiB"}; a device that is '
+        "not named is not used. By default, what is free on each device of this machine.",
+    )
+    offload_folder: str | None = setting(
+        None, "A folder for layers that fit on no device; the disk is used only when this is set."
+    )
+    context_tokens: int = setting(
+        2048, "How many tokens the model may look at, prompt and suggestion together.", minimum=64
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings:
+    """How tokens are chosen."""
+
+    max_tokens: int = setting(64, "How many tokens a suggestion may have.", minimum=1, maximum=4096)
+    temperature: float = setting(
+        0.0, "0 always takes the likeliest token; higher values vary more.", minimum=0, maximum=5
+    )
+    top_p: float = setting(
+        1.0, "Sample only from the likeliest tokens that together have this probability.", minimum=0, maximum=1
+    )
+    top_k: int = setting(0, "Sample only from this many likeliest tokens; 0 means from all.", minimum=0)
+    seed: int | None = setting(None, "Makes sampling repeatable.", minimum=0)
+    stop: tuple[str, ...] = setting((), "Texts that end a suggestion; they are not part of it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """What the server writes to standard error."""
+
+    level: Literal["error", "warning", "info", "debug"] = setting(
+        "warning", "How much is logged; only debug holds text from your documents."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings, in sections."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingInfo:
+    """One setting as documentation shows it: `name` is dotted camelCase, `type` is the Python type."""
+
+    name: str
+    type: Any
+    default: Any
+    sentence: str
+    limits: Mapping[str, float]
+
+
+def merge(base: Settings, values: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """Lay nested camelCase `values` over `base`.
+
+    Returns the settings and, for each value that could not be used, a sentence; where a value cannot be used
+    the one in `base` holds.
+    """
+    problems: list[str] = []
+    sections = {f.name: f for f in dataclasses.fields(base)}
+    merged: dict[str, Any] = {}
+    for key, section_values in values.items():
+        name = _snake(key)
+        if name not in sections:
+            problems.append(_unknown(key, sections))
+        elif not isinstance(section_values, Mapping):
+            problems.append(f"{key} must be a group of settings, not {section_values!r}.")
+        else:
+            merged[name] = _merge_section(key, getattr(base, name), section_values, problems)
+    return dataclasses.replace(base, **merged), problems
+
+
+def merge_strictly(base: Settings, values: Mapping[str, Any], source: str) -> Settings:
+    """Lay `values` over `base` as `merge` does, but raise `SettingsError` naming `source` where one is bad."""
+    settings, problems = merge(base, values)
+    if problems:
+        raise SettingsError(" ".join([f"{source}:", *problems]))
+    return settings
+
+
+def read_file(path: Path, base: Settings) -> Settings:
+    """Lay the TOML file at `path` over `base`; raises `SettingsError` if it cannot be read or used."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
+    return merge_strictly(base, values, str(path))
+
+
+def assignment(text: str) -> dict[str, Any]:
+    """Read `section.name=value`, the value as TOML writes it or else as plain text, into nested values."""
+    path, equals, raw = text.partition("=")
+    section, dot, name = path.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise SettingsError(f"--set {text} must look like --set generation.maxTokens=32.")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        value = raw.strip()
+    return {section: {name: value}}
+
+
+def all_settings() -> Iterator[SettingInfo]:
+    """Every setting, in the order of the classes above."""
+    for section in dataclasses.fields(Settings):
+        section_type = typing.cast("type[ModelSettings]", section.type)
+        for name, kind in typing.get_type_hints(section_type).items():
+            declared = section_type.__dataclass_fields__[name]
+            yield SettingInfo(
+                name=f"{section.name}.{camel(name)}",
+                type=kind,
+                default=declared.default,
+                sentence=declared.metadata["sentence"],
+                limits=declared.metadata["limits"],
+            )
+
+
+def camel(name: str) -> str:
+    """Turn snake_case into camelCase."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _merge_section(key: str, base: Any, values: Mapping[str, Any], problems: list[str]) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(base)}
+    kinds = typing.get_type_hints(type(base))
+    merged: dict[str, Any] = {}
+    for setting_key, value in values.items():
+        name, path = _snake(setting_key), f"{key}.{setting_key}"
+        if value is None:  # what editors send for a setting that the user left alone
+            continue
+        if name == "trust_remote_code":
+            problems.append(f"{path} does not exist: Shardline never runs code that comes with a model.")
+        elif name not in fields:
+            problems.append(_unknown(path, [f"{key}.{camel(known)}" for known in fields]))
+        else:
+            try:
+                merged[name] = _checked(value, kinds[name], fields[name].metadata["limits"])
+            except _BadValueError as error:
+                problems.append(f"{path} must be {error}, not {value!r}; {getattr(base, name)!r} holds.")
+    return dataclasses.replace(base, **merged)
+
+
+def _unknown(path: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(path, [camel(name) for name in known], n=1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"There is no setting {path}{hint}"
+
+
+class _BadValueError(ValueError):
+    """Holds what the value must be, in words."""
+
+
+def _checked(value: Any, kind: Any, limits: Mapping[str, float]) -> Any:
+    try:
+        result = _converter.structure(value, kind)
+    except Exception as error:
+        raise _BadValueError(_in_words(kind)) from error
+    if isinstance(result, int | float) and not isinstance(result, bool):
+        low, high = limits.get("minimum"), limits.get("maximum")
+        if (low is not None and result < low) or (high is not None and result > high):
+            span = f"from {low} to {high}" if high is not None else f"of at least {low}"
+            raise _BadValueError(f"{_in_words(kind)} {span}")
+    return result
+
+
+def _strict(kind: type) -> typing.Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        exact = type(value) is kind or (kind is float and type(value) is int)
+        if not exact:
+            raise TypeError(value)
+        return kind(value)
+
+    return structure
+
+
+def _structure_union(value: Any, kind: Any) -> Any:
+    for member in typing.get_args(kind):
+        try:
+            return _converter.structure(value, member)
+        except Exception:  # noqa: BLE001, S112  one of several types: the next may fit
+            continue
+    raise TypeError(value)
+
+
+def _structure_none(value: Any, _: Any) -> None:
+    if value is not None:
+        raise TypeError(value)
+
+
+def _structure_strings(value: Any, _: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+        raise TypeError(value)
+    return tuple(value)
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
+def _in_words(kind: Any) -> str:
+    if _is_union(kind):
+        return " or ".join(dict.fromkeys(_in_words(member) for member in typing.get_args(kind)))
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(typing.get_args(kind))
+    if typing.get_origin(kind) is dict:
+        return "a map"
+    if typing.get_origin(kind) is tuple:
+        return "a list of texts that are not empty"
+    return {str: "a text", int: "a whole number", float: "a number", type(None): "null"}[kind]
+
+
+_converter = cattrs.Converter(detailed_validation=False)
+for _kind in (str, int, float, bool):
+    _converter.register_structure_hook(_kind, _strict(_kind))
+_converter.register_structure_hook(type(None), _structure_none)
+_converter.register_structure_hook_func(_is_union, _structure_union)
+_converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is tuple, _structure_strings)
