@@ -46,3 +46,8 @@ class ProtocolError(ShardlineError):
 
 class SupersededError(ShardlineError):
     """A newer request for the same document took this one's place."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign error says in its first line, or its name where it says nothing: to be put into a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,7 +4,17 @@ import logging
 import os
 import sys
 
-FOREIGN = ("accelerate", "asyncio", "filelock", "httpcore2", "httpx2", "huggingface_hub", "pygls", "torch", "urllib3")
+FOREIGN = (
+    "accelerate",
+    "asyncio",
+    "filelock",
+    "httpcore2",
+    "httpx2",
+    "huggingface_hub",
+    "pygls",
+    "torch",
+    "urllib3",
+)
 """Libraries that log more than users can act on, or the documents themselves."""
 
 

@@ -68,7 +68,10 @@ class GenerationSettings:
         0.0, "0 always takes the likeliest token; higher values vary more.", minimum=0, maximum=5
     )
     top_p: float = setting(
-        1.0, "Sample only from the likeliest tokens that together have this probability.", minimum=0, maximum=1
+        1.0,
+        "Sample only from the likeliest tokens that together have this probability.",
+        minimum=0,
+        maximum=1,
     )
     top_k: int = setting(0, "Sample only from this many likeliest tokens; 0 means from all.", minimum=0)
     seed: int | None = setting(None, "Makes sampling repeatable.", minimum=0)
@@ -154,6 +157,14 @@ def assignment(text: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, KeyError):
         value = raw.strip()
     return {section: {name: value}}
+
+
+def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The settings as nested camelCase values, as `merge` reads them."""
+    return {
+        section: {camel(name): value for name, value in values.items()}
+        for section, values in dataclasses.asdict(settings).items()
+    }
 
 
 def all_settings() -> Iterator[SettingInfo]:
@@ -275,4 +286,4 @@ for _kind in (str, int, float, bool):
     _converter.register_structure_hook(_kind, _strict(_kind))
 _converter.register_structure_hook(type(None), _structure_none)
 _converter.register_structure_hook_func(_is_union, _structure_union)
-_converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is tuple, _structure_strings)
+_converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _structure_strings)

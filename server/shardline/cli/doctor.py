@@ -18,7 +18,16 @@ from shardline.engine.plan import in_words
 from shardline.errors import ShardlineError
 from shardline.settings import EMBEDDED_MODEL, Settings
 
-PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "huggingface-hub", "pygls", "lsprotocol")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "pygls",
+    "lsprotocol",
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,10 @@ def _devices(_: Settings) -> Iterator[Finding]:
             yield Finding(device, f"{platform.machine()}, {cores}, {in_words(free)} of memory free")
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         build = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built for the CPU"
-        advice = "With an NVIDIA card, check its driver with nvidia-smi" if torch.version.cuda else (
-            "With a GPU, install the torch that matches it (pytorch.org)"
+        advice = (
+            "With an NVIDIA card, check its driver with nvidia-smi"
+            if torch.version.cuda
+            else ("With a GPU, install the torch that matches it (pytorch.org)")
         )
         yield Finding("GPU", f"none; {build}", advice)
 

@@ -18,24 +18,18 @@ def _sentence(name: str) -> str:
 
 
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help=_sentence("name"))]
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of the settings.")
-]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of the settings.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, for example generation.maxTokens=32."),
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", metavar="TYPE", help=_sentence("dtype"))]
-DeviceMap = Annotated[
-    str | None, typer.Option("--device-map", metavar="MAP", help=_sentence("device_map"))
-]
+DeviceMap = Annotated[str | None, typer.Option("--device-map", metavar="MAP", help=_sentence("device_map"))]
 MaxMemory = Annotated[
     str | None,
     typer.Option("--max-memory", metavar="0=10GiB,cpu=30GiB", help=_sentence("max_memory")),
 ]
-ContextTokens = Annotated[
-    int | None, typer.Option("--context-tokens", metavar="N", help=_sentence("context_tokens"))
-]
+ContextTokens = Annotated[int | None, typer.Option("--context-tokens", metavar="N", help=_sentence("context_tokens"))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 

@@ -14,7 +14,7 @@ from shardline.settings import Settings
 DOES_NOT_FIT = 3
 """The exit code that says so."""
 
-BAR_WIDTH = 48
+BAR_WIDTH = 36
 PARTS = (("weights", "█", "cyan"), ("kv_cache", "▓", "magenta"), ("workspace", "▒", "yellow"))
 FREE = ("free", "░", "bright_black")
 

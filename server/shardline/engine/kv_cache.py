@@ -1,19 +1,20 @@
 """Which part of a prompt a model has already read."""
 
 from collections.abc import Sequence
+from typing import Generic
 
 from torch import Tensor
 
-from shardline.engine.models import Model
+from shardline.engine.models import MemoryT, Model
 
 
-class KVCache:
+class KVCache(Generic[MemoryT]):
     """Token ids together with the key/value memory they left in a model.
 
     The ids always say exactly what the memory holds: if a forward pass fails half way, both are emptied.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model[MemoryT]) -> None:
         self._model = model
         self._memory = model.new_memory()
         self.ids: list[int] = []

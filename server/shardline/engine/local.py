@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from shardline.engine import Chunk, Report, Request
-from shardline.errors import EngineError, GenerationError, NotReadyError
+from shardline.errors import EngineError, GenerationError, NotReadyError, first_line
 from shardline.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class LocalEngine:
             except EngineError as error:
                 tell(error)
             except Exception as error:  # noqa: BLE001  the one door through which foreign errors leave
-                tell(GenerationError(f"The model failed while completing ({type(error).__name__}: {error})."))
+                tell(
+                    GenerationError(f"The model failed while completing ({type(error).__name__}: {first_line(error)}).")
+                )
 
         self._jobs.put(job)
         try:

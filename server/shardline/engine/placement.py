@@ -26,9 +26,7 @@ SPILLED: Device = "disk"
 
 def place(skeleton: Skeleton, settings: ModelSettings, *, context_tokens: int) -> Plan:
     """Plan where the modules of `skeleton` go; raises `SettingsError` where a setting cannot be read."""
-    limits = (
-        devices.default_limits() if settings.max_memory is None else devices.parse_limits(settings.max_memory)
-    )
+    limits = devices.default_limits() if settings.max_memory is None else devices.parse_limits(settings.max_memory)
     disk_asked = settings.offload_folder is not None or "disk" in limits
     device_map, disk_asked = _device_map(skeleton, settings.device_map, limits, disk_asked)
     shares = _shares(skeleton, device_map, limits, disk_asked)
@@ -148,8 +146,7 @@ def _with_offload(skeleton: Skeleton, limits: Limits) -> DeviceMap:
     kept = 0
     while True:
         room = {
-            device: limit if device == "cpu" != main else _room(skeleton, limit)
-            for device, limit in limits.items()
+            device: limit if device == "cpu" != main else _room(skeleton, limit) for device, limit in limits.items()
         }
         room[main] = max(0, room[main] - kept)
         device_map = _infer(skeleton, room)
@@ -185,9 +182,7 @@ def _main_device(device_map: DeviceMap) -> Device:
     return next((device for device in device_map.values() if device not in ("cpu", "disk")), "cpu")
 
 
-def _shares(
-    skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_asked: bool
-) -> tuple[DeviceShare, ...]:
+def _shares(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_asked: bool) -> tuple[DeviceShare, ...]:
     """What each device holds; where the disk was not asked for, "disk" stands for what found no room."""
     main = _main_device(device_map)
     waiting = _waiting_places(main) if disk_asked else _waiting_places(main)[:-1]
@@ -236,12 +231,9 @@ def _weights(skeleton: Skeleton, device_map: DeviceMap) -> dict[Device, int]:
 def _largest_module(skeleton: Skeleton) -> int:
     whole = [skeleton.model.get_submodule(name) for name in skeleton.layers]
     inside = {id(module) for layer in whole for module in layer.modules()}
-    whole += [
-        module
-        for module in skeleton.model.modules()
-        if id(module) not in inside and not list(module.children())
-    ]
-    return max(sum(weight.nbytes for weight in module.parameters()) for module in whole)
+    whole += [module for module in skeleton.model.modules() if id(module) not in inside and not list(module.children())]
+    largest: int = max(sum(weight.nbytes for weight in module.parameters()) for module in whole)
+    return largest
 
 
 def _lookup(device_map: DeviceMap, name: str) -> Device | None:

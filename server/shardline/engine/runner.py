@@ -74,9 +74,7 @@ def make_plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[P
     return plan, context_tokens
 
 
-def list_modules(
-    settings: ModelSettings, source: checkpoint.Checkpoint, *, depth: int | None
-) -> list[dict[str, Any]]:
+def list_modules(settings: ModelSettings, source: checkpoint.Checkpoint, *, depth: int | None) -> list[dict[str, Any]]:
     """The model's modules as `shardline layers --json` prints them."""
     plan, skeleton, _ = _plan(settings, source)
     return placement.modules(skeleton, plan, depth=depth)
@@ -88,9 +86,7 @@ def _plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan,
     context_tokens = min(settings.context_tokens, longest)
 
     def plan_in(dtype: torch.dtype) -> tuple[Plan, Skeleton, int]:
-        skeleton = build_skeleton(
-            config, dtype=dtype, context_tokens=context_tokens, prefill_tokens=PREFILL_STEP
-        )
+        skeleton = build_skeleton(config, dtype=dtype, context_tokens=context_tokens, prefill_tokens=PREFILL_STEP)
         return placement.place(skeleton, settings, context_tokens=context_tokens), skeleton, context_tokens
 
     dtype = source.dtype(settings.dtype, config)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from shardline.errors import CheckpointError
+from shardline.errors import CheckpointError, first_line
 
 KV_CACHE_BUFFER = "shardline_kv_cache"
 """The buffer in which each layer of a skeleton carries its KV cache, so that accelerate counts it."""
@@ -37,7 +37,8 @@ def build_skeleton(
             model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     except (ValueError, ImportError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"model.name: a {config.model_type} model is none that Shardline can complete text with ({error})."
+            f"model.name: a {config.model_type} model is none that Shardline can complete text with "
+            f"({first_line(error)})."
         ) from error
     model.tie_weights()
     no_split = tuple(getattr(model, "_no_split_modules", None) or ()) or _repeated_class(model)
@@ -78,9 +79,7 @@ def _kv_cache_bytes(config: PreTrainedConfig, dtype: torch.dtype, context_tokens
     return int(2 * kv_heads * head_size * context_tokens * dtype.itemsize)
 
 
-def _workspace_bytes(
-    config: PreTrainedConfig, dtype: torch.dtype, context_tokens: int, prefill_tokens: int
-) -> int:
+def _workspace_bytes(config: PreTrainedConfig, dtype: torch.dtype, context_tokens: int, prefill_tokens: int) -> int:
     """What one prefill step needs at its widest: the MLP or the attention scores, and the logits of one token."""
     text = config.get_text_config()
     hidden = text.hidden_size

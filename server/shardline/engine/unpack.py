@@ -24,7 +24,7 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from shardline.engine import Progress, Report
 from shardline.engine.plan import GIB
-from shardline.errors import CheckpointError
+from shardline.errors import CheckpointError, first_line
 
 SHARD_BYTES = GIB
 """Weights are written in files of about this size, so that memory never holds more of the model."""
@@ -51,7 +51,7 @@ def unpack(file: Path, cache: Path, report: Report, *, weights: bool = True) -> 
                 raise
             except Exception as error:
                 raise CheckpointError(
-                    f"model.name: {file} cannot be read as a GGUF model ({type(error).__name__}: {error})."
+                    f"model.name: {file} cannot be read as a GGUF model ({type(error).__name__}: {first_line(error)})."
                 ) from error
     return target
 

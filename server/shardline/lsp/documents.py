@@ -96,9 +96,7 @@ class Documents:
         if document is None:
             return None
         line, column = document.index(position, self.encoding)
-        return Source(
-            document=uri, language=document.language, lines=document.lines, line=line, column=column
-        )
+        return Source(document=uri, language=document.language, lines=document.lines, line=line, column=column)
 
     def range(self, source: Source, start: int, end: int) -> Range:
         """The range on the cursor's line between two columns in characters."""

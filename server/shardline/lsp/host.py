@@ -7,7 +7,7 @@ from typing import Any
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
 from shardline.engine import Engine, Progress
-from shardline.errors import EngineError, NotReadyError, ShardlineError
+from shardline.errors import EngineError, NotReadyError, ShardlineError, first_line
 from shardline.lsp.status import Status
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 
@@ -81,7 +81,9 @@ class EngineHost:
         except ShardlineError as error:
             self._status.failed(str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
-            self._status.failed(str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {error}).")))
+            self._status.failed(
+                str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)})."))
+            )
         else:
             self._completer = Completer(engine, generation)
             self._status.ready()

@@ -31,9 +31,7 @@ def takes_snippets(client: ClientCapabilities) -> bool:
     return bool(item and item.snippet_support)
 
 
-def completion_list(
-    source: Source, suggestion: Suggestion, documents: Documents, *, snippets: bool
-) -> CompletionList:
+def completion_list(source: Source, suggestion: Suggestion, documents: Documents, *, snippets: bool) -> CompletionList:
     """The suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
 
     The item replaces the word before the cursor, because clients filter by the text that the range holds.
@@ -46,9 +44,9 @@ def completion_list(
     start = word.start() if word else source.column
     typed = source.before[start:]
     text = typed + suggestion.text
-    first, more, _ = text.partition("\n")
+    several = "\n" in text
     item = CompletionItem(
-        label=first.strip() + (" …" if more else ""),
+        label=text.strip().partition("\n")[0].rstrip() + (" …" if several else ""),
         kind=CompletionItemKind.Text,
         detail="Shardline",
         documentation=MarkupContent(MarkupKind.Markdown, _fenced(source.language, text)),
@@ -57,12 +55,10 @@ def completion_list(
         insert_text_format=InsertTextFormat.PlainText,
         text_edit=TextEdit(documents.range(source, start, source.column), _with_endings(source, text)),
     )
-    if snippets and more:
+    if snippets and several:
         item.insert_text_format = InsertTextFormat.Snippet
         item.insert_text_mode = InsertTextMode.AdjustIndentation
-        item.text_edit = TextEdit(
-            documents.range(source, start, source.column), _as_snippet(_relative(source, text))
-        )
+        item.text_edit = TextEdit(documents.range(source, start, source.column), _as_snippet(_relative(source, text)))
     return CompletionList(is_incomplete=True, items=[item])
 
 

@@ -23,26 +23,20 @@ class Protocol(LanguageServerProtocol):
         return self._shutdown
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(
-        self, params: types.DidOpenTextDocumentParams
-    ) -> Generator[Any, Any, None]:
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Generator[Any, Any, None]:
         """Take the document's text."""
         self.documents.open(params.text_document)
         yield from self._tell(types.TEXT_DOCUMENT_DID_OPEN, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(
-        self, params: types.DidChangeTextDocumentParams
-    ) -> Generator[Any, Any, None]:
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
         """Apply the edits."""
         document = params.text_document
         self.documents.change(document.uri, document.version, params.content_changes)
         yield from self._tell(types.TEXT_DOCUMENT_DID_CHANGE, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(
-        self, params: types.DidCloseTextDocumentParams
-    ) -> Generator[Any, Any, None]:
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Generator[Any, Any, None]:
         """Forget the text."""
         self.documents.close(params.text_document.uri)
         yield from self._tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
@@ -54,8 +48,8 @@ class Protocol(LanguageServerProtocol):
 
 
 def converter() -> Converter:
-    """pygls' converter, but `triggerKind` 0, which vscode-languageclient 9 sends for "by hand", is taken as that."""
-    result = default_converter()
+    """The converter of pygls, but taking `triggerKind` 0, which vscode-languageclient 9 sends for "by hand"."""
+    result: Converter = default_converter()  # type: ignore[no-untyped-call]
 
     def trigger_kind(value: Any, _: Any) -> types.InlineCompletionTriggerKind:
         return types.InlineCompletionTriggerKind(value or types.InlineCompletionTriggerKind.Invoked)

@@ -103,7 +103,7 @@ class ShardlineServer(LanguageServer):
 def _register(server: ShardlineServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        server.documents.encoding = _encoding(server, params)
+        server.documents.encoding = _encoding(params)
         server.take_settings(initial=params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -122,9 +122,7 @@ def _register(server: ShardlineServer) -> None:
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.host.forget(params.text_document.uri)
 
-    @server.feature(
-        types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)
-    )
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS))
     async def completion(params: types.CompletionParams) -> types.CompletionList:
         nothing = types.CompletionList(is_incomplete=True, items=[])
         source = server.documents.source(params.text_document.uri, params.position)
@@ -163,13 +161,14 @@ def _register(server: ShardlineServer) -> None:
         server.host.restart(server.settings)
 
 
-def _encoding(server: ShardlineServer, params: types.InitializeParams) -> types.PositionEncodingKind:
+def _encoding(params: types.InitializeParams) -> types.PositionEncodingKind:
     """The first encoding the client offers that we know, which is also what pygls tells it."""
     general = params.capabilities.general
     offered = (general and general.position_encodings) or []
     known = {kind.value for kind in types.PositionEncodingKind}
     return next(
-        (types.PositionEncodingKind(kind) for kind in offered if kind in known), types.PositionEncodingKind.Utf16
+        (types.PositionEncodingKind(kind) for kind in offered if kind in known),
+        types.PositionEncodingKind.Utf16,
     )
 
 

@@ -39,9 +39,7 @@ async def _serve_one(server: ShardlineServer, host: str, port: int) -> None:
         listener.close()
         server.protocol.set_writer(writer)
         try:
-            await run_async(
-                threading.Event(), reader, server.protocol, error_handler=server.report_server_error
-            )
+            await run_async(threading.Event(), reader, server.protocol, error_handler=server.report_server_error)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client vanished
         finally:

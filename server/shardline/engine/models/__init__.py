@@ -1,7 +1,7 @@
 """What the generation loop asks of a model, whichever runs it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -13,13 +13,16 @@ class Memory(Protocol):
         """Forget all but the first `length` tokens; False, and undefined contents, where that is impossible."""
 
 
-class Model(Protocol):
+MemoryT = TypeVar("MemoryT", bound=Memory)
+
+
+class Model(Protocol[MemoryT]):
     """A causal language model over token ids."""
 
-    def new_memory(self) -> Memory:
+    def new_memory(self) -> MemoryT:
         """An empty memory for `forward`."""
 
-    def forward(self, ids: Sequence[int], memory: Memory) -> Tensor:
+    def forward(self, ids: Sequence[int], memory: MemoryT) -> Tensor:
         """Read `ids` after what is in `memory`, and add them to it.
 
         Returns the logits, shape (vocabulary,), of the token that follows the last one.

@@ -14,7 +14,7 @@ from shardline.engine import Report
 from shardline.engine.checkpoint import Checkpoint
 from shardline.engine.plan import Plan
 from shardline.engine.progress import bar_class
-from shardline.errors import CheckpointError, EngineError, PlacementError
+from shardline.errors import CheckpointError, EngineError, PlacementError, first_line
 
 CUTTABLE = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers whose keys and values lie in order, one per token, so that the last ones can be cut off."""
@@ -56,10 +56,9 @@ class TransformersModel:
     def forward(self, ids: Sequence[int], memory: TransformersMemory) -> Tensor:
         """Read `ids` after what is in `memory`; returns logits, shape (vocabulary,), of the token after them."""
         input_ids = torch.tensor([list(ids)], device=self._input_device)
-        output = self._model(
-            input_ids=input_ids, past_key_values=memory.cache, use_cache=True, **self._last_only
-        )
-        return output.logits[0, -1].float()
+        output = self._model(input_ids=input_ids, past_key_values=memory.cache, use_cache=True, **self._last_only)
+        logits: Tensor = output.logits[0, -1]
+        return logits.float()
 
 
 def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: str | None) -> TransformersModel:
@@ -84,10 +83,9 @@ def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: 
             "model.maxMemory, so that less is put there, or free it."
         ) from error
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
         raise CheckpointError(
             f"model.name: the weights of {checkpoint.name} in {checkpoint.folder} cannot be read "
-            f"({type(error).__name__}: {reason}); fetch the model again."
+            f"({type(error).__name__}: {first_line(error)}); fetch the model again."
         ) from error
     finally:
         transformers_logging.set_tqdm_hook(before)

@@ -1,0 +1,168 @@
+"""The other side of the protocol: a small editor without a screen, for the demo and for measuring.
+
+It starts the real server as a child and speaks to it over the child's standard input and output.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lsprotocol import types
+from pygls.io_ import run_async
+from pygls.lsp.client import LanguageClient
+
+from shardline import __version__
+from shardline.errors import ProtocolError
+from shardline.lsp.status import NOTIFICATION, State
+
+CAPABILITIES = types.ClientCapabilities(
+    general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf8]),
+    text_document=types.TextDocumentClientCapabilities(
+        completion=types.CompletionClientCapabilities(),
+        inline_completion=types.InlineCompletionClientCapabilities(),
+    ),
+    experimental={"shardlineStatus": True},
+)
+
+LEAVE_SECONDS = 5.0
+"""How long the server may take to end by itself."""
+
+OnStatus = Callable[[Mapping[str, Any]], None]
+
+
+class Editor:
+    """An editor that talks to one server process. Use as `async with Editor(command) as editor`."""
+
+    def __init__(self, command: Sequence[str], on_status: OnStatus = lambda _: None) -> None:
+        self._command = command
+        self._on_status = on_status
+        self._client = LanguageClient("shardline-editor", __version__)
+        self._stop = threading.Event()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __aexit__
+        self._process: asyncio.subprocess.Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._settled: asyncio.Future[Mapping[str, Any]] | None = None
+        self.messages: list[str] = []
+        """What the server showed the user."""
+
+    async def __aenter__(self) -> "Editor":
+        self._settled = asyncio.get_running_loop().create_future()
+        self._listen()
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=self._log)
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ProtocolError("The server has no standard input or output.")
+        self._client.protocol.set_writer(self._process.stdin)
+        reading = run_async(self._stop, self._process.stdout, self._client.protocol)
+        self._tasks = [asyncio.create_task(reading), asyncio.create_task(self._watch(self._process))]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self._client.shutdown_async(None)
+                    self._client.exit(None)
+                    await self._process.wait()
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+        self._stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._log.close()
+
+    async def initialize(self, options: Mapping[str, Any] | None = None) -> types.InitializeResult:
+        """Greet the server with settings as its `initializationOptions`; it begins to load its model."""
+        params = types.InitializeParams(capabilities=CAPABILITIES, initialization_options=options)
+        result: types.InitializeResult = await self._ask(self._client.initialize_async(params))
+        self._client.initialized(types.InitializedParams())
+        return result
+
+    async def ready(self) -> None:
+        """Wait until the model is ready; raises `ProtocolError` with the server's reason where it never will be."""
+        if self._settled is None:
+            raise ProtocolError("The server was not started.")
+        status = await asyncio.shield(self._settled)
+        if status["state"] != State.READY:
+            raise ProtocolError(str(status["message"]))
+
+    def open(self, uri: str, language: str, text: str) -> None:
+        """Open a document."""
+        item = types.TextDocumentItem(uri=uri, language_id=language, version=1, text=text)
+        self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+
+    def close(self, uri: str) -> None:
+        """Close a document."""
+        identifier = types.TextDocumentIdentifier(uri)
+        self._client.text_document_did_close(types.DidCloseTextDocumentParams(identifier))
+
+    async def popup(self, uri: str, line: int, character: int) -> types.CompletionList:
+        """Ask for pop-up items at a line and a character, counted from 0, the character in UTF-8 bytes."""
+        params = types.CompletionParams(types.TextDocumentIdentifier(uri), types.Position(line, character))
+        answer = await self._ask(self._client.text_document_completion_async(params))
+        if not isinstance(answer, types.CompletionList):
+            raise ProtocolError("The server did not answer with a completion list.")
+        return answer
+
+    async def ghost(self, uri: str, line: int, character: int) -> list[types.InlineCompletionItem]:
+        """Ask for ghost text at a line and a character, counted as for `popup`."""
+        params = types.InlineCompletionParams(
+            context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
+            text_document=types.TextDocumentIdentifier(uri),
+            position=types.Position(line, character),
+        )
+        answer = await self._ask(self._client.text_document_inline_completion_async(params))
+        return list(answer.items if isinstance(answer, types.InlineCompletionList) else answer or [])
+
+    async def command(self, name: str) -> Any:
+        """Run one of the server's commands."""
+        params = types.ExecuteCommandParams(command=name)
+        return await self._ask(self._client.workspace_execute_command_async(params))
+
+    def log(self) -> str:
+        """What the server wrote to standard error so far."""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+    def _listen(self) -> None:
+        self._client.feature(NOTIFICATION)(self._take_status)
+        self._client.feature(types.WINDOW_SHOW_MESSAGE)(self._take_message)
+
+    def _take_status(self, params: Any) -> None:
+        values = {name: getattr(params, name) for name in ("state", "message", "model")}
+        self._on_status(values)
+        if values["state"] in (State.READY, State.FAILED) and self._settled and not self._settled.done():
+            self._settled.set_result(values)
+
+    def _take_message(self, params: types.ShowMessageParams) -> None:
+        self.messages.append(params.message)
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Where the process ends by itself, nobody waits for it in vain."""
+        code = await process.wait()
+        if self._settled and not self._settled.done():
+            self._settled.set_result({"state": State.FAILED, "message": self._why_ended(code)})
+
+    async def _ask(self, request: Any) -> Any:
+        if self._process is None:
+            raise ProtocolError("The server was not started.")
+        asking = asyncio.ensure_future(request)
+        ending = asyncio.ensure_future(self._process.wait())
+        await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not asking.done():
+            asking.cancel()
+            raise ProtocolError(self._why_ended(self._process.returncode))
+        try:
+            return asking.result()
+        except Exception as error:
+            raise ProtocolError(f"The server answered with an error: {error}") from error
+
+    def _why_ended(self, code: int | None) -> str:
+        lines = self.log().strip().splitlines()
+        return f"The server ended with exit code {code}" + (f": {lines[-1]}" if lines else ".")

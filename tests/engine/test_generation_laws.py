@@ -1,0 +1,132 @@
+"""The laws of the engine, on a real tiny model: deterministic, the same with and without a cache, cancellable."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from shardline.engine import Chunk, FinishReason, Request
+from shardline.engine.generate import PREFILL_STEP
+from shardline.engine.plan import KIB
+from shardline.engine.runner import Runner, open_runner
+from shardline.settings import ModelSettings
+from tests import tiny
+
+CODE = "def add(a, b):\n    return a + b\n\n\nfor index, name in enumerate(names):\n"
+
+
+def open_tiny(folder: Path, **changes: object) -> Runner:
+    return open_runner(ModelSettings(name=str(folder), context_tokens=512, **changes), lambda _: None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def runner(tiny_folder: Path) -> Runner:
+    return open_tiny(tiny_folder)
+
+
+def chunks(runner: Runner, prefix: str, **wish: object) -> list[Chunk]:
+    request = Request(document="d", prefix=prefix, **{"max_tokens": 24, **wish})  # type: ignore[arg-type]
+    return list(runner.complete(request, threading.Event()))
+
+
+def text(runner: Runner, prefix: str, **wish: object) -> str:
+    return "".join(chunk.text for chunk in chunks(runner, prefix, **wish))
+
+
+def test_greedy_is_deterministic(runner: Runner) -> None:
+    assert text(runner, CODE) == text(runner, CODE) != ""
+
+
+def test_cached_equals_uncached(runner: Runner, tiny_folder: Path) -> None:
+    prefixes = [CODE[:end] for end in (10, 11, 12, 40, 41, 30, len(CODE), len(CODE) - 1, 5)]
+    fresh = [text(open_tiny(tiny_folder), prefix) for prefix in prefixes]
+    assert [text(runner, prefix) for prefix in prefixes] == fresh
+
+
+def test_only_the_part_of_the_prompt_that_changed_is_computed(runner: Runner) -> None:
+    text(runner, CODE)
+    usage = chunks(runner, CODE + "    ")[-1].usage
+    assert 0 < usage.prompt_tokens - usage.cached_tokens <= 3
+    assert chunks(runner, CODE)[-1].usage.cached_tokens == chunks(runner, CODE)[-1].usage.prompt_tokens - 1
+
+
+def test_a_long_prompt_is_read_in_steps_and_gives_the_same(tiny_folder: Path) -> None:
+    long = CODE * 12
+    at_once, in_parts = open_tiny(tiny_folder), open_tiny(tiny_folder)
+    usage = chunks(at_once, long)[-1].usage
+    assert usage.prompt_tokens > PREFILL_STEP
+    for end in range(0, len(long), 150):
+        text(in_parts, long[:end], max_tokens=1)
+    assert text(in_parts, long) == text(at_once, long)
+
+
+def test_the_last_chunk_alone_has_a_finish_reason(runner: Runner) -> None:
+    stream = chunks(runner, CODE, max_tokens=5)
+    assert [chunk.finish_reason for chunk in stream[:-1]] == [None] * (len(stream) - 1)
+    assert stream[-1].finish_reason is FinishReason.LENGTH
+    assert stream[-1].usage.completion_tokens == 5
+
+
+def test_a_stop_sequence_ends_the_text_and_is_no_part_of_it(runner: Runner) -> None:
+    whole = text(runner, CODE)
+    stop = whole[7:9]
+    stream = chunks(runner, CODE, stop=(stop,))
+    assert "".join(chunk.text for chunk in stream) == whole[: whole.index(stop)]
+    assert stream[-1].finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize(
+    "wish", [{"temperature": 1.0}, {"temperature": 1.0, "top_p": 0.9}, {"temperature": 2.0, "top_k": 5}]
+)
+def test_a_seed_repeats_itself_and_another_does_not(runner: Runner, wish: dict[str, object]) -> None:
+    assert text(runner, CODE, seed=1, **wish) == text(runner, CODE, seed=1, **wish)
+    assert len({text(runner, CODE, seed=seed, **wish) for seed in range(5)}) > 1
+
+
+def test_cancelled_at_any_step_it_ends_there_and_the_cache_stays_right(runner: Runner, tiny_folder: Path) -> None:
+    whole = text(open_tiny(tiny_folder), CODE)
+    for steps in range(1, 6):
+        cancelled = threading.Event()
+        stream = runner.complete(Request(document="d", prefix=CODE, max_tokens=24), cancelled)
+        seen = [next(stream) for _ in range(steps)]
+        cancelled.set()
+        assert list(stream) == []
+        assert whole.startswith("".join(chunk.text for chunk in seen))
+        assert text(runner, CODE) == whole
+
+
+def test_an_empty_document_can_be_completed(runner: Runner) -> None:
+    assert chunks(runner, "")[-1].finish_reason is not None
+
+
+def test_a_prompt_longer_than_the_context_is_cut(runner: Runner) -> None:
+    usage = chunks(runner, CODE * 100)[-1].usage
+    assert usage.prompt_tokens + 24 <= 512
+
+
+def test_offloaded_to_disk_gives_the_same_tokens(runner: Runner, tiny_folder: Path, tmp_path: Path) -> None:
+    half = {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.layers.1": "cpu", "model.layers.2": "disk"}
+    half |= {"model.layers.3": "disk", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "disk"}
+    sharded = open_tiny(tiny_folder, device_map=half, offload_folder=str(tmp_path / "offload"))
+    assert sharded.plan.device_map["model.layers.3"] == "disk"
+    for prefix in (CODE, CODE[:20], CODE + "    print"):
+        assert text(sharded, prefix) == text(runner, prefix)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_plan_that_spills_to_disk_by_memory_gives_the_same_tokens(
+    tiny_folder: Path, tmp_path: Path, dtype: str
+) -> None:
+    whole = open_tiny(tiny_folder, dtype=dtype)
+    too_little = whole.plan.devices[0].used - 10 * KIB
+    sharded = open_tiny(tiny_folder, dtype=dtype, max_memory={"cpu": too_little}, offload_folder=str(tmp_path))
+    assert set(sharded.plan.device_map.values()) == {"cpu", "disk"}
+    assert text(sharded, CODE) == text(whole, CODE)
+
+
+def test_two_models_share_an_offload_folder_without_mixing(tmp_path: Path) -> None:
+    first = tiny.make(tmp_path / "first", num_hidden_layers=2)
+    second = tiny.make(tmp_path / "second", num_hidden_layers=3)
+    for folder in (first, second, first):
+        offloaded = open_tiny(folder, device_map="disk", offload_folder=str(tmp_path / "offload"))
+        assert text(offloaded, CODE) == text(open_tiny(folder), CODE)

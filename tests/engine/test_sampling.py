@@ -1,0 +1,50 @@
+"""Greedy, top-k, top-p and temperature choose only what they may, and a seed repeats itself."""
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardline.engine.sampling import Sampler
+
+logits_of_ten = st.lists(st.floats(-5, 5, width=32), min_size=10, max_size=10).map(torch.tensor)
+
+
+@given(logits_of_ten)
+def test_temperature_zero_takes_the_likeliest(logits: torch.Tensor) -> None:
+    assert logits[Sampler()(logits)] == logits.max()
+
+
+@given(logits_of_ten, st.integers(1, 10), st.integers(0, 100))
+def test_top_k_stays_among_the_k_likeliest(logits: torch.Tensor, k: int, seed: int) -> None:
+    token = Sampler(temperature=2.0, top_k=k, seed=seed)(logits)
+    assert (logits > logits[token]).sum() < k
+
+
+@given(logits_of_ten, st.floats(0, 1), st.integers(0, 100))
+def test_top_p_stays_in_the_nucleus(logits: torch.Tensor, p: float, seed: int) -> None:
+    token = Sampler(temperature=1.0, top_p=p, seed=seed)(logits)
+    probabilities = logits.softmax(0)
+    likelier = probabilities[probabilities > probabilities[token]].sum()
+    assert likelier <= p + 1e-5
+
+
+def test_top_p_zero_is_greedy() -> None:
+    logits = torch.tensor([0.0, 3.0, 1.0])
+    assert {Sampler(temperature=5.0, top_p=0.0, seed=seed)(logits) for seed in range(20)} == {1}
+
+
+def test_the_same_seed_draws_the_same_tokens() -> None:
+    logits = torch.zeros(100)
+    first, second = Sampler(temperature=1.0, seed=7), Sampler(temperature=1.0, seed=7)
+    assert [first(logits) for _ in range(20)] == [second(logits) for _ in range(20)]
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
+    logits = torch.tensor([0.7, 0.2, 0.1]).log()
+    sampler = Sampler(temperature=1.0, seed=0)
+    counts = Counter(sampler(logits) for _ in range(3000))
+    assert counts[0] / 3000 == pytest.approx(0.7, abs=0.04)
+    assert counts[1] / 3000 == pytest.approx(0.2, abs=0.04)
