@@ -17,7 +17,7 @@ class ScriptedEngine:
     def __init__(
         self,
         script: Callable[[Request], str],
-        before_chunk: Callable[[], Awaitable[None]] | None = None,
+        before_chunk: Callable[[Request], Awaitable[None]] | None = None,
     ) -> None:
         self._script = script
         self._before_chunk = before_chunk
@@ -41,7 +41,7 @@ class ScriptedEngine:
         try:
             for count, character in enumerate(text[: request.max_tokens], 1):
                 if self._before_chunk:
-                    await self._before_chunk()
+                    await self._before_chunk(request)
                 yield Chunk(text=character, usage=_usage(request, count, began))
             finished = True
         finally:

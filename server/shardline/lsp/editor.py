@@ -130,8 +130,8 @@ class Editor:
         return self._log.read().decode("utf-8", "replace")
 
     def _listen(self) -> None:
-        self._client.feature(NOTIFICATION)(self._take_status)
-        self._client.feature(types.WINDOW_SHOW_MESSAGE)(self._take_message)
+        self._client.feature(NOTIFICATION)(lambda params: self._take_status(params))
+        self._client.feature(types.WINDOW_SHOW_MESSAGE)(lambda params: self._take_message(params))
 
     def _take_status(self, params: Any) -> None:
         values = {name: getattr(params, name) for name in ("state", "message", "model")}

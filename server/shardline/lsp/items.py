@@ -1,6 +1,7 @@
 """A suggestion shaped for the client that asked: a pop-up item, or ghost text."""
 
 import re
+from dataclasses import dataclass
 
 from lsprotocol.types import (
     ClientCapabilities,
@@ -24,14 +25,31 @@ FIRST = "\x01"
 _WORD = re.compile(r"\w*\Z")
 
 
-def takes_snippets(client: ClientCapabilities) -> bool:
-    """Whether the client declared that it reads snippets, which it then also indents."""
+@dataclass(frozen=True, kw_only=True)
+class Tastes:
+    """What a client declared that it understands in pop-up items."""
+
+    snippets: bool = False
+    """It reads snippets, and then indents their lines itself."""
+    insert_modes: bool = False
+    markdown: bool = False
+
+
+def tastes(client: ClientCapabilities) -> Tastes:
+    """Read the client's capabilities."""
     completion = client.text_document and client.text_document.completion
     item = completion and completion.completion_item
-    return bool(item and item.snippet_support)
+    if not item:
+        return Tastes()
+    modes = item.insert_text_mode_support
+    return Tastes(
+        snippets=bool(item.snippet_support),
+        insert_modes=bool(modes and InsertTextMode.AdjustIndentation in modes.value_set),
+        markdown=MarkupKind.Markdown in (item.documentation_format or []),
+    )
 
 
-def completion_list(source: Source, suggestion: Suggestion, documents: Documents, *, snippets: bool) -> CompletionList:
+def completion_list(source: Source, suggestion: Suggestion, documents: Documents, client: Tastes) -> CompletionList:
     """The suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
 
     The item replaces the word before the cursor, because clients filter by the text that the range holds.
@@ -49,15 +67,15 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
         label=text.strip().partition("\n")[0].rstrip() + (" …" if several else ""),
         kind=CompletionItemKind.Text,
         detail="Shardline",
-        documentation=MarkupContent(MarkupKind.Markdown, _fenced(source.language, text)),
+        documentation=_documentation(source, text, client),
         sort_text=FIRST,
         filter_text=typed or text,
         insert_text_format=InsertTextFormat.PlainText,
         text_edit=TextEdit(documents.range(source, start, source.column), _with_endings(source, text)),
     )
-    if snippets and several:
+    if client.snippets and several:
         item.insert_text_format = InsertTextFormat.Snippet
-        item.insert_text_mode = InsertTextMode.AdjustIndentation
+        item.insert_text_mode = InsertTextMode.AdjustIndentation if client.insert_modes else None
         item.text_edit = TextEdit(documents.range(source, start, source.column), _as_snippet(_relative(source, text)))
     return CompletionList(is_incomplete=True, items=[item])
 
@@ -85,6 +103,11 @@ def _with_endings(source: Source, text: str) -> str:
     """Line endings as the document has them."""
     ending = "\r\n" if source.lines[0].endswith("\r\n") else "\n"
     return text.replace("\n", ending)
+
+
+def _documentation(source: Source, text: str, client: Tastes) -> MarkupContent | str:
+    """The whole text: highlighted where the client can do that."""
+    return MarkupContent(MarkupKind.Markdown, _fenced(source.language, text)) if client.markdown else text
 
 
 def _fenced(language: str, text: str) -> str:

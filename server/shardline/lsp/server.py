@@ -114,8 +114,10 @@ def _register(server: ShardlineServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
-        server.take_settings(configured=params.settings)
-        await server.pull_settings()
+        if isinstance(params.settings, Mapping):
+            server.take_settings(configured=params.settings)
+        else:
+            await server.pull_settings()  # told only that something changed
         server.host.apply(server.settings)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -132,8 +134,7 @@ def _register(server: ShardlineServer) -> None:
             suggestion = await server.suggest(source)
         except SupersededError:
             return nothing
-        snippets = items.takes_snippets(server.client_capabilities)
-        return items.completion_list(source, suggestion, server.documents, snippets=snippets)
+        return items.completion_list(source, suggestion, server.documents, items.tastes(server.client_capabilities))
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(

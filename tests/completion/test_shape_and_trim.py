@@ -1,0 +1,65 @@
+"""Where a suggestion ends, and what of it is worth showing: the cursor is marked with |."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardline.completion import Source, shape
+from shardline.completion.trim import trim
+from shardline.lsp.documents import split_lines
+
+
+def at_cursor(text: str) -> Source:
+    before, _, after = text.partition("|")
+    column = len(before.rpartition("\n")[2])
+    lines = split_lines(before + after)
+    return Source(document="d", language="python", lines=lines, line=before.count("\n"), column=column)
+
+
+@pytest.mark.parametrize("text", ["x = f(|)", "x = |y", "if |:"])
+def test_text_after_the_cursor_makes_it_a_line(text: str) -> None:
+    assert shape.stop_sequences(at_cursor(text)) == ("\n",)
+
+
+@pytest.mark.parametrize("text", ["x = |", "x = |   ", "|\nnext", "def f():|\r\n"])
+def test_nothing_after_the_cursor_makes_it_a_block(text: str) -> None:
+    assert shape.stop_sequences(at_cursor(text)) == ("\n\n",)
+
+
+@pytest.mark.parametrize(
+    ("text", "generated", "kept"),
+    [
+        ("def f():|", "\n    return 1\n\n", "\n    return 1\n\n"),
+        ("    def f():|", "\n        return 1\n    def g():\n", "\n        return 1\n    def g():\n"),
+        ("    def f():|", "\n        return 1\nclass A:\n", "\n        return 1"),
+        ("\tif x:|", "\n\t\ty()\nz()", "\n\t\ty()"),
+        ("    if (a) {|", "\n        b();\n    }\n}\nmore", "\n        b();\n    }\n}"),
+        ("    x =|", " 1", " 1"),
+        ("        |", "a\n    b", "a"),
+    ],
+)
+def test_the_block_ends_before_a_line_that_is_indented_less(text: str, generated: str, kept: str) -> None:
+    end = shape.end(at_cursor(text), generated)
+    assert generated[:end] == kept
+
+
+@given(st.text(alphabet="a \n}", max_size=40), st.integers(0, 8))
+def test_what_has_ended_stays_ended_there(generated: str, indentation: int) -> None:
+    source = at_cursor(" " * indentation + "if x:|")
+    ends = {shape.end(source, generated[:length]) for length in range(len(generated) + 1)}
+    assert len(ends - {None}) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "generated", "shown"),
+    [
+        ("print(|)", "name)", "name"),
+        ("print(|)", "name", "name"),
+        ("x = [|];", "1, 2];", "1, 2"),
+        ("x = |", "1   \n  \n", "1"),
+        ("x = |y", "y", ""),
+        ("f(|)", "  \n ", ""),
+    ],
+)
+def test_only_what_is_new_is_shown(text: str, generated: str, shown: str) -> None:
+    assert trim(at_cursor(text), generated) == shown

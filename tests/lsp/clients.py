@@ -1,0 +1,97 @@
+"""Clients for tests: pytest-lsp's, in the clothes of real editors, waiting for what the server tells."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from lsprotocol import types
+from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
+
+URI = "file:///work/a.py"
+LEAVE_SECONDS = 20
+
+
+class Client:
+    """A pytest-lsp client that also knows when the model is ready or has failed."""
+
+    def __init__(self, **configuration: Any) -> None:
+        self.lsp: LanguageClient = make_test_lsp_client()
+        self.lsp.set_configuration({"shardline": configuration})
+        self.lsp.feature("shardline/status")(lambda params: self._take_status(params))
+        self._settled: asyncio.Queue[Any] = asyncio.Queue()
+        self.capabilities = types.ServerCapabilities()
+
+    def _take_status(self, params: Any) -> None:
+        if params.state in ("ready", "failed"):
+            self._settled.put_nowait(params)
+
+    async def until_settled(self) -> Any:
+        """The status when the model is ready, or has failed, the next time."""
+        async with asyncio.timeout(120):
+            return await self._settled.get()
+
+    @property
+    def messages(self) -> list[str]:
+        """What the user was shown."""
+        return [params.message for params in self.lsp.messages]
+
+    def open(self, text: str) -> None:
+        item = types.TextDocumentItem(uri=URI, language_id="python", version=1, text=text)
+        self.lsp.text_document_did_open(types.DidOpenTextDocumentParams(item))
+
+    async def ghost(self, text: str, kind: int = 2) -> list[types.InlineCompletionItem] | None:
+        """Open a document that holds `text` and ask for ghost text at its end."""
+        self.open(text)
+        answer = await self.lsp.text_document_inline_completion_async(asking(text, kind))
+        return None if answer is None else list(getattr(answer, "items", answer))
+
+    async def popup(self, text: str) -> types.CompletionList:
+        """Open a document that holds `text` and ask for pop-up items at its end."""
+        self.open(text)
+        params = types.CompletionParams(types.TextDocumentIdentifier(URI), end_of(text))
+        answer = await self.lsp.text_document_completion_async(params)
+        assert isinstance(answer, types.CompletionList)
+        return answer
+
+    async def command(self, name: str) -> Any:
+        return await self.lsp.workspace_execute_command_async(types.ExecuteCommandParams(command=name))
+
+    def configure(self, **configuration: Any) -> None:
+        """Change the settings as an editor does that has to be asked for them."""
+        self.lsp.set_configuration({"shardline": configuration})
+        self.lsp.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings=None))
+
+
+def asking(text: str, kind: int = 2) -> types.InlineCompletionParams:
+    return types.InlineCompletionParams(
+        context=types.InlineCompletionContext(types.InlineCompletionTriggerKind(kind)),
+        text_document=types.TextDocumentIdentifier(URI),
+        position=end_of(text),
+    )
+
+
+def end_of(text: str) -> types.Position:
+    return types.Position(text.count("\n"), len(text.rpartition("\n")[2].encode("utf-16-le")) // 2)
+
+
+@asynccontextmanager
+async def started(
+    command: Sequence[str], *, editor: str = "visual-studio-code", options: Any = None, **configuration: Any
+) -> AsyncIterator[Client]:
+    """A client of `editor` with a server it has started and greeted."""
+    client = Client(**configuration)
+    await client.lsp.start_io(*command)
+    capabilities = client_capabilities(editor)
+    capabilities.experimental = {"shardlineStatus": True}
+    client.lsp.capabilities = capabilities  # which pytest-lsp checks the server by
+    params = types.InitializeParams(capabilities=capabilities, initialization_options=options)
+    client.capabilities = (await client.lsp.initialize_async(params)).capabilities
+    client.lsp.initialized(types.InitializedParams())
+    try:
+        yield client
+    finally:
+        await client.lsp.shutdown_async(None)
+        client.lsp.exit(None)
+        async with asyncio.timeout(LEAVE_SECONDS):
+            await client.lsp.stop()

@@ -1,0 +1,66 @@
+"""The real server with a scripted engine behind it, to be run as a child: what it suggests is in the document.
+
+A line that ends with `say:TEXT` is completed with TEXT; with `hang`, never; with `fail`, by an engine error.
+A model named `missing` cannot be loaded, and one named `noisy` prints to standard output while it loads.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from shardline import logs
+from shardline.engine import Report, Request
+from shardline.engine.scripted import ScriptedEngine
+from shardline.errors import CheckpointError, GenerationError
+from shardline.lsp.server import ShardlineServer
+from shardline.lsp.transport import serve_stdio
+from shardline.settings import ModelSettings, Settings
+
+engines: list["Engine"] = []
+
+
+def script(request: Request) -> str:
+    last = request.prefix.rpartition("\n")[2]
+    if last.endswith("fail"):
+        raise GenerationError("The script says that this fails.")
+    return last.partition("say:")[2].replace("\\n", "\n") or "nothing"
+
+
+async def before_chunk(request: Request) -> None:
+    await (asyncio.Event().wait() if request.prefix.endswith("hang") else asyncio.sleep(0))
+
+
+class Engine(ScriptedEngine):
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(script, before_chunk)
+        self.settings = settings
+        engines.append(self)
+
+    async def load(self, report: Report) -> None:
+        if self.settings.name == "missing":
+            raise CheckpointError("model.name: there is no model 'missing'.")
+        if self.settings.name == "noisy":
+            print("Content-Length: 3\r\n\r\nhello")  # noqa: T201
+        await super().load(report)
+
+
+if __name__ == "__main__":
+    logs.configure("warning")
+    server = ShardlineServer("0", Settings(), Engine)
+
+    @server.command("test.engines")
+    def told(*_: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": engine.settings.name,
+                "max_memory": engine.settings.max_memory,
+                "requests": [request.prefix for request in engine.requests],
+                "max_tokens": [request.max_tokens for request in engine.requests],
+                "cancelled": len(engine.cancelled),
+                "closed": engine.closed,
+            }
+            for engine in engines
+        ]
+
+    serve_stdio(server)
+    sys.exit(0 if server.protocol.ended_well else 1)

@@ -1,0 +1,164 @@
+"""Text sync against a plain model of a document, through thousands of random edits in every encoding."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lsprotocol.types import (
+    Position,
+    PositionEncodingKind,
+    Range,
+    TextDocumentContentChangePartial,
+    TextDocumentContentChangeWholeDocument,
+    TextDocumentItem,
+)
+
+from shardline.lsp.documents import Documents, split_lines
+
+ENCODINGS = list(PositionEncodingKind)
+URI = "file:///a.py"
+LETTERS = [
+    "a",
+    "b",
+    " ",
+    "\n",
+    "\r",
+    "\r\n",
+    "\f",
+    "\x0b",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "é",
+    "漢",
+    "🎉",
+    "👩‍👩‍👧",
+    "\t",
+    "",
+]
+
+texts = st.lists(st.sampled_from(LETTERS), max_size=25).map("".join)
+
+
+class PlainDocument:
+    """A document as one string: every position is found by walking from the start, one character at a time."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def offset(self, position: Position, encoding: PositionEncodingKind) -> int:
+        starts = [0] + [match.end() for match in re.finditer("\r\n|\r|\n", self.text)]
+        if position.line >= len(starts):
+            return len(self.text)
+        at, units = starts[position.line], 0
+        while at < len(self.text) and self.text[at] not in "\r\n":
+            units += self.width(self.text[at], encoding)
+            if units > position.character:
+                break
+            at += 1
+        return at
+
+    def edit(self, start: Position, end: Position, new: str, encoding: PositionEncodingKind) -> None:
+        first, last = sorted((self.offset(start, encoding), self.offset(end, encoding)))
+        self.text = self.text[:first] + new + self.text[last:]
+
+    @staticmethod
+    def width(character: str, encoding: PositionEncodingKind) -> int:
+        match encoding:
+            case PositionEncodingKind.Utf8:
+                return len(character.encode())
+            case PositionEncodingKind.Utf16:
+                return 2 if ord(character) > 0xFFFF else 1
+            case _:
+                return 1
+
+
+positions = st.builds(Position, st.integers(0, 12), st.integers(0, 12))
+edits = st.lists(st.tuples(positions, positions, texts), min_size=1, max_size=12)
+
+
+def opened(text: str, encoding: PositionEncodingKind) -> Documents:
+    documents = Documents()
+    documents.encoding = encoding
+    documents.open(TextDocumentItem(uri=URI, language_id="python", version=1, text=text))
+    return documents
+
+
+def text_of(documents: Documents) -> str:
+    document = documents.get(URI)
+    assert document is not None
+    assert list(document.lines) == split_lines(document.text)
+    return document.text
+
+
+@settings(max_examples=600, deadline=None)
+@given(texts, edits, st.sampled_from(ENCODINGS))
+def test_random_edits_give_what_a_plain_document_gives(
+    text: str, changes: list[tuple[Position, Position, str]], encoding: PositionEncodingKind
+) -> None:
+    documents, plain = opened(text, encoding), PlainDocument(text)
+    for version, (start, end, new) in enumerate(changes, 2):
+        change = TextDocumentContentChangePartial(range=Range(start, end), text=new)
+        documents.change(URI, version, [change])
+        plain.edit(start, end, new, encoding)
+        assert text_of(documents) == plain.text
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts, positions, st.sampled_from(ENCODINGS))
+def test_a_position_is_found_where_a_plain_document_finds_it(
+    text: str, position: Position, encoding: PositionEncodingKind
+) -> None:
+    source = opened(text, encoding).source(URI, position)
+    assert source is not None
+    offset = sum(len(line) for line in source.lines[: source.line]) + source.column
+    assert offset == PlainDocument(text).offset(position, encoding)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts, positions, st.sampled_from(ENCODINGS))
+def test_a_range_leads_back_to_the_same_column(text: str, position: Position, encoding: PositionEncodingKind) -> None:
+    documents = opened(text, encoding)
+    source = documents.source(URI, position)
+    assert source is not None
+    end = documents.range(source, 0, source.column).end
+    again = documents.source(URI, end)
+    assert again is not None
+    assert (again.line, again.column) == (source.line, source.column)
+
+
+@given(texts)
+def test_lines_are_split_at_line_ends_and_nowhere_else(text: str) -> None:
+    lines = split_lines(text)
+    assert "".join(lines) == text
+    assert all(re.fullmatch(r"[^\r\n]*(\r\n|\r|\n)", line) for line in lines[:-1])
+    assert "\n" not in lines[-1]
+    assert "\r" not in lines[-1]
+
+
+def test_the_whole_text_can_be_replaced_and_edits_apply_in_order() -> None:
+    documents = opened("old", PositionEncodingKind.Utf16)
+    whole = TextDocumentContentChangeWholeDocument(text="a\nb\n")
+    insert = TextDocumentContentChangePartial(range=Range(Position(1, 1), Position(1, 1)), text="c")
+    documents.change(URI, 2, [whole, insert])
+    assert text_of(documents) == "a\nbc\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "character"),
+    [(PositionEncodingKind.Utf8, 4), (PositionEncodingKind.Utf16, 2), (PositionEncodingKind.Utf32, 1)],
+)
+def test_an_emoji_counts_as_the_encoding_says(encoding: PositionEncodingKind, character: int) -> None:
+    source = opened("🎉x = 1", encoding).source(URI, Position(0, character))
+    assert source is not None
+    assert source.after == "x = 1"
+
+
+def test_documents_that_are_not_open_are_none() -> None:
+    documents = opened("a", PositionEncodingKind.Utf16)
+    documents.change("file:///other.py", 2, [TextDocumentContentChangeWholeDocument(text="b")])
+    assert documents.source("file:///other.py", Position(0, 0)) is None
+    documents.close(URI)
+    documents.close(URI)
+    assert documents.get(URI) is None

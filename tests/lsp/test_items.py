@@ -1,0 +1,122 @@
+"""Suggestions shaped for clients: what is inserted, what it replaces, and what the list shows."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lsprotocol.types import (
+    CompletionItem,
+    InsertTextFormat,
+    InsertTextMode,
+    MarkupContent,
+    Position,
+    PositionEncodingKind,
+    TextDocumentItem,
+    TextEdit,
+)
+
+from shardline.completion import Source, Suggestion
+from shardline.lsp import items
+from shardline.lsp.documents import Documents
+
+URI = "file:///a.py"
+MARKDOWN = items.Tastes(markdown=True)
+SNIPPETS = items.Tastes(snippets=True, insert_modes=True)
+
+
+def at_cursor(text: str, encoding: PositionEncodingKind = PositionEncodingKind.Utf16) -> tuple[Source, Documents]:
+    before, _, after = text.partition("|")
+    documents = Documents()
+    documents.encoding = PositionEncodingKind.Utf32
+    documents.open(TextDocumentItem(uri=URI, language_id="python", version=1, text=before + after))
+    source = documents.source(URI, Position(before.count("\n"), len(before.rpartition("\n")[2])))
+    assert source is not None
+    documents.encoding = encoding
+    return source, documents
+
+
+def popup(text: str, suggestion: str, client: items.Tastes = MARKDOWN) -> CompletionItem:
+    source, documents = at_cursor(text)
+    result = items.completion_list(source, Suggestion(text=suggestion), documents, client)
+    assert result.is_incomplete
+    assert len(result.items) == 1
+    return result.items[0]
+
+
+def edit_of(item: CompletionItem) -> TextEdit:
+    assert isinstance(item.text_edit, TextEdit)
+    return item.text_edit
+
+
+def test_nothing_to_say_is_an_empty_incomplete_list() -> None:
+    source, documents = at_cursor("a|")
+    result = items.completion_list(source, Suggestion(text=""), documents, MARKDOWN)
+    assert result.items == []
+    assert result.is_incomplete
+    assert items.inline_items(source, Suggestion(text=""), documents) == []
+
+
+def test_a_popup_item_replaces_the_word_before_the_cursor_and_is_filtered_by_it() -> None:
+    item = popup("x = enu|", "merate(names)")
+    assert edit_of(item).new_text == "enumerate(names)"
+    assert edit_of(item).range.start == Position(0, 4)
+    assert edit_of(item).range.end == Position(0, 7)
+    assert item.filter_text == "enu"
+    assert item.label == "enumerate(names)"
+
+
+def test_the_label_is_one_line_and_the_documentation_holds_all() -> None:
+    item = popup("def f():|", "\n    return 1")
+    assert item.label == "return 1 …"
+    assert isinstance(item.documentation, MarkupContent)
+    assert item.documentation.value == "```python\n\n    return 1\n```"
+
+
+def test_several_lines_are_a_relative_snippet_where_the_client_takes_them() -> None:
+    item = popup("    if x:|", "\n        y = {$z}\\\n    w", SNIPPETS)
+    assert item.insert_text_format is InsertTextFormat.Snippet
+    assert item.insert_text_mode is InsertTextMode.AdjustIndentation
+    assert edit_of(item).new_text == "\n    y = {\\$z\\}\\\\\nw"
+
+
+def test_several_lines_are_plain_and_absolute_where_it_does_not() -> None:
+    item = popup("    if x:|", "\n        y = $z")
+    assert item.insert_text_format is InsertTextFormat.PlainText
+    assert edit_of(item).new_text == "\n        y = $z"
+
+
+def test_one_line_is_never_a_snippet() -> None:
+    assert popup("x|", " = $1", SNIPPETS).insert_text_format is InsertTextFormat.PlainText
+
+
+def test_ghost_text_is_inserted_at_the_cursor_as_it_is() -> None:
+    source, documents = at_cursor("    if x:|")
+    (item,) = items.inline_items(source, Suggestion(text="\n        y"), documents)
+    assert item.insert_text == "\n        y"
+    assert item.range is not None
+    assert item.range.start == item.range.end == Position(0, 9)
+
+
+def test_line_endings_are_those_of_the_document() -> None:
+    source, documents = at_cursor("a\r\nif x:|")
+    (item,) = items.inline_items(source, Suggestion(text="\n    y"), documents)
+    assert item.insert_text == "\r\n    y"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "character"),
+    [(PositionEncodingKind.Utf8, 8), (PositionEncodingKind.Utf16, 6), (PositionEncodingKind.Utf32, 5)],
+)
+def test_ranges_are_counted_in_the_clients_encoding(encoding: PositionEncodingKind, character: int) -> None:
+    source, documents = at_cursor("🎉 = |", encoding)
+    (item,) = items.inline_items(source, Suggestion(text="1"), documents)
+    assert item.range is not None
+    assert item.range.start.character == character - 1
+
+
+@given(st.text(alphabet="`a\n", max_size=12))
+def test_no_text_breaks_out_of_its_fence(text: str) -> None:
+    source, documents = at_cursor("x|")
+    for item in items.completion_list(source, Suggestion(text=text), documents, MARKDOWN).items:
+        assert isinstance(item.documentation, MarkupContent)
+        fence = item.documentation.value.partition("python")[0]
+        assert fence not in f"x{text}"

@@ -1,0 +1,149 @@
+"""Settings: what is right is taken, what is wrong is told in words and changes nothing, and each is written once."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardline.errors import SettingsError
+from shardline.settings import (
+    ModelSettings,
+    Settings,
+    all_settings,
+    as_values,
+    assignment,
+    merge,
+    merge_strictly,
+    read_file,
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def test_values_are_laid_over_those_before() -> None:
+    base, _ = merge(Settings(), {"model": {"name": "gpt2"}, "generation": {"maxTokens": 5}})
+    result, problems = merge(base, {"generation": {"temperature": 1}})
+    assert problems == []
+    assert result.model.name == "gpt2"
+    assert (result.generation.max_tokens, result.generation.temperature) == (5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"generation": {"maxTokens": "5"}}, "generation.maxTokens must be a whole number"),
+        ({"generation": {"maxTokens": 5.5}}, "generation.maxTokens must be a whole number"),
+        ({"generation": {"maxTokens": True}}, "generation.maxTokens must be a whole number"),
+        ({"generation": {"maxTokens": 0}}, "from 1 to 4096, not 0; 64 holds"),
+        ({"generation": {"topP": 1.5}}, "generation.topP must be a number from 0 to 1"),
+        ({"generation": {"stop": "x"}}, "generation.stop must be a list of texts"),
+        ({"generation": {"stop": [""]}}, "generation.stop must be a list of texts that are not empty"),
+        ({"model": {"dtype": "fp16"}}, "one of auto, float32, float16, bfloat16, not 'fp16'"),
+        ({"model": {"maxMemory": "5GiB"}}, "model.maxMemory must be a map"),
+        ({"model": {"nmae": "x"}}, "There is no setting model.nmae; did you mean model.name?"),
+        ({"modle": {}}, "There is no setting modle; did you mean model?"),
+        ({"model": "gpt2"}, "model must be a group of settings"),
+        ({"model": {"trustRemoteCode": True}}, "Shardline never runs code that comes with a model"),
+    ],
+)
+def test_what_cannot_be_used_is_told_and_the_default_holds(values: dict[str, Any], sentence: str) -> None:
+    result, problems = merge(Settings(), values)
+    assert result == Settings()
+    assert len(problems) == 1
+    assert sentence in problems[0]
+
+
+def test_one_bad_value_does_not_spoil_the_others() -> None:
+    result, problems = merge(Settings(), {"generation": {"maxTokens": 7, "topK": -1, "seed": 3}})
+    assert len(problems) == 1
+    assert (result.generation.max_tokens, result.generation.top_k, result.generation.seed) == (7, 0, 3)
+
+
+def test_null_means_that_the_user_left_it_alone() -> None:
+    base, _ = merge(Settings(), {"model": {"revision": "v1"}})
+    assert merge(base, {"model": {"revision": None, "name": None}}) == (base, [])
+
+
+@given(st.dictionaries(st.sampled_from(["model", "generation", "log", "x"]), json_values, max_size=4))
+def test_no_json_whatsoever_breaks_settings(values: dict[str, Any]) -> None:
+    result, _ = merge(Settings(), values)
+    assert merge(result, as_values(result)) == (result, [])
+
+
+@given(st.sampled_from(list(all_settings())), json_values)
+def test_every_value_of_every_setting_is_taken_or_told(info: Any, value: Any) -> None:
+    section, _, name = info.name.partition(".")
+    result, problems = merge(Settings(), {section: {name: value}})
+    assert len(problems) <= 1
+    if problems:
+        assert result == Settings()
+
+
+def test_settings_go_through_json_and_back() -> None:
+    wish = Settings(model=ModelSettings(max_memory={"0": "5GiB", "cpu": 3}, device_map={"model": 0, "lm_head": "cpu"}))
+    assert merge(Settings(), json.loads(json.dumps(as_values(wish)))) == (wish, [])
+
+
+def test_a_file_holds_the_same_settings(tmp_path: Path) -> None:
+    file = tmp_path / "shardline.toml"
+    file.write_text('[model]\nname = "gpt2"\nmaxMemory = { 0 = "5GiB" }\n[generation]\nstop = ["\\n\\n"]\n')
+    result = read_file(file, Settings())
+    assert result.model.max_memory == {"0": "5GiB"}
+    assert result.generation.stop == ("\n\n",)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"[model", "not valid TOML"), (b"\xff", "not valid TOML"), (b"[model]\nx = 1", "There is no setting model.x")],
+)
+def test_a_bad_file_is_named_with_what_is_wrong(tmp_path: Path, content: bytes, sentence: str) -> None:
+    file = tmp_path / "shardline.toml"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=sentence):
+        read_file(file, Settings())
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_file(tmp_path / "none.toml", Settings())
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("generation.maxTokens=32", {"generation": {"maxTokens": 32}}),
+        ("model.name=gpt2", {"model": {"name": "gpt2"}}),
+        ('generation.stop=["a", "b"]', {"generation": {"stop": ["a", "b"]}}),
+        ('model.maxMemory={0="5GiB"}', {"model": {"maxMemory": {"0": "5GiB"}}}),
+        ("model.name=a=b", {"model": {"name": "a=b"}}),
+    ],
+)
+def test_assignments_are_read_as_toml_or_else_as_text(text: str, values: dict[str, Any]) -> None:
+    assert assignment(text) == values
+
+
+@pytest.mark.parametrize("text", ["", "x", "x=1", ".a=1", "a.=1"])
+def test_an_assignment_without_a_name_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="must look like"):
+        merge_strictly(Settings(), assignment(text), "--set")
+
+
+def test_every_setting_has_a_sentence_and_its_default_is_valid() -> None:
+    for info in all_settings():
+        assert info.sentence.endswith(".")
+        section, _, name = info.name.partition(".")
+        default = list(info.default) if isinstance(info.default, tuple) else info.default
+        assert merge(Settings(), {section: {name: default}}) == (Settings(), [])
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().model.name = "x"  # type: ignore[misc]
