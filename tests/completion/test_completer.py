@@ -41,7 +41,7 @@ async def ask(completer: Completer, where: Source) -> "asyncio.Task[Suggestion]"
 
 
 async def test_a_suggestion_is_generated_ended_and_trimmed() -> None:
-    completer, engine = make(lambda request: " a + b\n\nprint()")
+    completer, engine = make(lambda _: " a + b\n\nprint()")
     suggestion = await completer.suggest(source("return"))
     assert suggestion.text == " a + b"
     assert suggestion.usage is not None
@@ -49,13 +49,13 @@ async def test_a_suggestion_is_generated_ended_and_trimmed() -> None:
 
 
 async def test_generation_ends_as_soon_as_the_block_is_left() -> None:
-    completer, engine = make(lambda request: "a\nb" + "c" * 50)
+    completer, engine = make(lambda _: "a\nb" + "c" * 50)
     await completer.suggest(source("    x = "))
     assert engine.cancelled == engine.requests
 
 
 async def test_the_settings_of_generation_reach_the_engine() -> None:
-    completer, engine = make(lambda request: "x")
+    completer, engine = make(lambda _: "x")
     completer.generation = GenerationSettings(max_tokens=7, temperature=0.5, top_p=0.9, top_k=3, seed=1, stop=("#",))
     await completer.suggest(source("a"))
     request = engine.requests[0]
@@ -65,7 +65,7 @@ async def test_the_settings_of_generation_reach_the_engine() -> None:
 
 async def test_a_newer_request_of_the_same_document_supersedes() -> None:
     gate = Gate()
-    completer, engine = make(lambda request: "x", gate)
+    completer, engine = make(lambda _: "x", gate)
     old = await ask(completer, source("a"))
     await gate.reached.wait()
     new = await ask(completer, source("ab"))
@@ -78,7 +78,7 @@ async def test_a_newer_request_of_the_same_document_supersedes() -> None:
 
 async def test_other_documents_are_left_alone() -> None:
     gate = Gate()
-    completer, engine = make(lambda request: "x", gate)
+    completer, engine = make(lambda _: "x", gate)
     first = await ask(completer, source("a", "one"))
     second = await ask(completer, source("a", "two"))
     gate.opened.set()
@@ -88,7 +88,7 @@ async def test_other_documents_are_left_alone() -> None:
 
 async def test_equal_requests_are_answered_by_one_generation() -> None:
     gate = Gate()
-    completer, engine = make(lambda request: "x", gate)
+    completer, engine = make(lambda _: "x", gate)
     both = [await ask(completer, source("a")), await ask(completer, source("a"))]
     gate.opened.set()
     assert [(await task).text for task in both] == ["x", "x"]
@@ -97,7 +97,7 @@ async def test_equal_requests_are_answered_by_one_generation() -> None:
 
 async def test_cancelling_the_only_request_ends_the_generation() -> None:
     gate = Gate()
-    completer, engine = make(lambda request: "x", gate)
+    completer, engine = make(lambda _: "x", gate)
     task = await ask(completer, source("a"))
     await gate.reached.wait()
     task.cancel()
@@ -110,7 +110,7 @@ async def test_cancelling_the_only_request_ends_the_generation() -> None:
 
 async def test_cancelling_one_of_two_leaves_the_other() -> None:
     gate = Gate()
-    completer, engine = make(lambda request: "x", gate)
+    completer, engine = make(lambda _: "x", gate)
     first, second = await ask(completer, source("a")), await ask(completer, source("a"))
     await gate.reached.wait()
     first.cancel()
@@ -121,7 +121,7 @@ async def test_cancelling_one_of_two_leaves_the_other() -> None:
 
 async def test_a_closed_document_ends_its_generation() -> None:
     gate = Gate()
-    completer, engine = make(lambda request: "x", gate)
+    completer, engine = make(lambda _: "x", gate)
     task = await ask(completer, source("a"))
     await gate.reached.wait()
     completer.cancel("d")

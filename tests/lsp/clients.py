@@ -44,7 +44,9 @@ class Client:
         """Open a document that holds `text` and ask for ghost text at its end."""
         self.open(text)
         answer = await self.lsp.text_document_inline_completion_async(asking(text, kind))
-        return None if answer is None else list(getattr(answer, "items", answer))
+        if answer is None:
+            return None
+        return list(answer.items if isinstance(answer, types.InlineCompletionList) else answer)
 
     async def popup(self, text: str) -> types.CompletionList:
         """Open a document that holds `text` and ask for pop-up items at its end."""
@@ -94,4 +96,4 @@ async def started(
         await client.lsp.shutdown_async(None)
         client.lsp.exit(None)
         async with asyncio.timeout(LEAVE_SECONDS):
-            await client.lsp.stop()
+            await client.lsp.stop()  # type: ignore[no-untyped-call]

@@ -84,8 +84,10 @@ def test_several_lines_are_plain_and_absolute_where_it_does_not() -> None:
     assert edit_of(item).new_text == "\n        y = $z"
 
 
-def test_one_line_is_never_a_snippet() -> None:
-    assert popup("x|", " = $1", SNIPPETS).insert_text_format is InsertTextFormat.PlainText
+def test_one_line_is_a_snippet_too_because_some_clients_cut_plain_text_at_a_space() -> None:
+    item = popup("x|", " = $1", SNIPPETS)
+    assert item.insert_text_format is InsertTextFormat.Snippet
+    assert edit_of(item).new_text == "x = \\$1"
 
 
 def test_ghost_text_is_inserted_at_the_cursor_as_it_is() -> None:
@@ -96,10 +98,11 @@ def test_ghost_text_is_inserted_at_the_cursor_as_it_is() -> None:
     assert item.range.start == item.range.end == Position(0, 9)
 
 
-def test_line_endings_are_those_of_the_document() -> None:
+def test_line_endings_are_the_documents_in_pop_up_items_and_line_feeds_in_ghost_text() -> None:
+    assert edit_of(popup("a\r\nif x:|", "\n    y")).new_text == "\r\n    y"
     source, documents = at_cursor("a\r\nif x:|")
     (item,) = items.inline_items(source, Suggestion(text="\n    y"), documents)
-    assert item.insert_text == "\r\n    y"
+    assert item.insert_text == "\n    y"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_loading_is_shown_as_progress() -> None:
     async with started(COMMAND, editor="neovim") as client:
         await client.until_settled()
         (reports,) = client.lsp.progress_reports.values()
-        kinds = [report.kind for report in reports]  # type: ignore[union-attr]
+        kinds = [report.kind for report in reports]  # type: ignore[attr-defined]
         assert (kinds[0], kinds[-1]) == ("begin", "end")
 
 
@@ -203,7 +203,7 @@ async def test_documentation_is_plain_where_the_client_cannot_highlight() -> Non
 async def test_positions_are_in_the_encoding_that_was_agreed(offered: list[str], chosen: str) -> None:
     client = Client()
     await client.lsp.start_io(*COMMAND)
-    general = types.GeneralClientCapabilities(position_encodings=offered or None)  # type: ignore[arg-type]
+    general = types.GeneralClientCapabilities(position_encodings=offered or None)
     capabilities = types.ClientCapabilities(general=general, experimental={"shardlineStatus": True})
     client.lsp.capabilities = capabilities
     result = await client.lsp.initialize_async(types.InitializeParams(capabilities=capabilities))
@@ -218,7 +218,7 @@ async def test_positions_are_in_the_encoding_that_was_agreed(offered: list[str],
     assert [item.insert_text for item in answer] == ["x"]  # type: ignore[union-attr]
     await client.lsp.shutdown_async(None)
     client.lsp.exit(None)
-    await client.lsp.stop()
+    await client.lsp.stop()  # type: ignore[no-untyped-call]
 
 
 async def raw_server(*messages: bytes) -> tuple[int, bytes, bytes]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
-MACHINE = {"model.name", "model.offloadFolder"}
+MACHINE = {"model.name", "model.revision", "model.offloadFolder"}
 """Settings that reach beyond the editor (they fetch, or write files): VS Code takes them from the user's own
 settings only, never from a folder somebody else wrote."""
 

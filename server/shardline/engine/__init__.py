@@ -48,10 +48,10 @@ class Usage:
     total_time: float
 
     @property
-    def tokens_per_second(self) -> float:
-        """The speed of decode alone: tokens after the first, over the time after the first."""
+    def tokens_per_second(self) -> float | None:
+        """The speed of decode alone: tokens after the first, over the time after the first, if there were any."""
         decoding = self.total_time - self.time_to_first_token
-        return (self.completion_tokens - 1) / decoding if self.completion_tokens > 1 and decoding > 0 else 0.0
+        return (self.completion_tokens - 1) / decoding if self.completion_tokens > 1 and decoding > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,8 +53,8 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
     """The suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
 
     The item replaces the word before the cursor, because clients filter by the text that the range holds.
-    Clients with snippets indent each line themselves and get the text relative to the cursor's line; the
-    others insert it as it is.
+    Clients with snippets get one, even of a single line, because some cut plain text at its first space; they
+    indent each line themselves and get the text relative to the cursor's. The others insert it as it is.
     """
     if not suggestion.text:
         return CompletionList(is_incomplete=True, items=[])
@@ -73,7 +73,7 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
         insert_text_format=InsertTextFormat.PlainText,
         text_edit=TextEdit(documents.range(source, start, source.column), _with_endings(source, text)),
     )
-    if client.snippets and several:
+    if client.snippets:
         item.insert_text_format = InsertTextFormat.Snippet
         item.insert_text_mode = InsertTextMode.AdjustIndentation if client.insert_modes else None
         item.text_edit = TextEdit(documents.range(source, start, source.column), _as_snippet(_relative(source, text)))
@@ -81,11 +81,15 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
 
 
 def inline_items(source: Source, suggestion: Suggestion, documents: Documents) -> list[InlineCompletionItem]:
-    """The suggestion as ghost text: inserted at the cursor as it is, so its lines are fully indented."""
+    """The suggestion as ghost text: inserted at the cursor as it is, so its lines are fully indented.
+
+    Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
+    carriage return as a letter.
+    """
     if not suggestion.text:
         return []
     at_cursor = documents.range(source, source.column, source.column)
-    return [InlineCompletionItem(insert_text=_with_endings(source, suggestion.text), range=at_cursor)]
+    return [InlineCompletionItem(insert_text=suggestion.text, range=at_cursor)]
 
 
 def _relative(source: Source, text: str) -> str:

@@ -50,25 +50,28 @@ class Status:
         self.state = State.STARTING
         self.message = "The model has not been asked for yet."
         self.model = ""
+        self.percentage: int | None = None
+        """How far loading is, while that is known."""
         self.usage: Usage | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The state as `shardline.status` answers it; the last request's tokens and seconds once there was one."""
         status: dict[str, Any] = {"state": self.state, "message": self.message, "model": self.model}
+        if self.percentage is not None:
+            status["percentage"] = self.percentage
         if self.usage:
             status["usage"] = {
                 "prompt_tokens": self.usage.prompt_tokens,
                 "cached_tokens": self.usage.cached_tokens,
                 "completion_tokens": self.usage.completion_tokens,
-                "time_to_first_token": round(self.usage.time_to_first_token, 4),
-                "tokens_per_second": round(self.usage.tokens_per_second, 2),
+                "time_to_first_token": self.usage.time_to_first_token,
+                "tokens_per_second": self.usage.tokens_per_second,
             }
         return status
 
     async def loading(self, model: str) -> None:
         """Loading has begun: open a progress bar where the client has them."""
         self.model = model
-        self._told.clear()
         self._change(State.LOADING, f"Loading {model}")
         window = self._server.client_capabilities.window
         if not (window and window.work_done_progress):
@@ -89,14 +92,15 @@ class Status:
             return
         self._last_report = time.monotonic()
         self.message = in_words(progress)
+        self.percentage = 100 * progress.done // progress.total if progress.total else None
         if self._token:
-            percentage = int(100 * progress.done / progress.total) if progress.total else None
-            report = WorkDoneProgressReport(message=self.message, percentage=percentage)
+            report = WorkDoneProgressReport(message=self.message, percentage=self.percentage)
             self._server.work_done_progress.report(self._token, report)
         self._notify()
 
     def ready(self) -> None:
         """The model can be asked."""
+        self._told.clear()
         self._end_progress("Ready")
         self._change(State.READY, f"{self.model} is ready.")
 
@@ -107,7 +111,7 @@ class Status:
         self.tell(sentence)
 
     def tell(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
-        """Show the user one sentence; the same one only once until the model is loaded again."""
+        """Show the user one sentence; the same one only once until the model is ready again."""
         if sentence not in self._told:
             self._told.add(sentence)
             self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {sentence}"))
@@ -118,7 +122,7 @@ class Status:
             self._token = ""
 
     def _change(self, state: State, message: str) -> None:
-        self.state, self.message = state, message
+        self.state, self.message, self.percentage = state, message, None
         self._notify()
 
     def _notify(self) -> None:

@@ -1,0 +1,14 @@
+;;; Shardline in Emacs, by eglot (part of Emacs from 29 on).  Copy into your init file.
+
+(require 'eglot)
+
+;; The modes of this list share one server, with one model in memory, for each project; add yours.
+;; Eglot speaks to one server in a buffer: in these modes Shardline takes the place of another.
+(add-to-list 'eglot-server-programs '((python-mode python-ts-mode) . ("shardline")))
+(add-hook 'python-mode-hook #'eglot-ensure)
+(add-hook 'python-ts-mode-hook #'eglot-ensure)
+
+;; (setq-default eglot-workspace-configuration
+;;               '(:shardline (:model (:name "codellama/CodeLlama-7b-hf"
+;;                                     :maxMemory (:0 "10GiB" :cpu "30GiB"))
+;;                             :generation (:maxTokens 128))))

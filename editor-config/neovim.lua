@@ -1,0 +1,106 @@
+-- Shardline in Neovim 0.11 or newer. Copy to ~/.config/nvim/plugin/shardline.lua
+
+-- Ghost text for Neovim 0.11, which has none of its own. Returns a function that accepts what is shown, if anything.
+local namespace = vim.api.nvim_create_namespace('shardline')
+local function ghost_text(client, buf)
+  local turn = 0 -- counts cursor positions: an answer to an earlier one is stale
+  local request, shown
+
+  local function forget()
+    turn = turn + 1
+    if request then
+      client:cancel_request(request)
+    end
+    request, shown = nil, nil
+    vim.api.nvim_buf_clear_namespace(buf, namespace, 0, -1)
+  end
+
+  local function show(text)
+    shown = text
+    local tab = (' '):rep(vim.bo[buf].tabstop)
+    local lines = vim.tbl_map(function(line)
+      return { { line:gsub('\t', tab), 'Comment' } }
+    end, vim.split(text, '\n'))
+    local row, column = unpack(vim.api.nvim_win_get_cursor(0))
+    vim.api.nvim_buf_set_extmark(buf, namespace, row - 1, column, {
+      virt_text = lines[1],
+      virt_text_pos = 'inline',
+      virt_lines = vim.list_slice(lines, 2),
+    })
+  end
+
+  local function ask()
+    forget()
+    local mine = turn
+    vim.defer_fn(function()
+      if turn ~= mine then
+        return -- typing went on
+      end
+      local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
+      params.context = { triggerKind = 2 } -- automatic
+      local function receive(_, answer)
+        if turn ~= mine then
+          return
+        end
+        request = nil
+        local item = answer and (answer.items or answer)[1]
+        if item then
+          show(item.insertText)
+        end
+      end
+      request = select(2, client:request('textDocument/inlineCompletion', params, receive, buf))
+    end, 100)
+  end
+
+  local group = vim.api.nvim_create_augroup('shardline.' .. buf, {})
+  local function on(events, callback)
+    vim.api.nvim_create_autocmd(events, { group = group, buffer = buf, callback = callback })
+  end
+  on({ 'InsertEnter', 'CursorMovedI', 'TextChangedP' }, ask)
+  on({ 'InsertLeave', 'BufLeave' }, forget)
+
+  return function()
+    local text = shown
+    if text then
+      vim.schedule(function() -- a mapping with expr may not change the text itself
+        forget()
+        vim.api.nvim_paste(text, true, -1)
+      end)
+    end
+    return text ~= nil
+  end
+end
+
+vim.lsp.config('shardline', {
+  cmd = { 'shardline' },
+  -- Neither filetypes nor root_markers: one server, with one model in memory, for all files.
+  capabilities = { textDocument = { inlineCompletion = { dynamicRegistration = false } } },
+  -- settings = {
+  --   shardline = {
+  --     model = { name = 'codellama/CodeLlama-7b-hf', maxMemory = { ['0'] = '10GiB', cpu = '30GiB' } },
+  --     generation = { maxTokens = 128 },
+  --   },
+  -- },
+  on_attach = function(client, buf)
+    vim.bo[buf].completeopt = 'menuone,noselect,popup' -- by default the first item would be inserted unasked
+    vim.lsp.completion.enable(true, client.id, buf, { autotrigger = true })
+
+    local accept
+    if vim.lsp.inline_completion then
+      vim.lsp.inline_completion.enable(true, { client_id = client.id })
+      accept = vim.lsp.inline_completion.get
+    else
+      accept = ghost_text(client, buf)
+    end
+    vim.keymap.set('i', '<Tab>', function()
+      if accept() then
+        return ''
+      elseif vim.snippet.active({ direction = 1 }) then
+        return '<Cmd>lua vim.snippet.jump(1)<CR>' -- what Tab does in Neovim without this mapping
+      end
+      return '<Tab>'
+    end, { buffer = buf, expr = true, desc = 'Accept the ghost text' })
+  end,
+})
+
+vim.lsp.enable('shardline')

@@ -1,0 +1,88 @@
+"""The engine in its own thread: it streams, is cancelled by its task, and maps every failure to a sentence."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from shardline.engine import Progress, Request
+from shardline.engine.local import LocalEngine
+from shardline.errors import CheckpointError, EngineError, NotReadyError
+from shardline.settings import ModelSettings
+
+CODE = "def add(a, b):\n    return a + b\n"
+
+
+async def collect(engine: LocalEngine, request: Request) -> str:
+    return "".join([chunk.text async for chunk in engine.complete(request)])
+
+
+async def opened(folder: Path) -> LocalEngine:
+    engine = LocalEngine(ModelSettings(name=str(folder), context_tokens=512))
+    await engine.load(lambda _: None)
+    return engine
+
+
+async def test_it_loads_with_progress_and_streams(tiny_folder: Path) -> None:
+    told: list[Progress] = []
+    engine = LocalEngine(ModelSettings(name=str(tiny_folder)))
+    assert engine.placement == {}
+    await engine.load(told.append)
+    assert told[-1].activity == "Warming up"
+    assert engine.placement["fits"]
+    chunks = [chunk async for chunk in engine.complete(Request(document="d", prefix=CODE, max_tokens=8))]
+    assert len(chunks) > 2
+    assert [chunk.finish_reason is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
+    engine.close()
+
+
+async def test_requests_are_answered_one_after_another(tiny_folder: Path) -> None:
+    engine = await opened(tiny_folder)
+    requests = [Request(document="d", prefix=CODE[:end], max_tokens=8) for end in (5, 10, 20)]
+    alone = [await collect(engine, request) for request in requests]
+    assert await asyncio.gather(*(collect(engine, request) for request in requests)) == alone
+    engine.close()
+
+
+async def test_cancelling_the_task_ends_the_generation(tiny_folder: Path) -> None:
+    engine = await opened(tiny_folder)
+    began = asyncio.Event()
+
+    async def endless() -> None:
+        async for _ in engine.complete(Request(document="d", prefix=CODE, max_tokens=250)):
+            began.set()
+
+    task = asyncio.create_task(endless())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=8))
+    engine.close()
+
+
+async def test_closing_ends_the_thread(tiny_folder: Path) -> None:
+    engine = await opened(tiny_folder)
+    *_, thread = (thread for thread in threading.enumerate() if thread.name == "shardline-engine")
+    engine.close()
+    await asyncio.to_thread(thread.join, 20)
+    assert not thread.is_alive()
+
+
+async def test_a_model_that_is_not_there_is_an_error_of_load() -> None:
+    engine = LocalEngine(ModelSettings(name="/no/such/folder"))
+    with pytest.raises(CheckpointError):
+        await engine.load(lambda _: None)
+    with pytest.raises(NotReadyError):
+        await collect(engine, Request(document="d", prefix="a"))
+    engine.close()
+
+
+async def test_a_foreign_error_becomes_a_sentence_and_the_next_request_works(tiny_folder: Path) -> None:
+    engine = await opened(tiny_folder)
+    broken = Request(document="d", prefix=CODE, temperature=1.0, top_k=-1)
+    with pytest.raises(EngineError, match="The model failed while completing"):
+        await collect(engine, broken)
+    assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
+    engine.close()
