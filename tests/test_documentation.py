@@ -9,7 +9,9 @@ from tests import documentation
 
 
 def test_the_generated_parts_of_the_readme_are_fresh() -> None:
-    assert documentation.README.read_text(encoding="utf-8") == documentation.fresh(), "run python -m tests.documentation"
+    assert documentation.README.read_text(encoding="utf-8") == documentation.fresh(), (
+        "run python -m tests.documentation"
+    )
 
 
 def test_the_settings_that_vs_code_shows_are_the_servers() -> None:

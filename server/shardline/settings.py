@@ -7,16 +7,14 @@ snake_case here and camelCase everywhere a user meets them; `merge` is the one p
 import dataclasses
 import difflib
 import tomllib
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import cattrs
-
 from shardline.errors import SettingsError
+from shardline.values import BadValueError, check
 
 EMBEDDED_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model that needs neither an account nor a choice: 135 million parameters, Apache-2.0."""
@@ -206,8 +204,8 @@ def _merge_section(key: str, base: Any, values: Mapping[str, Any], problems: lis
             problems.append(_unknown(path, [f"{key}.{camel(known)}" for known in fields]))
         else:
             try:
-                merged[name] = _checked(value, kinds[name], fields[name].metadata["limits"])
-            except _BadValueError as error:
+                merged[name] = check(value, kinds[name], fields[name].metadata["limits"])
+            except BadValueError as error:
                 problems.append(f"{path} must be {error}, not {value!r}; {getattr(base, name)!r} holds.")
     return dataclasses.replace(base, **merged)
 
@@ -216,74 +214,3 @@ def _unknown(path: str, known: typing.Iterable[str]) -> str:
     near = difflib.get_close_matches(path, [camel(name) for name in known], n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     return f"There is no setting {path}{hint}"
-
-
-class _BadValueError(ValueError):
-    """Holds what the value must be, in words."""
-
-
-def _checked(value: Any, kind: Any, limits: Mapping[str, float]) -> Any:
-    try:
-        result = _converter.structure(value, kind)
-    except Exception as error:
-        raise _BadValueError(_in_words(kind)) from error
-    if isinstance(result, int | float) and not isinstance(result, bool):
-        low, high = limits.get("minimum"), limits.get("maximum")
-        if (low is not None and result < low) or (high is not None and result > high):
-            span = f"from {low} to {high}" if high is not None else f"of at least {low}"
-            raise _BadValueError(f"{_in_words(kind)} {span}")
-    return result
-
-
-def _strict(kind: type) -> typing.Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:
-        exact = type(value) is kind or (kind is float and type(value) is int)
-        if not exact:
-            raise TypeError(value)
-        return kind(value)
-
-    return structure
-
-
-def _structure_union(value: Any, kind: Any) -> Any:
-    for member in typing.get_args(kind):
-        try:
-            return _converter.structure(value, member)
-        except Exception:  # noqa: BLE001, S112  one of several types: the next may fit
-            continue
-    raise TypeError(value)
-
-
-def _structure_none(value: Any, _: Any) -> None:
-    if value is not None:
-        raise TypeError(value)
-
-
-def _structure_strings(value: Any, _: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
-        raise TypeError(value)
-    return tuple(value)
-
-
-def _is_union(kind: Any) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
-
-
-def _in_words(kind: Any) -> str:
-    if _is_union(kind):
-        return " or ".join(dict.fromkeys(_in_words(member) for member in typing.get_args(kind)))
-    if typing.get_origin(kind) is Literal:
-        return "one of " + ", ".join(typing.get_args(kind))
-    if typing.get_origin(kind) is dict:
-        return "a map"
-    if typing.get_origin(kind) is tuple:
-        return "a list of texts that are not empty"
-    return {str: "a text", int: "a whole number", float: "a number", type(None): "null"}[kind]
-
-
-_converter = cattrs.Converter(detailed_validation=False)
-for _kind in (str, int, float, bool):
-    _converter.register_structure_hook(_kind, _strict(_kind))
-_converter.register_structure_hook(type(None), _structure_none)
-_converter.register_structure_hook_func(_is_union, _structure_union)
-_converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _structure_strings)

@@ -109,7 +109,7 @@ def test_offloaded_to_disk_gives_the_same_tokens(runner: Runner, tiny_folder: Pa
     half |= {"model.layers.3": "disk", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "disk"}
     sharded = open_tiny(tiny_folder, device_map=half, offload_folder=str(tmp_path / "offload"))
     assert sharded.plan.device_map["model.layers.3"] == "disk"
-    for prefix in (CODE, CODE[:20], CODE + "    print"):
+    for prefix in ("def function(", CODE, CODE[:20], CODE + "    print"):
         assert text(sharded, prefix) == text(runner, prefix)
 
 

@@ -64,10 +64,22 @@ async def test_cancelling_the_task_ends_the_generation(tiny_folder: Path) -> Non
 
 async def test_closing_ends_the_thread(tiny_folder: Path) -> None:
     engine = await opened(tiny_folder)
-    *_, thread = (thread for thread in threading.enumerate() if thread.name == "shardline-engine")
+    before = sum(thread.name == "shardline-engine" for thread in threading.enumerate())
     engine.close()
-    await asyncio.to_thread(thread.join, 20)
-    assert not thread.is_alive()
+    await engine.wait_closed()
+    assert sum(thread.name == "shardline-engine" for thread in threading.enumerate()) == before - 1
+
+
+async def test_closing_while_it_loads_ends_the_loading(tiny_folder: Path) -> None:
+    engine = LocalEngine(ModelSettings(name=str(tiny_folder)))
+
+    def close(progress: Progress) -> None:
+        assert progress.activity.startswith("Loading")  # nothing is told after that
+        engine.close()
+
+    with pytest.raises(NotReadyError, match="closed while it was loading"):
+        await engine.load(close)
+    await engine.wait_closed()
 
 
 async def test_a_model_that_is_not_there_is_an_error_of_load() -> None:

@@ -1,5 +1,6 @@
 """The picture of a plan: devices filled with layers, KV cache, workspace and free room."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from shardline.settings import Settings
 DOES_NOT_FIT = 3
 """The exit code that says so."""
 
-BAR_WIDTH = 36
+BAR_WIDTH = 32
 PARTS = (("weights", "█", "cyan"), ("kv_cache", "▓", "magenta"), ("workspace", "▒", "yellow"))
 FREE = ("free", "░", "bright_black")
 
@@ -39,11 +40,9 @@ def picture(plan: Mapping[str, Any]) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     scale = max(share["limit"] or _used(share) for share in plan["devices"])
     for share in plan["devices"]:
-        count = share["layers"]
-        layers = "" if not count else "1 layer" if count == 1 else f"{count} layers"
         grid.add_row(
             Text(_device(share["device"], fits=plan["fits"]), style="bold"),
-            Text(layers, justify="right"),
+            Text(_modules(plan["device_map"], share)),
             _bar(share, scale),
             _room(share),
         )
@@ -51,8 +50,25 @@ def picture(plan: Mapping[str, Any]) -> RenderableType:
     for name, letter, style in (*PARTS, FREE):
         legend.append(f"{letter} ", style=style).append(f"{name.replace('kv_cache', 'KV cache')}   ", style="dim")
     parts: list[RenderableType] = [grid, legend]
-    parts += [Text(f"{'✗' if not plan['fits'] else '!'} {line}", style="yellow") for line in plan["warnings"]]
+    *rest, last = plan["warnings"] or [None]
+    parts += [Text(f"! {line}", style="yellow") for line in rest]
+    if last is not None:
+        parts.append(Text(f"! {last}", style="yellow") if plan["fits"] else Text(f"✗ {last}", style="red"))
     return Group(*parts)
+
+
+def _modules(device_map: Mapping[str, int | str], share: Mapping[str, Any]) -> str:
+    """What is on a device, as far as the map names it: `embed_tokens, layers 0–10`."""
+    here = [name for name, device in device_map.items() if device == share["device"]]
+    numbers = [int(last) for name in here if (last := name.rpartition(".")[2]).isdecimal()]
+    runs = [
+        [number for _, number in run]
+        for _, run in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])
+    ]
+    spans = ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    if spans:
+        return f"layer{'s' if len(numbers) > 1 else ''} {spans}"
+    return f"{share['layers']} layers" if share["layers"] else ", ".join(name.rpartition(".")[2] for name in here)
 
 
 def _device(device: int | str, *, fits: bool) -> str:

@@ -95,4 +95,7 @@ class Engine(Protocol):
         """Which layers are on which device, as `shardline plan --json` prints it; empty until loaded."""
 
     def close(self) -> None:
-        """End all work and free the memory; never waits for the model."""
+        """End all work and free the memory as soon as the current step is done; does not wait for that."""
+
+    async def wait_closed(self) -> None:
+        """Wait until a closed engine has freed its memory."""

@@ -1,5 +1,6 @@
 """A model's name turned into its config, tokenizer and weights, wherever they come from."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -139,7 +140,8 @@ def _embedded(report: Report, *, weights: bool) -> Path:
     if folder is not None:
         return folder
     if not embedded.kept(cache_folder()).exists() and hub.reachable():
-        return hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
+        with contextlib.suppress(CheckpointError):  # it went away meanwhile: the registry may still answer
+            return hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
     return unpack.unpack(embedded.fetch(cache_folder(), report), cache_folder(), report, weights=weights)
 
 

@@ -57,15 +57,20 @@ def missing_devices(devices: list[Device]) -> list[Device]:
     return [device for device in devices if device not in here]
 
 
+def not_here(missing: list[Device]) -> str:
+    """The sentence that says so."""
+    names = ", ".join(str(device) for device in missing)
+    return (
+        f"Device {names} is not on this machine." if len(missing) == 1 else f"Devices {names} are not on this machine."
+    )
+
+
 def check_present(devices: list[Device]) -> None:
     """Raise `PlacementError` if one of `devices` is not there."""
     missing = missing_devices(devices)
     if missing:
         here = ", ".join(str(device) for device in free_memory())
-        names = ", ".join(str(device) for device in missing)
-        raise PlacementError(
-            f"Device {names} is not on this machine, which has {here}; change model.deviceMap or model.maxMemory."
-        )
+        raise PlacementError(f"{not_here(missing)} It has {here}; change model.deviceMap or model.maxMemory.")
 
 
 def _bytes(key: str, value: str | int) -> int:

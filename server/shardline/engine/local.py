@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from shardline.engine import Chunk, Report, Request
+from shardline.engine import Chunk, Progress, Report, Request
 from shardline.errors import EngineError, GenerationError, NotReadyError, first_line
 from shardline.settings import ModelSettings
 
@@ -35,11 +35,16 @@ class LocalEngine:
         """Find or fetch the model, plan its placement and read its weights; raises `EngineError`."""
         loaded: Future[None] = Future()
 
+        def report_unless_closed(progress: Progress) -> None:
+            if self._closed.is_set():
+                raise NotReadyError("The model was closed while it was loading.")
+            report(progress)
+
         def job() -> None:
             try:
                 from shardline.engine.runner import open_runner  # imports torch
 
-                self._runner = open_runner(self._settings, report)
+                self._runner = open_runner(self._settings, report_unless_closed)
             except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
                 loaded.set_exception(error)
             else:
@@ -90,6 +95,10 @@ class LocalEngine:
         """End all work; the thread frees the model as soon as its current step is done."""
         self._closed.set()
         self._jobs.put(None)
+
+    async def wait_closed(self) -> None:
+        """Wait until the thread has ended, and with it the model."""
+        await asyncio.to_thread(self._thread.join)
 
     def _chunks(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         if self._runner is None:

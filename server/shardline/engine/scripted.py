@@ -59,6 +59,9 @@ class ScriptedEngine:
         """Remember that it was closed."""
         self.closed = True
 
+    async def wait_closed(self) -> None:
+        """Has nothing to free."""
+
 
 def _usage(request: Request, count: int, began: float) -> Usage:
     spent = time.perf_counter() - began

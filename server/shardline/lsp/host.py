@@ -9,7 +9,7 @@ from shardline.completion.completer import Completer
 from shardline.engine import Engine, Progress
 from shardline.errors import EngineError, NotReadyError, ShardlineError, first_line
 from shardline.lsp.status import Status
-from shardline.settings import GenerationSettings, ModelSettings, Settings
+from shardline.settings import ModelSettings, Settings
 
 OpenEngine = Callable[[ModelSettings], Engine]
 """Makes the engine for these settings; does no work yet."""
@@ -40,10 +40,11 @@ class EngineHost:
 
     def restart(self, settings: Settings) -> None:
         """Close the engine, if there is one, and load a new one in the background."""
+        before = self._engine
         self.close()
         self._settings = settings.model
         self._engine = self._open_engine(settings.model)
-        self._loading = asyncio.create_task(self._load(self._engine, settings.model.name, settings.generation))
+        self._loading = asyncio.create_task(self._load(self._engine, settings, before))
 
     async def suggest(self, source: Source) -> Suggestion:
         """Suggest what follows the cursor; raises `SupersededError` and `EngineError`."""
@@ -68,15 +69,17 @@ class EngineHost:
             self._engine.close()
         self._engine = self._completer = self._loading = None
 
-    async def _load(self, engine: Engine, model: str, generation: GenerationSettings) -> None:
+    async def _load(self, engine: Engine, settings: Settings, before: Engine | None) -> None:
         loop = asyncio.get_running_loop()
 
         def report(progress: Progress) -> None:
             if engine is self._engine:
                 loop.call_soon_threadsafe(self._status.progress, progress)
 
-        await self._status.loading(model)
+        await self._status.loading(settings.model.name)
         try:
+            if before:
+                await before.wait_closed()  # two models at once may be more than the devices hold
             await engine.load(report)
         except ShardlineError as error:
             self._status.failed(str(error))
@@ -85,5 +88,5 @@ class EngineHost:
                 str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)})."))
             )
         else:
-            self._completer = Completer(engine, generation)
+            self._completer = Completer(engine, settings.generation)
             self._status.ready()
