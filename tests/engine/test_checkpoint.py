@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from shardline.engine import checkpoint, embedded
-from shardline.engine.runner import open_runner
+from shardline.engine.runner import make_plan, open_runner
 from shardline.errors import CheckpointError, EngineError, PlacementError
 from shardline.settings import ModelSettings
 from tests import tiny
@@ -196,6 +196,16 @@ def test_a_gguf_file_completes_as_the_model_it_was_made_from(
 def test_a_quantized_gguf_file_is_read(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:
     write_gguf(tiny_folder, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.Q8_0)
     assert text(open_tiny(tmp_path / "tiny.gguf"), CODE)
+
+
+def test_a_plan_for_a_gguf_file_unpacks_no_weights(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:
+    write_gguf(tiny_folder, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.F32)
+    wish = ModelSettings(name=str(tmp_path / "tiny.gguf"))
+    outline = checkpoint.find(wish, lambda _: None, weights=False)
+    assert not list(outline.folder.glob("*.safetensors"))
+    plan, context_tokens = make_plan(wish, outline)
+    assert plan.devices[0].layers == 4
+    assert context_tokens == 512
 
 
 @pytest.mark.parametrize("length", [0, 100, 20_000])

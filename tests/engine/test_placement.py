@@ -177,7 +177,8 @@ def test_an_explicit_map_is_taken_as_it_is() -> None:
         ({"max_memory": {"0": "5 apples"}}, "model.maxMemory: '5 apples' for 0 is no size"),
         ({"max_memory": {"0": -1}}, "is no size"),
         ({"max_memory": {"tpu": "5GiB"}}, "model.maxMemory: 'tpu' is no device"),
-        ({"max_memory": {}}, "names no device"),
+        ({"max_memory": {}}, "names no device to compute on"),
+        ({"max_memory": {"disk": "80GiB"}}, "names no device to compute on"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_in_words(wish: dict[str, Any], sentence: str) -> None:

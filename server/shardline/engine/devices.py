@@ -30,8 +30,10 @@ def default_limits() -> dict[Device, int]:
 def parse_limits(max_memory: Mapping[str, str | int]) -> dict[Device, int]:
     """Read `model.maxMemory`: GPUs first in the order of their numbers, then cpu, then disk."""
     limits = {parse_device(key, "model.maxMemory"): _bytes(key, value) for key, value in max_memory.items()}
-    if not limits:
-        raise SettingsError('model.maxMemory names no device; write for example {"0": "10GiB", "cpu": "30GiB"}.')
+    if set(limits) <= {"disk"}:
+        raise SettingsError(
+            'model.maxMemory names no device to compute on; write for example {"0": "10GiB", "cpu": "30GiB"}.'
+        )
     order = {"mps": 1, "cpu": 2, "disk": 3}
     return dict(sorted(limits.items(), key=lambda item: (order.get(str(item[0]), 0), str(item[0]).zfill(4))))
 

@@ -86,9 +86,9 @@ def _device_map(
 
 def _explicit(skeleton: Skeleton, wish: Mapping[str, str | int]) -> DeviceMap:
     """Check that a user's own map names modules that exist, and all of them."""
-    modules = {name for name, _ in skeleton.model.named_modules()}
+    names = {name for name, _ in skeleton.model.named_modules()}
     parameters = [name for name, _ in skeleton.model.named_parameters(remove_duplicate=False)]
-    unknown = [name for name in wish if name not in modules and name not in parameters]
+    unknown = [name for name in wish if name not in names and name not in parameters]
     if unknown:
         raise SettingsError(
             f"model.deviceMap names {unknown[0]!r}, which the model does not have; `shardline layers` lists them."

@@ -30,10 +30,9 @@ class TransformersMemory:
         self._cuttable = kinds <= CUTTABLE
 
     def truncate(self, length: int) -> bool:
-        """Cut off everything after the first `length` tokens."""
-        surplus = self.cache.get_seq_length() - length
-        if surplus > 0 and self._cuttable:
-            self.cache.crop(-surplus)
+        """Cut off everything after the first `length` tokens; False where a state sums them all up."""
+        if self._cuttable:
+            self.cache.crop(min(0, length - self.cache.get_seq_length()))
         return self._cuttable
 
 
