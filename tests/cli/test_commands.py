@@ -87,8 +87,9 @@ def test_device_maps_are_read_in_each_form(codellama: str, device_map: str) -> N
 def test_layers_are_listed_with_type_parameters_bytes_and_device(codellama: str) -> None:
     modules = json.loads(output("layers", "--model", codellama, "--depth", "3", "--json"))
     layer = next(module for module in modules if module["name"] == "model.layers.5")
-    assert set(layer) == {"name", "type", "parameters", "bytes", "devices"}
+    assert set(layer) == {"name", "type", "parameters", "bytes", "device"}
     assert layer["type"] == "LlamaDecoderLayer"
+    assert layer["device"] == "cpu"
     assert "model.layers.31" in output("layers", "--model", codellama, "--depth", "3")
     assert "layers.31" not in output("layers", "--model", codellama, "--depth", "2")
 

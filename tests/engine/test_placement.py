@@ -211,8 +211,8 @@ def test_modules_are_listed_with_type_size_and_device() -> None:
     assert layer["type"] == "LlamaDecoderLayer"
     assert layer["parameters"] == 202_383_360
     assert layer["bytes"] == 2 * layer["parameters"]
-    assert layer["devices"] == [1]
-    assert listed[""]["devices"] == [1, 2, 3]
+    assert layer["device"] == 1
+    assert listed[""]["device"] == [1, 2, 3]
     assert "model.layers.0.mlp" not in listed
 
 

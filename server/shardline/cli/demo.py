@@ -110,8 +110,9 @@ async def _show_sample(console: Console, editor: Editor, uri: str, title: str, s
     if not (ghost and popup.items and usage):
         why = " ".join(editor.messages) or "The model had nothing to say."
         raise ProtocolError(f"No suggestion for {title}. {why}")
+    console.print()
     console.print(Rule(Text(title, style="bold"), align="left", style="bright_black"))
-    console.print(Padding(_code(before, str(ghost[0].insert_text), after), (0, 2)))
+    console.print(Padding(_code(before, str(ghost[0].insert_text), after), (1, 2)))
     console.print(Text(f"pop-up: {popup.items[0].label}\n{_in_words(usage)}", style="dim"))
 
 

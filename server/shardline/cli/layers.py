@@ -33,6 +33,12 @@ def _table(modules: list[dict[str, Any]]) -> Table:
             module["type"],
             f"{module['parameters']:,}",
             in_words(module["bytes"]),
-            ", ".join(str(device) for device in module["devices"]),
+            _devices(module["device"]),
         )
     return table
+
+
+def _devices(device: int | str | list[int | str] | None) -> str:
+    """One device, several, or none for a module that the plan does not name."""
+    devices = device if isinstance(device, list) else [device]
+    return ", ".join("" if one is None else str(one) for one in devices)

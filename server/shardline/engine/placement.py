@@ -46,7 +46,7 @@ def place(skeleton: Skeleton, settings: ModelSettings, *, context_tokens: int) -
 
 
 def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[str, Any]]:
-    """Every module down to `depth`: its name, type, parameters, bytes and the devices its parameters are on."""
+    """Every module down to `depth`: its name, type, parameters, bytes and the device they are on, or the devices."""
     listed = []
     for name, module in skeleton.model.named_modules():
         level = name.count(".") + 1 if name else 0
@@ -54,13 +54,14 @@ def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[s
             continue
         parameters = [(f"{name}.{own}".lstrip("."), weight) for own, weight in module.named_parameters()]
         places = [device_of(plan.device_map, own) for own, _ in parameters] or [device_of(plan.device_map, name)]
+        places = list(dict.fromkeys(places))
         listed.append(
             {
                 "name": name,
                 "type": type(module).__name__,
                 "parameters": sum(weight.numel() for _, weight in parameters),
                 "bytes": sum(weight.nbytes for _, weight in parameters),
-                "devices": [place for place in dict.fromkeys(places) if place is not None],
+                "device": places[0] if len(places) == 1 else places,
             }
         )
     return listed
