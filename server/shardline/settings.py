@@ -77,6 +77,17 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompletionSettings:
+    """What the model is shown, and how much of what it says."""
+
+    infilling: Literal["auto", "psm", "spm", "off"] = setting(
+        "auto",
+        "How a model that can infill is shown what follows the cursor: prefix first (psm), suffix first (spm), not "
+        "at all (off), or as suits it (auto).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """What the server writes to standard error."""
 
@@ -91,6 +102,7 @@ class Settings:
 
     model: ModelSettings = field(default_factory=ModelSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
+    completion: CompletionSettings = field(default_factory=CompletionSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
 

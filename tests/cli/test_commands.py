@@ -106,6 +106,26 @@ def test_complete_prints_a_suggestion_and_as_json_what_it_cost(tiny_folder: Path
     shardline("complete", f"{file}:2:15", *arguments)  # behind the emoji, counted as one character
 
 
+def test_prompt_shows_what_the_model_reads_without_weights(tiny_folder: Path, tmp_path: Path) -> None:
+    outline = tmp_path / "outline"
+    outline.mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (outline / name).write_bytes((tiny_folder / name).read_bytes())
+    file = tmp_path / "a.py"
+    file.write_text("def add(a, b):\n    retu\n")
+    arguments = ("prompt", f"{file}:2:9", "--model", str(outline))
+    shown = json.loads(output(*arguments, "--json"))
+    assert set(shown) == {"format", "token_ids", "text", "healed", "prefix_tokens", "suffix_tokens", "budget"}
+    assert shown["format"] == "prefix"
+    assert shown["text"] + shown["healed"] == "def add(a, b):\n    retu"
+    assert shown["healed"] == " retu"
+    assert len(shown["token_ids"]) == shown["prefix_tokens"]
+    assert shown["budget"] == 512 - 64
+    plain = json.loads(output(*arguments, "--no-healing", "--infilling", "off", "--json"))
+    assert (plain["healed"], plain["text"]) == ("", "def add(a, b):\n    retu")
+    assert "has to write ' retu' again" in output(*arguments)
+
+
 @pytest.mark.parametrize(
     ("position", "sentence"),
     [
@@ -134,6 +154,7 @@ def test_a_position_that_is_not_there_is_one_sentence(tmp_path: Path, position: 
         (("plan", "--dtype", "int3"), "On the command line: model.dtype must be one of"),
         (("plan", "--set", "model.nmae=x"), "There is no setting model.nmae; did you mean model.name?"),
         (("plan", "--config", "/no/file.toml"), "The settings file /no/file.toml cannot be read"),
+        (("prompt", "a.py:1:1", "--infilling", "mid"), "completion.infilling must be one of auto, psm, spm, off"),
         (("--tcp", "0.0.0.0:8765"), "can be reached from other machines"),
         (("--tcp", "192.0.2.1:8765"), "can be reached from other machines"),
         (("--tcp", "127.0.0.1:x"), "must look like --tcp 127.0.0.1:8765"),
@@ -176,7 +197,7 @@ def test_help_names_every_command_and_takes_no_torch() -> None:
     names += "finally:\n    print([n for n in ('torch', 'transformers', 'accelerate', 'pygls') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=False)
     assert done.stdout.endswith("[]\n")
-    for command in ("demo", "complete", "plan", "layers", "doctor", "settings"):
+    for command in ("demo", "complete", "prompt", "plan", "layers", "doctor", "settings"):
         assert f"  {command} " in done.stdout
 
 

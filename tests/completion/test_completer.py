@@ -10,7 +10,7 @@ from shardline.completion.completer import Completer
 from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import SupersededError
-from shardline.settings import GenerationSettings
+from shardline.settings import GenerationSettings, Settings
 
 
 def source(before: str, document: str = "d") -> Source:
@@ -31,7 +31,7 @@ class Gate:
 
 def make(script: Callable[[Request], str], gate: Gate | None = None) -> tuple[Completer, ScriptedEngine]:
     engine = ScriptedEngine(script, gate)
-    return Completer(engine, GenerationSettings()), engine
+    return Completer(engine, Settings()), engine
 
 
 async def ask(completer: Completer, where: Source) -> "asyncio.Task[Suggestion]":
@@ -56,7 +56,8 @@ async def test_generation_ends_as_soon_as_the_block_is_left() -> None:
 
 async def test_the_settings_of_generation_reach_the_engine() -> None:
     completer, engine = make(lambda _: "x")
-    completer.generation = GenerationSettings(max_tokens=7, temperature=0.5, top_p=0.9, top_k=3, seed=1, stop=("#",))
+    wish = GenerationSettings(max_tokens=7, temperature=0.5, top_p=0.9, top_k=3, seed=1, stop=("#",))
+    completer.settings = Settings(generation=wish)
     await completer.suggest(source("a"))
     request = engine.requests[0]
     assert (request.max_tokens, request.temperature, request.top_p, request.top_k, request.seed) == (7, 0.5, 0.9, 3, 1)

@@ -1,39 +1,186 @@
-"""A prompt fits its budget, keeps the end of the text, and its edge stays put while one types."""
+"""Prompts: they fit their budget, keep what is nearest to the cursor, and no user's text becomes a signal."""
 
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
-from shardline.engine import prompt
-from tests import tiny
+from shardline.engine import Request
+from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.codec import Codec
+from shardline.engine.infilling import FAMILIES, PREFIX, SUFFIX, Family, detect
+from shardline.engine.prompt import Prompt, build
+from tests import codellama, tiny
 
-TOKENIZER = tiny.tokenizer()
-TOKENIZER.encode_special_tokens = True
+BASE = Path("no-such-folder")  # nothing is read from it
+FIM = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
 
 
-@given(st.text(max_size=300), st.integers(4, 200))
-def test_a_prompt_fits_and_ends_as_the_text_ends(text: str, budget: int) -> None:
-    ids = prompt.build(text, tokenizer=TOKENIZER, begin_ids=[1], budget=budget)
-    assert len(ids) <= budget
-    assert ids[0] == 1
-    whole = TOKENIZER.encode(text, add_special_tokens=False).ids
-    assert whole[len(whole) - len(ids) + 1 :] == ids[1:]
+def codec_of(*added: str, special: bool = True) -> Codec:
+    tokenizer = tiny.tokenizer()
+    tokens = [AddedToken(name, special=special, normalized=False) for name in added]
+    (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(tokens)
+    tokenizer.encode_special_tokens = True
+    return Codec(tokenizer, tiny.config(vocab_size=400 + len(added)), BASE)
+
+
+PLAIN, STARCODER = codec_of(), codec_of(*FIM)
+
+
+def prompt(prefix: str, suffix: str = "", codec: Codec = PLAIN, budget: int = 200, **wish: object) -> Prompt:
+    request = Request(document="d", prefix=prefix, suffix=suffix, **{"healing": False, **wish})  # type: ignore[arg-type]
+    return build(request, codec, budget=budget)
+
+
+@given(
+    st.text(max_size=300), st.text(max_size=100), st.integers(16, 200), st.sampled_from(["auto", "psm", "spm", "off"])
+)
+def test_a_prompt_fits_and_keeps_what_is_nearest_to_the_cursor(
+    prefix: str, suffix: str, budget: int, infilling: str
+) -> None:
+    made = prompt(prefix, suffix, STARCODER, budget, infilling=infilling)
+    assert 0 < len(made.ids) <= budget
+    whole = STARCODER.encode(prefix).ids
+    kept = whole[len(whole) - made.prefix_tokens :]
+    follows = STARCODER.encode_inner(suffix)[: made.suffix_tokens]
+    before, between, middle = (STARCODER.tokenizer.token_to_id(name) for name in FIM)
+    expected = {
+        "prefix": kept or made.ids,
+        "psm": [before, *kept, between, *follows, middle],
+        "spm": [before, between, *follows, middle, *kept],
+    }
+    assert made.ids == expected[made.format]
 
 
 def test_the_edge_moves_in_coarse_steps() -> None:
     text = "x = value\n" * 100
     edges = []
     for end in range(500, len(text)):
-        ids = prompt.build(text[:end], tokenizer=TOKENIZER, begin_ids=[], budget=100)
-        whole = TOKENIZER.encode(text[:end], add_special_tokens=False).ids
-        edges.append(len(whole) - len(ids))
+        made = prompt(text[:end], budget=100)
+        edges.append(len(PLAIN.encode(text[:end]).ids) - made.prefix_tokens)
     moves = sum(before != after for before, after in pairwise(edges))
     assert len(set(edges)) > 3
     assert moves < len(edges) / 20
 
 
-def test_text_that_reads_like_a_special_token_stays_text() -> None:
-    ids = prompt.build("a <|end|> b", tokenizer=TOKENIZER, begin_ids=[], budget=100)
-    assert 0 not in ids
-    assert TOKENIZER.decode(ids, skip_special_tokens=False) == "a <|end|> b"
+def test_with_the_suffix_first_typing_only_appends() -> None:
+    text = "def f(x):\n    return x\n"
+    earlier, later = (prompt(text[:end], "\nprint(f(1))\n", STARCODER, infilling="spm").ids for end in (10, len(text)))
+    shared = sum(1 for a, b in zip(earlier, later, strict=False) if a == b)
+    assert shared >= len(earlier) - 1
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_names_of_signals_in_users_code_stay_text(special: bool) -> None:
+    codec = codec_of(*FIM, special=special)
+    code = 'print("<fim_prefix> and <fim_suffix>", "<|end|>")\n'
+    encoded = codec.encode(code)
+    assert codec.signals.isdisjoint(encoded.ids)
+    assert codec.signals.isdisjoint(codec.encode_inner(code))
+    assert codec.decode(encoded.ids) == codec.decode(codec.encode_inner(code)) == code
+    assert [code[begin:end] for begin, end in encoded.offsets] == [codec.decode([token]) for token in encoded.ids]
+
+
+def test_a_model_without_infilling_gets_the_prefix_only() -> None:
+    made = prompt("a = ", "\nprint(a)\n", infilling="psm")
+    assert (made.format, made.suffix_tokens) == ("prefix", 0)
+
+
+def test_nothing_after_the_cursor_needs_no_infilling() -> None:
+    assert prompt("a = ", "\n\n", STARCODER).format == "prefix"
+
+
+def test_an_empty_document_still_has_a_prompt() -> None:
+    assert len(prompt("").ids) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_each_family_is_known_by_its_own_tokens(family: Family) -> None:
+    for name, template in family.templates.items():
+        sentinels = [part for part in template if part not in (PREFIX, SUFFIX)]
+        others = {part for shape in family.templates.values() for part in shape} - {PREFIX, SUFFIX, *sentinels}
+        codec = codec_of(*sentinels, *sorted(others))
+        made = prompt("ab", "cd", codec, infilling=name)
+        assert made.format == name
+        order = [part for part in template if part in (PREFIX, SUFFIX)]
+        texts = {PREFIX: "ab", SUFFIX: "cd"}
+        assert [texts[part] for part in order] == [piece for piece in _between(made.ids, codec) if piece]
+        assert detect(codec_of(*sentinels[1:]).tokenizer, tiny.config()) is None
+
+
+def _between(ids: list[int], codec: Codec) -> list[str]:
+    pieces: list[list[int]] = [[]]
+    for token in ids:
+        if token in codec.signals:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    return [codec.decode(piece) for piece in pieces]
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    """CodeLlama's own codec; its tests are skipped only where npm's registry does not answer."""
+    try:
+        folder = codellama.make(tmp_path_factory.mktemp("codellama"))
+    except OSError as error:
+        pytest.skip(str(error))
+    return Codec.of(Checkpoint(name="codellama", folder=folder))
+
+
+GOLDEN_PREFIX = [
+    822,
+    3349,
+    29918,
+    5464,
+    29918,
+    294,
+    18869,
+    29898,
+    29879,
+    29901,
+    851,
+    29897,
+    1599,
+    851,
+    29901,
+    13,
+    1678,
+    9995,
+    29871,
+]
+GOLDEN_SUFFIX = [13, 1678, 736, 1121, 13]
+"""What the authors' own code makes of their first example (ids as reported in llama.cpp issue 3503)."""
+
+
+@pytest.mark.parametrize(
+    ("infilling", "ids"),
+    [
+        ("psm", [1, 32007, *GOLDEN_PREFIX, 32008, *GOLDEN_SUFFIX, 32009]),
+        ("spm", [1, 32007, 32008, *GOLDEN_SUFFIX, 32009, *GOLDEN_PREFIX]),
+        ("off", [1, *GOLDEN_PREFIX]),
+    ],
+)
+def test_codellama_prompts_have_the_golden_ids(llama: Codec, infilling: str, ids: list[int]) -> None:
+    prefix, suffix = 'def remove_non_ascii(s: str) -> str:\n    """ ', "\n    return result\n"
+    assert prompt(prefix, suffix, llama, infilling=infilling).ids == ids
+
+
+def test_codellama_reads_no_sentinel_out_of_users_code(llama: Codec) -> None:
+    code = "a <SUF> b <PRE> c <MID> <EOT> </s> <s>"
+    for ids in (llama.encode(code).ids, llama.encode_inner(code)):
+        assert llama.signals.isdisjoint(ids)
+        assert llama.decode(ids).strip() == code
+
+
+def test_codellama_ends_at_its_own_tokens(llama: Codec) -> None:
+    assert {2, 32007, 32008, 32009, 32010} <= llama.signals
+
+
+@given(st.text(max_size=60))
+def test_a_damaged_or_odd_text_never_breaks_a_codec(text: str) -> None:
+    for codec in (PLAIN, STARCODER):
+        assert codec.decode(codec.encode(text).ids) == text

@@ -70,6 +70,30 @@ def complete(
 
 
 @app.command()
+def prompt(
+    position: Position,
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    infilling: Annotated[
+        str | None, typer.Option("--infilling", metavar="psm|spm|off", help="Overrides completion.infilling.")
+    ] = None,
+    healing: Annotated[
+        bool, typer.Option("--healing/--no-healing", help="Cut back a prefix that ends inside a token.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Show exactly what the model would read.
+
+    Needs no weights.
+    """
+    from shardline.cli import prompt as command
+
+    settings = options.read(model, config, assignments, infilling=infilling)
+    command.prompt(position, settings, healing=healing, as_json=as_json)
+
+
+@app.command()
 def plan(
     model: Model = None,
     config: Config = None,

@@ -48,7 +48,7 @@ async def _suggest(source: Source, settings: Settings) -> Suggestion:
     engine = LocalEngine(settings.model)
     try:
         await engine.load(lambda _: None)
-        return await Completer(engine, settings.generation).suggest(source)
+        return await Completer(engine, settings).suggest(source)
     finally:
         engine.close()
 

@@ -42,6 +42,7 @@ def read(
     device_map: str | None = None,
     max_memory: str | None = None,
     context_tokens: int | None = None,
+    infilling: str | None = None,
 ) -> Settings:
     """Add up defaults, `--config`, `--set` and the flags, each over the one before; raises `SettingsError`."""
     result = Settings()
@@ -56,7 +57,8 @@ def read(
         "maxMemory": _sizes(max_memory),
         "contextTokens": context_tokens,
     }
-    return settings.merge_strictly(result, {"model": flags}, "On the command line")
+    given = {"model": flags, "completion": {"infilling": infilling}}
+    return settings.merge_strictly(result, given, "On the command line")
 
 
 def _map_or_name(text: str | None) -> str | dict[str, Any] | None:

@@ -50,7 +50,13 @@ def markdown_table() -> str:
 
 
 def _property(info: SettingInfo) -> Schema:
-    scope = "machine" if info.name in MACHINE else "resource" if info.name.startswith("generation") else "window"
+    scope = (
+        "machine"
+        if info.name in MACHINE
+        else "resource"
+        if info.name.startswith(("generation", "completion"))
+        else "window"
+    )
     return {
         **_type(info.type),
         **dict(info.limits),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shardline.completion import Source, Suggestion, context, shape, trim
 from shardline.engine import Engine, Request
 from shardline.errors import SupersededError
-from shardline.settings import GenerationSettings
+from shardline.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class _Running:
 class Completer:
     """Makes suggestions, at most one at a time for each document; the newest request wins."""
 
-    def __init__(self, engine: Engine, generation: GenerationSettings) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self.generation = generation
+        self.settings = settings
         self._running: dict[str, _Running] = {}
 
     async def suggest(self, source: Source) -> Suggestion:
@@ -82,11 +82,12 @@ class Completer:
         return running
 
     async def _generate(self, source: Source, prefix: str, suffix: str) -> Suggestion:
-        wish = self.generation
+        wish = self.settings.generation
         request = Request(
             document=source.document,
             prefix=prefix,
             suffix=suffix,
+            infilling=self.settings.completion.infilling,
             max_tokens=wish.max_tokens,
             temperature=wish.temperature,
             top_p=wish.top_p,

@@ -23,12 +23,16 @@ class Request:
     """What to complete and how.
 
     `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it.
-    `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 leave all tokens in.
+    `infilling` is how the suffix is shown to the model: auto, psm, spm or off. With `healing`, a prefix that ends
+    inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1
+    leave all tokens in.
     """
 
     document: str
     prefix: str
     suffix: str = ""
+    infilling: str = "auto"
+    healing: bool = True
     max_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0

@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from shardline.engine import Chunk, FinishReason, Request, Usage
+from shardline.engine.codec import Codec
+from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
+from shardline.engine.prompt import Prompt
 from shardline.engine.sampling import Sampler
 from shardline.engine.stopping import StopSequences
 
@@ -27,30 +29,33 @@ class Cancelled(Exception):  # noqa: N818  not an error: nobody waits for the an
 
 def generate(
     request: Request,
-    prompt: Sequence[int],
+    prompt: Prompt,
     *,
     max_tokens: int,
     cache: KVCache[Any],
-    tokenizer: Tokenizer,
-    end_ids: Collection[int],
+    codec: Codec,
     cancelled: threading.Event,
 ) -> Iterator[Chunk]:
-    """Complete `prompt`, the token ids of `request`, with at most `max_tokens` (one or more).
+    """Complete `prompt`, made of `request`, with at most `max_tokens` (one or more).
 
     Raises `Cancelled` soon after the event is set.
     """
     began = time.perf_counter()
-    rest = cache.reuse(prompt)
-    cached = len(prompt) - len(rest)
+    rest = cache.reuse(prompt.ids)
+    cached = len(prompt.ids) - len(rest)
     logits = prefill(cache, rest, cancelled)
-    sampler = Sampler(temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed)
-    text = DecodeStream(ids=list(prompt[-DECODE_CONTEXT:]), skip_special_tokens=False)
+    sampler = HealingSampler(
+        Sampler(temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed),
+        codec.vocabulary,
+        prompt.removed,
+    )
+    text = DecodeStream(ids=prompt.ids[-DECODE_CONTEXT:], skip_special_tokens=False)
     stop = StopSequences(request.stop)
-    count, first = 0, 0.0
+    count, first, to_repeat = 0, 0.0, len(prompt.removed)
 
     def usage() -> Usage:
         return Usage(
-            prompt_tokens=len(prompt),
+            prompt_tokens=len(prompt.ids),
             cached_tokens=cached,
             completion_tokens=count,
             time_to_first_token=first,
@@ -61,9 +66,11 @@ def generate(
     for token in decode(cache, logits, sampler, cancelled):
         count += 1
         first = first or time.perf_counter() - began
-        if token in end_ids:
+        if token in codec.signals:
             break
-        if piece := stop.feed(text.step(tokenizer, token) or ""):
+        written = text.step(codec.tokenizer, token) or ""
+        new, to_repeat = written[to_repeat:], max(0, to_repeat - len(written))  # the rest stands in the document
+        if piece := stop.feed(new):
             yield Chunk(text=piece, usage=usage())
         if stop.stopped:
             break
@@ -81,7 +88,9 @@ def prefill(cache: KVCache[Any], ids: Sequence[int], cancelled: threading.Event)
     return logits
 
 
-def decode(cache: KVCache[Any], logits: Tensor, sampler: Sampler, cancelled: threading.Event) -> Iterator[int]:
+def decode(
+    cache: KVCache[Any], logits: Tensor, sampler: Callable[[Tensor], int], cancelled: threading.Event
+) -> Iterator[int]:
     """Choose a token, hand it out, read it, and again: for as long as tokens are asked for."""
     while True:
         _check(cancelled)

@@ -1,23 +1,78 @@
-"""From the text before the cursor to the token ids a model reads."""
+"""From the text around the cursor to the token ids a model reads."""
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tokenizers import Tokenizer
+from shardline.engine import Request
+from shardline.engine.codec import Codec
+from shardline.engine.healing import cut_back
+from shardline.engine.infilling import PREFIX, SUFFIX
 
-STEPS_PER_BUDGET = 4
-"""A prompt that is too long loses its beginning in quarters of the budget: while one types the edge stays put,
-so the KV cache stays valid, and jumps only now and then."""
+STEPS = 4
+"""A prefix that is too long loses its beginning in quarters of its room: while one types the edge stays put, so
+the KV cache stays valid, and jumps only now and then."""
+
+SUFFIX_SHARE = 4
+"""Where prefix and suffix together are too long, the suffix gets one part in this many."""
 
 
-def build(prefix: str, *, tokenizer: Tokenizer, begin_ids: Sequence[int], budget: int) -> list[int]:
-    """Encode `prefix` as at most `budget` token ids, the end of the text kept, `begin_ids` at the very start.
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What a model reads: `ids`, at most `budget` of them.
 
-    Text that reads like a special token is encoded as plain text; `tokenizer` must have been opened so.
+    `removed` is the end of the prefix that healing took off, and that the model has to write again first.
+    `format` is "prefix", "psm" or "spm".
     """
-    ids = tokenizer.encode(prefix, add_special_tokens=False).ids
-    room = max(1, budget - len(begin_ids))
-    if len(ids) > room:
-        step = max(1, room // STEPS_PER_BUDGET)
-        ids = ids[math.ceil((len(ids) - room) / step) * step :]
-    return [*begin_ids, *ids]
+
+    format: str
+    ids: list[int]
+    removed: str
+    prefix_tokens: int
+    suffix_tokens: int
+    budget: int
+
+
+def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
+    """Encode the prefix and, for a model that can infill, the suffix; both kept nearest to the cursor.
+
+    CodeLlama's formats are those of Bavarian et al. 2022 (arXiv:2207.14255) as its authors' code writes them.
+    """
+    infilling = codec.infilling if request.infilling != "off" and request.suffix.strip() else None
+    encoded = codec.encode(request.prefix)
+    keep = cut_back(request.prefix, encoded, codec.vocabulary) if request.healing else len(encoded.ids)
+    removed = request.prefix[encoded.offsets[keep][0] :] if keep < len(encoded.ids) else ""
+    prefix = encoded.ids[:keep]
+    if infilling is None:
+        prefix = _end_of(prefix, budget - len(codec.begin_ids))
+        ids = [*codec.begin_ids, *prefix]
+        return Prompt(
+            format="prefix",
+            ids=ids or sorted(codec.signals)[:1],  # nothing before the cursor: as after the end of another text
+            removed=removed,
+            prefix_tokens=len(prefix),
+            suffix_tokens=0,
+            budget=budget,
+        )
+    name = infilling.choose(request.infilling)
+    template = infilling.family.templates[name]
+    suffix = codec.encode_inner(request.suffix)
+    room = budget - len(codec.begin_ids) - len(template) + 2
+    if len(prefix) + len(suffix) > room:
+        suffix = suffix[: room // SUFFIX_SHARE]
+    prefix = _end_of(prefix, room - len(suffix))
+    parts = {PREFIX: prefix, SUFFIX: suffix, **{part: [number] for part, number in infilling.sentinels.items()}}
+    return Prompt(
+        format=name,
+        ids=[*codec.begin_ids, *(token for part in template for token in parts[part])],
+        removed=removed,
+        prefix_tokens=len(prefix),
+        suffix_tokens=len(suffix),
+        budget=budget,
+    )
+
+
+def _end_of(ids: list[int], room: int) -> list[int]:
+    if len(ids) <= room:
+        return ids
+    step = max(1, room // STEPS)
+    return ids[math.ceil((len(ids) - room) / step) * step :]

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from transformers import PreTrainedConfig
 
 from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, placement, prompt
+from shardline.engine.codec import Codec
 from shardline.engine.generate import PREFILL_STEP, Cancelled, generate
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.models import transformers
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Owns the model, its tokenizer and the KV cache that is kept between requests."""
+    """Owns the model, its codec and the KV cache that is kept between requests."""
 
     def __init__(
         self,
@@ -30,31 +32,22 @@ class Runner:
         source: checkpoint.Checkpoint,
         context_tokens: int,
     ) -> None:
-        config = source.config()
         self.plan = plan
         self._context_tokens = context_tokens
-        self._tokenizer = source.tokenizer()
-        self._begin_ids = checkpoint.begin_ids(self._tokenizer)
-        self._end_ids = checkpoint.end_ids(self._tokenizer, source.folder, config)
+        self._codec = Codec.of(source)
         self._cache = KVCache(model)
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
-        max_tokens = min(request.max_tokens, self._context_tokens // 2)
-        ids = prompt.build(
-            request.prefix,
-            tokenizer=self._tokenizer,
-            begin_ids=self._begin_ids,
-            budget=self._context_tokens - max_tokens,
-        )
+        budget = prompt_budget(self._context_tokens, request.max_tokens)
+        built = prompt.build(request, self._codec, budget=budget)
         try:
             yield from generate(
                 request,
-                ids or sorted(self._end_ids)[:1],  # nothing before the cursor: as after the end of another text
-                max_tokens=max_tokens,
+                built,
+                max_tokens=self._context_tokens - budget,
                 cache=self._cache,
-                tokenizer=self._tokenizer,
-                end_ids=self._end_ids,
+                codec=self._codec,
                 cancelled=cancelled,
             )
         except Cancelled:
@@ -66,6 +59,17 @@ class Runner:
                 "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so "
                 "that more of the device stays free."
             ) from error
+
+
+def context_tokens(settings: ModelSettings, config: PreTrainedConfig) -> int:
+    """How many tokens the model may look at: what is set, but never more than it was made for."""
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return min(settings.context_tokens, longest or settings.context_tokens)
+
+
+def prompt_budget(context_tokens: int, max_tokens: int) -> int:
+    """How many tokens a prompt may have: room for `max_tokens` is kept, but at most half of the context."""
+    return context_tokens - min(max_tokens, context_tokens // 2)
 
 
 def make_plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan, int]:
@@ -82,12 +86,11 @@ def list_modules(settings: ModelSettings, source: checkpoint.Checkpoint, *, dept
 
 def _plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan, Skeleton, int]:
     config = source.config()
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or settings.context_tokens
-    context_tokens = min(settings.context_tokens, longest)
+    tokens = context_tokens(settings, config)
 
     def plan_in(dtype: torch.dtype) -> tuple[Plan, Skeleton, int]:
-        skeleton = build_skeleton(config, dtype=dtype, context_tokens=context_tokens, prefill_tokens=PREFILL_STEP)
-        return placement.place(skeleton, settings, context_tokens=context_tokens), skeleton, context_tokens
+        skeleton = build_skeleton(config, dtype=dtype, context_tokens=tokens, prefill_tokens=PREFILL_STEP)
+        return placement.place(skeleton, settings, context_tokens=tokens), skeleton, tokens
 
     dtype = source.dtype(settings.dtype, config)
     planned = plan_in(dtype)

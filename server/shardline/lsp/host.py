@@ -36,7 +36,7 @@ class EngineHost:
         if self._settings != settings.model:
             self.restart(settings)
         elif self._completer:
-            self._completer.generation = settings.generation
+            self._completer.settings = settings
 
     def restart(self, settings: Settings) -> None:
         """Close the engine, if there is one, and load a new one in the background."""
@@ -88,5 +88,5 @@ class EngineHost:
                 str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)})."))
             )
         else:
-            self._completer = Completer(engine, settings.generation)
+            self._completer = Completer(engine, settings)
             self._status.ready()

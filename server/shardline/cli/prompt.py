@@ -1,0 +1,53 @@
+"""Exactly what a model would read at a place in a file, with no weights loaded."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from shardline.cli.complete import read_source
+from shardline.completion import context
+from shardline.engine import Request
+from shardline.settings import Settings
+
+
+def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -> None:
+    """Print the prompt for `position` (FILE:LINE:COLUMN, from 1)."""
+    from shardline.engine import checkpoint, runner
+    from shardline.engine import prompt as prompts
+    from shardline.engine.codec import Codec
+
+    source = read_source(position)
+    prefix, suffix = context.window(source)
+    found = checkpoint.find(settings.model, lambda _: None, weights=False)
+    codec = Codec.of(found)
+    max_tokens = settings.generation.max_tokens
+    budget = runner.prompt_budget(runner.context_tokens(settings.model, found.config()), max_tokens)
+    infilling = settings.completion.infilling
+    request = Request(
+        document=source.document,
+        prefix=prefix,
+        suffix=suffix,
+        infilling=infilling,
+        healing=healing,
+        max_tokens=max_tokens,
+    )
+    made = prompts.build(request, codec, budget=budget)
+    shown: dict[str, Any] = {
+        "format": made.format,
+        "token_ids": made.ids,
+        "text": codec.decode(made.ids),
+        "healed": made.removed,
+        "prefix_tokens": made.prefix_tokens,
+        "suffix_tokens": made.suffix_tokens,
+        "budget": made.budget,
+    }
+    if as_json:
+        print(json.dumps(shown, ensure_ascii=False, indent=2))  # noqa: T201
+        return
+    console = Console(highlight=False)
+    console.print(Text.assemble(shown["text"], (made.removed, "reverse")))
+    counted = f"{len(made.ids)} of {made.budget} tokens: {made.prefix_tokens} of prefix, {made.suffix_tokens} of suffix"
+    healed = f"; the model has to write {made.removed!r} again first" if made.removed else ""
+    console.print(Text(f"format {made.format}, {counted}{healed}", style="dim"))

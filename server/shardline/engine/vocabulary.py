@@ -1,0 +1,67 @@
+"""The tokens of a tokenizer as the bytes they stand for, sorted, so that those that fit some bytes are found fast."""
+
+from bisect import bisect_left
+from collections.abc import Collection
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+SPACE = "▁"
+"""How SentencePiece writes a space."""
+
+
+class Vocabulary:
+    """Built once for each tokenizer.
+
+    `excluded` ids, such as special tokens, stand for no bytes. A tokenizer whose tokens cannot be told as bytes
+    has an empty vocabulary here.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, excluded: Collection[int]) -> None:
+        self._bytes = {
+            number: spelled
+            for token, number in tokenizer.get_vocab().items()
+            if number not in excluded and (spelled := _spell(token, str(tokenizer.decoder)))
+        }
+        pairs = sorted((spelled, number) for number, spelled in self._bytes.items())
+        self._sorted = [spelled for spelled, _ in pairs]
+        self._ids = torch.tensor([number for _, number in pairs], dtype=torch.long)
+
+    def spelled(self, token: int) -> bytes:
+        """The bytes of `token`; empty for those that stand for none."""
+        return self._bytes.get(token, b"")
+
+    def consistent(self, text: bytes) -> Tensor:
+        """The ids, shape (n,), of the tokens that begin with `text`, and of those that `text` begins with."""
+        longer = slice(self._find(text), self._find(_after(text)))
+        shorter = [
+            self._ids[at : at + 1]
+            for length in range(1, len(text))
+            if (at := self._find(text[:length])) < len(self._sorted) and self._sorted[at] == text[:length]
+        ]
+        return torch.cat([self._ids[longer], *shorter])
+
+    def _find(self, text: bytes) -> int:
+        return bisect_left(self._sorted, text)
+
+
+def _spell(token: str, decoder: str) -> bytes | None:
+    if decoder.startswith("ByteLevel"):
+        letters = [_BYTE_OF.get(letter) for letter in token]
+        return None if None in letters else bytes(letter for letter in letters if letter is not None)
+    if "ByteFallback" not in decoder and "Metaspace" not in decoder:
+        return None
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return bytes([int(token[3:5], 16)])
+    return token.replace(SPACE, " ").encode("utf-8", "surrogatepass")
+
+
+def _after(text: bytes) -> bytes:
+    """The first bytes, in order, that do not begin with `text`."""
+    stem = text.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
+
+
+_BYTE_OF = {letter: byte for byte, letter in bytes_to_unicode().items()}
