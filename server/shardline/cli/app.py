@@ -1,6 +1,7 @@
 """The command line itself: names, flags and one sentence for each command; the work is done in the files beside."""
 
 import gc
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -139,6 +140,38 @@ def layers(
     from shardline.cli import layers as command
 
     command.layers(options.read(model, config, assignments), depth=depth, as_json=as_json)
+
+
+@app.command(name="eval")
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Any folder of source code.")],
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    holes: Annotated[int, typer.Option("--holes", metavar="N", min=1, help="How many holes to cut.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed cuts the same holes.")] = 0,
+    variants: Annotated[
+        str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full.")
+    ] = "naive,full",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to a JSON file.")
+    ] = None,
+) -> None:
+    """Measure suggestions on your own code.
+
+    Cuts holes into source files and fills them the whole way from cursor to suggestion. Control-C stops it and
+    keeps the results so far.
+    """
+    from shardline.cli import evaluate as command
+
+    command.evaluate(
+        folder,
+        options.read(model, config, assignments),
+        holes=holes,
+        seed=seed,
+        variants=variants.split(","),
+        json_file=json_file,
+    )
 
 
 @app.command()

@@ -31,10 +31,15 @@ class _Running:
 
 
 class Completer:
-    """Makes suggestions, at most one at a time for each document; the newest request wins."""
+    """Makes suggestions, at most one at a time for each document; the newest request wins.
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    Without `healing` or `trimming` it shows what these are worth: `shardline eval` compares.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings, *, healing: bool = True, trimming: bool = True) -> None:
         self._engine = engine
+        self._healing = healing
+        self._trimming = trimming
         self.settings = settings
         self._running: dict[str, _Running] = {}
 
@@ -88,6 +93,7 @@ class Completer:
             prefix=prefix,
             suffix=suffix,
             infilling=self.settings.completion.infilling,
+            healing=self._healing,
             max_tokens=wish.max_tokens,
             temperature=wish.temperature,
             top_p=wish.top_p,
@@ -104,7 +110,7 @@ class Completer:
                 if end is not None:
                     text = text[:end]
                     break
-        return Suggestion(text=trim.trim(source, text), usage=usage)
+        return Suggestion(text=trim.trim(source, text) if self._trimming else text, usage=usage)
 
 
 def _being_cancelled() -> bool:
