@@ -1,5 +1,7 @@
 """Where a suggestion ends, and what of it is worth showing: the cursor is marked with |."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +61,25 @@ def test_what_has_ended_stays_ended_there(generated: str, indentation: int) -> N
         ("x = |", "1   \n  \n", "1"),
         ("x = |y", "y", ""),
         ("f(|)", "  \n ", ""),
+        ('print("|")', 'hello")', "hello"),
+        ("x = |\ny = 2\n", "1\ny = 2", "1"),
+        ("    |\n    return x\n", "return x", ""),
+        ("if a:|\n\n    return x\n", "\n    b()\n    return x", "\n    b()"),
+        ("if a:|\n}\n", "\n    b()\n}", "\n    b()\n}"),
+        ("x = |", "1\n```\nSure!", "1"),
+        ("|", "a()\na()\na()\na()", "a()"),
+        ("|", "a()\na()\nb()", "a()\na()\nb()"),
     ],
 )
 def test_only_what_is_new_is_shown(text: str, generated: str, shown: str) -> None:
     assert trim(at_cursor(text), generated) == shown
+
+
+@given(st.text(alphabet="ab()\n `", max_size=40), st.text(alphabet="ab()\n ", max_size=20))
+def test_what_is_shown_is_the_beginning_of_what_was_said(generated: str, after: str) -> None:
+    assert generated.startswith(trim(at_cursor(f"x|{after}"), generated))
+
+
+def test_a_fence_is_text_in_markdown() -> None:
+    source = dataclasses.replace(at_cursor("|"), language="markdown")
+    assert trim(source, "a\n```\nb") == "a\n```\nb"
