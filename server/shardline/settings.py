@@ -85,6 +85,10 @@ class CompletionSettings:
         "How a model that can infill is shown what follows the cursor: prefix first (psm), suffix first (spm), not "
         "at all (off), or as suits it (auto).",
     )
+    multiline: Literal["auto", "always", "never"] = setting(
+        "auto", "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line."
+    )
+    max_lines: int = setting(16, "How many lines a suggestion may have.", minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)

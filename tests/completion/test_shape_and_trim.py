@@ -1,6 +1,7 @@
 """Where a suggestion ends, and what of it is worth showing: the cursor is marked with |."""
 
 import dataclasses
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 from shardline.completion import Source, shape
 from shardline.completion.trim import trim
 from shardline.lsp.documents import split_lines
+from shardline.settings import CompletionSettings
+
+AUTO = CompletionSettings()
 
 
 def at_cursor(text: str) -> Source:
@@ -20,12 +24,29 @@ def at_cursor(text: str) -> Source:
 
 @pytest.mark.parametrize("text", ["x = f(|)", "x = |y", "if |:"])
 def test_text_after_the_cursor_makes_it_a_line(text: str) -> None:
-    assert shape.stop_sequences(at_cursor(text)) == ("\n",)
+    assert shape.stop_sequences(at_cursor(text), AUTO) == ("\n",)
 
 
 @pytest.mark.parametrize("text", ["x = |", "x = |   ", "|\nnext", "def f():|\r\n"])
 def test_nothing_after_the_cursor_makes_it_a_block(text: str) -> None:
-    assert shape.stop_sequences(at_cursor(text)) == ("\n\n",)
+    assert shape.stop_sequences(at_cursor(text), AUTO) == ("\n\n",)
+
+
+@pytest.mark.parametrize(
+    ("multiline", "text", "stop"),
+    [("never", "x = |", "\n"), ("never", "f(|)", "\n"), ("always", "f(|)", "\n\n"), ("always", "x = |", "\n\n")],
+)
+def test_users_may_decide_between_line_and_block(multiline: Literal["always", "never"], text: str, stop: str) -> None:
+    assert shape.stop_sequences(at_cursor(text), CompletionSettings(multiline=multiline)) == (stop,)
+
+
+@given(st.text(alphabet="a\n", max_size=30), st.integers(1, 5))
+def test_a_suggestion_has_no_more_lines_than_allowed(generated: str, most: int) -> None:
+    wish = CompletionSettings(max_lines=most)
+    kept = generated[: shape.end(at_cursor("|"), generated, wish)]
+    assert len(kept.lstrip("\n").split("\n")) <= most or not kept.strip("\n")
+    if len(generated.lstrip("\n").split("\n")) <= most:
+        assert kept == generated
 
 
 @pytest.mark.parametrize(
@@ -41,14 +62,14 @@ def test_nothing_after_the_cursor_makes_it_a_block(text: str) -> None:
     ],
 )
 def test_the_block_ends_before_a_line_that_is_indented_less(text: str, generated: str, kept: str) -> None:
-    end = shape.end(at_cursor(text), generated)
+    end = shape.end(at_cursor(text), generated, AUTO)
     assert generated[:end] == kept
 
 
 @given(st.text(alphabet="a \n}", max_size=40), st.integers(0, 8))
 def test_what_has_ended_stays_ended_there(generated: str, indentation: int) -> None:
     source = at_cursor(" " * indentation + "if x:|")
-    ends = {shape.end(source, generated[:length]) for length in range(len(generated) + 1)}
+    ends = {shape.end(source, generated[:length], AUTO) for length in range(len(generated) + 1)}
     assert len(ends - {None}) <= 1
 
 

@@ -99,14 +99,14 @@ class Completer:
             top_p=wish.top_p,
             top_k=wish.top_k,
             seed=wish.seed,
-            stop=(*shape.stop_sequences(source), *wish.stop),
+            stop=(*shape.stop_sequences(source, self.settings.completion), *wish.stop),
         )
         text, usage = "", None
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
                 text += chunk.text
                 usage = chunk.usage
-                end = shape.end(source, text)
+                end = shape.end(source, text, self.settings.completion)
                 if end is not None:
                     text = text[:end]
                     break
