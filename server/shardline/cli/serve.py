@@ -21,6 +21,8 @@ def serve(settings: Settings, tcp: str | None) -> None:
     gc.freeze()
     gc.enable()
     if address is None:
+        if sys.stdin.isatty():
+            sys.stderr.write("Editors start this and speak LSP with it; to see what it does, run `shardline demo`.\n")
         transport.serve_stdio(server)
     else:
         transport.serve_tcp(server, *address)
