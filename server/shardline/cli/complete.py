@@ -3,7 +3,6 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
@@ -16,7 +15,8 @@ def complete(position: str, settings: Settings, *, as_json: bool) -> None:
     """Print what follows `position` (FILE:LINE:COLUMN, from 1)."""
     suggestion = asyncio.run(_suggest(read_source(position), settings))
     if as_json:
-        print(json.dumps(_as_json(suggestion), ensure_ascii=False, indent=2))  # noqa: T201
+        usage = suggestion.usage.as_json() if suggestion.usage else {}
+        print(json.dumps({"suggestion": suggestion.text, **usage}, ensure_ascii=False, indent=2))  # noqa: T201
     else:
         print(suggestion.text)  # noqa: T201
 
@@ -51,15 +51,3 @@ async def _suggest(source: Source, settings: Settings) -> Suggestion:
         return await Completer(engine, settings).suggest(source)
     finally:
         engine.close()
-
-
-def _as_json(suggestion: Suggestion) -> dict[str, Any]:
-    usage = suggestion.usage
-    return {
-        "suggestion": suggestion.text,
-        "prompt_tokens": usage.prompt_tokens if usage else 0,
-        "cached_tokens": usage.cached_tokens if usage else 0,
-        "completion_tokens": usage.completion_tokens if usage else 0,
-        "time_to_first_token": usage.time_to_first_token if usage else None,
-        "tokens_per_second": usage.tokens_per_second if usage else None,
-    }

@@ -4,7 +4,7 @@ Token ids and tensors never cross this border, and this module imports none of i
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -56,6 +56,10 @@ class Usage:
         """The speed of decode alone: tokens after the first, over the time after the first, if there were any."""
         decoding = self.total_time - self.time_to_first_token
         return (self.completion_tokens - 1) / decoding if self.completion_tokens > 1 and decoding > 0 else None
+
+    def as_json(self) -> dict[str, float | None]:
+        """All of it by name, with the tokens per second."""
+        return {**asdict(self), "tokens_per_second": self.tokens_per_second}
 
 
 @dataclass(frozen=True, kw_only=True)

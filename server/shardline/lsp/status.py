@@ -60,13 +60,7 @@ class Status:
         if self.percentage is not None:
             status["percentage"] = self.percentage
         if self.usage:
-            status["usage"] = {
-                "prompt_tokens": self.usage.prompt_tokens,
-                "cached_tokens": self.usage.cached_tokens,
-                "completion_tokens": self.usage.completion_tokens,
-                "time_to_first_token": self.usage.time_to_first_token,
-                "tokens_per_second": self.usage.tokens_per_second,
-            }
+            status["usage"] = self.usage.as_json()
         return status
 
     async def loading(self, model: str) -> None:
