@@ -168,6 +168,12 @@ def test_an_explicit_map_is_taken_as_it_is() -> None:
     }
 
 
+def test_layers_on_device_0_are_counted_there_even_where_another_device_comes_first() -> None:
+    result = plan(CODELLAMA_7B, device_map={"lm_head": 1, "model": 0}, max_memory={"0": "24GiB", "1": "24GiB"})
+    assert {share.device: share.layers for share in result.devices} == {0: 32, 1: 0}
+    assert {share.device: share.kv_cache for share in result.devices} == {0: 2 * GIB, 1: 0}
+
+
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [

@@ -1,6 +1,6 @@
 """What a placement costs each device, whether that is too much, and what would help then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shardline.engine import devices
 from shardline.engine.plan import Device, DeviceShare, in_words
@@ -16,7 +16,7 @@ SPILLED: Device = "disk"
 
 def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_asked: bool) -> tuple[DeviceShare, ...]:
     """What each device holds; where the disk was not asked for, "disk" stands for what found no room."""
-    main = _main_device(device_map)
+    main = _main_device(device_map.values())
     waiting = waiting_places(main) if disk_asked else waiting_places(main)[:-1]
     used = [device for device in limits if device in device_map.values()]
     used += [device for device in dict.fromkeys(device_map.values()) if device not in used]
@@ -26,7 +26,9 @@ def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_as
     layers = dict.fromkeys(used, 0)
     kv_cache = dict.fromkeys(used, 0)
     for layer in skeleton.layers:
-        device = device_of(device_map, layer) or device_of(device_map, f"{layer}.") or main
+        device = device_of(device_map, layer)
+        if device is None:  # a user's map takes the layer apart
+            device = main
         layers[device] += 1
         kv_cache[main if device in waiting else device] += skeleton.kv_cache_per_layer
     workspace = {device: skeleton.workspace for device in used if device not in (*waiting, "disk")}
@@ -50,9 +52,9 @@ def waiting_places(main: Device) -> tuple[Device, ...]:
     return ("disk",) if main == "cpu" else ("cpu", "disk")
 
 
-def _main_device(device_map: DeviceMap) -> Device:
-    """Where offloaded layers are computed: the first accelerator of the map, else the CPU."""
-    return next((device for device in device_map.values() if device not in ("cpu", "disk")), "cpu")
+def _main_device(used: Iterable[Device]) -> Device:
+    """Where offloaded layers are computed: the first accelerator of those used, else the CPU."""
+    return next((device for device in used if device not in ("cpu", "disk")), "cpu")
 
 
 def _weights(skeleton: Skeleton, device_map: DeviceMap) -> dict[Device, int]:
@@ -95,7 +97,7 @@ def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked
     warnings = []
     if missing := devices.missing_devices([share.device for share in shares]):
         warnings.append(devices.not_here(missing))
-    main = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
+    main = _main_device(share.device for share in shares)
     for share in shares:
         if share.device in waiting_places(main) and share.weights and (disk_asked or share.device != "disk"):
             place = "in CPU memory" if share.device == "cpu" else "on disk"
