@@ -64,6 +64,8 @@ class LocalEngine:
                 loop.call_soon_threadsafe(stream.put_nowait, item)
 
         def job() -> None:
+            if cancelled.is_set():
+                return  # while it waited in the queue
             try:
                 for chunk in self._chunks(request, cancelled):
                     tell(chunk)

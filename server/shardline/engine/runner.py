@@ -29,12 +29,12 @@ class Runner:
         *,
         plan: Plan,
         model: transformers.TransformersModel,
-        source: checkpoint.Checkpoint,
+        codec: Codec,
         context_tokens: int,
     ) -> None:
         self.plan = plan
         self._context_tokens = context_tokens
-        self._codec = Codec.of(source)
+        self._codec = codec
         self._cache = KVCache(model)
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
@@ -107,8 +107,9 @@ def open_runner(settings: ModelSettings, report: Report) -> Runner:
     if not plan.fits:
         raise PlacementError(plan.refusal)
     devices.check_present([share.device for share in plan.devices])
+    codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
     model = transformers.load(source, plan, report, offload_folder=settings.offload_folder)
-    runner = Runner(plan=plan, model=model, source=source, context_tokens=context_tokens)
+    runner = Runner(plan=plan, model=model, codec=codec, context_tokens=context_tokens)
     report(Progress(activity="Warming up"))
     warm_up = Request(document="", prefix="a", max_tokens=1)
     for _ in runner.complete(warm_up, threading.Event()):

@@ -28,19 +28,25 @@ class Skeleton:
     """Bytes that one device needs while it computes, beside weights and KV cache."""
 
 
-def build_skeleton(
-    config: PreTrainedConfig, *, dtype: torch.dtype, context_tokens: int, prefill_tokens: int
-) -> Skeleton:
-    """Build the skeleton of `config` with room for `context_tokens`, read `prefill_tokens` at a time."""
+def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The model of `config` on the meta device, with no weights; raises `CheckpointError` for one without text."""
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     except (ValueError, ImportError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"model.name: a {config.model_type} model is none that Shardline can complete text with "
             f"({first_line(error)})."
         ) from error
     model.tie_weights()
+    return model
+
+
+def build_skeleton(
+    config: PreTrainedConfig, *, dtype: torch.dtype, context_tokens: int, prefill_tokens: int
+) -> Skeleton:
+    """Build the skeleton of `config` with room for `context_tokens`, read `prefill_tokens` at a time."""
+    model = empty_model(config, dtype)
     no_split = tuple(getattr(model, "_no_split_modules", None) or ()) or _repeated_class(model)
     layers = _decoder_layers(model, no_split)
     per_layer = _kv_cache_bytes(config, dtype, context_tokens)

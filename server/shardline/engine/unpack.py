@@ -19,11 +19,12 @@ import torch
 from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, load_gguf_checkpoint
 
 from shardline.engine import Progress, Report
 from shardline.engine.plan import GIB
+from shardline.engine.skeleton import empty_model
 from shardline.errors import CheckpointError, first_line
 
 SHARD_BYTES = GIB
@@ -120,11 +121,8 @@ def _names(architecture: str, config: PreTrainedConfig) -> dict[str, str]:
     if architecture not in known:
         raise CheckpointError(f"model.name: GGUF models of the kind {architecture!r} are not supported.")
     table = gguf.get_tensor_name_map(known[architecture], config.num_hidden_layers)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    model.tie_weights()
     names = {}
-    for name, _ in model.named_parameters():
+    for name, _ in empty_model(config, STORED_AS).named_parameters():
         stem, _, kind = name.rpartition(".")
         if gguf_name := table.get_name(stem):
             names[f"{gguf_name}.{kind}"] = name
