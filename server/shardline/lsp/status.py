@@ -99,10 +99,10 @@ class Status:
         self._change(State.READY, f"{self.model} is ready.")
 
     def failed(self, sentence: str) -> None:
-        """The model cannot be had, for the reason in `sentence`."""
+        """The model cannot be had, for the reason in `sentence`: who hears of the state has heard the reason."""
+        self.tell(sentence)
         self._end_progress("Failed")
         self._change(State.FAILED, sentence)
-        self.tell(sentence)
 
     def tell(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
         """Show the user one sentence; the same one only once until the model is ready again."""
