@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
+from shardline.completion.languages import name_of
 from shardline.engine.local import LocalEngine
 from shardline.errors import SettingsError
 from shardline.settings import Settings
@@ -39,7 +40,7 @@ def read_source(position: str) -> Source:
     line, column = int(line_text) - 1, int(column_text) - 1
     if not (0 <= line < len(lines) and 0 <= column <= len(lines[line].rstrip("\r\n"))):
         raise SettingsError(f"{path} has no line {line_text} with a column {column_text}.")
-    return Source(document=path.resolve().as_uri(), language="", lines=lines, line=line, column=column)
+    return Source(document=path.resolve().as_uri(), language=name_of(path), lines=lines, line=line, column=column)
 
 
 async def _suggest(source: Source, settings: Settings) -> Suggestion:

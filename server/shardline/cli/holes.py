@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardline.completion import Source
+from shardline.completion.languages import name_of
 
 MOST_BYTES = 200_000
 """Larger files are data or generated."""
@@ -60,7 +61,7 @@ def _hole(path: Path, kind: str, chance: random.Random) -> Hole | None:
     expected = "\n".join([line[column:], *lines[number + 1 : last + 1]])
     rest = [f"{text}\n" for text in lines[last + 1 :]]
     kept = [*(f"{text}\n" for text in lines[:number]), f"{line[:column]}\n", *rest]
-    source = Source(document=path.as_uri(), language=path.suffix[1:], lines=kept, line=number, column=column)
+    source = Source(document=path.as_uri(), language=name_of(path), lines=kept, line=number, column=column)
     return Hole(kind=kind, source=source, expected=expected)
 
 

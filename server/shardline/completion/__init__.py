@@ -33,7 +33,17 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """Text to be inserted at the cursor, its lines separated by line feeds; empty where there is nothing to say."""
+    """Text to be inserted at the cursor, its lines separated by line feeds; empty where there is nothing to say.
+
+    `repeats` are the places in `text` of what stands behind the cursor already, brackets that the editor has closed:
+    where `text` is inserted whole, it replaces as many characters behind the cursor.
+    """
 
     text: str
+    repeats: tuple[int, ...] = ()
     usage: Usage | None = None
+
+    @property
+    def insertion(self) -> str:
+        """The text as far as it can be inserted with nothing replaced."""
+        return self.text[: self.repeats[0]].rstrip() if self.repeats else self.text

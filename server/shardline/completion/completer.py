@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from shardline.completion import Source, Suggestion, context, shape, trim
-from shardline.engine import Engine, Request
+from shardline.engine import Engine, FinishReason, Request
 from shardline.errors import SupersededError
 from shardline.settings import Settings
 
@@ -102,15 +102,19 @@ class Completer:
             stop=(*shape.stop_sequences(source, self.settings.completion), *wish.stop),
         )
         text, usage = "", None
+        end = shape.End(source, self.settings.completion)
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
                 text += chunk.text
                 usage = chunk.usage
-                end = shape.end(source, text, self.settings.completion)
-                if end is not None:
-                    text = text[:end]
+                at = end.find(text, finished=chunk.finish_reason is not None)
+                if at is not None:
+                    text = text[:at]
                     break
-        return Suggestion(text=trim.trim(source, text) if self._trimming else text, usage=usage)
+                if chunk.finish_reason is FinishReason.LENGTH:
+                    text = shape.whole_lines(text)
+        text, repeats = trim.trim(source, text) if self._trimming else (text, ())
+        return Suggestion(text=text, repeats=repeats, usage=usage)
 
 
 def _being_cancelled() -> bool:

@@ -1,30 +1,155 @@
-"""Where a suggestion should end: with its line, or with the block that the cursor is in."""
+"""Where a suggestion should end: with its line, or with the statement or block that the cursor opened."""
 
-from shardline.completion import Source
+import re
+from collections.abc import Sequence
+
+from shardline.completion import Source, brackets, context
+from shardline.completion.indentation import width
+from shardline.completion.languages import language
+from shardline.completion.syntax import Syntax
 from shardline.settings import CompletionSettings
 
-CLOSING = ")]}"
+OPENERS = ("(", "[", "{", ":", "=>", "->", " then", " do", "else", "begin")
+"""How a line ends that opens a block."""
+
+BRANCHES = frozenset(["and", "catch", "elif", "else", "elseif", "elsif", "ensure", "except", "finally", "or", "rescue"])
+"""Words that go on with the statement above, though they are indented no more."""
+
+ENDS = frozenset(["done", "end", "esac", "fi", "until"])
+"""Words that close the statement above and belong to it."""
+
+SIGNS = ("{", ".", "&&", "||", "|>", "?.")
+"""What else a line may begin with that goes on with the statement above."""
+
+GAP = "\n\n\n"
+"""Nobody leaves so many lines blank within a statement."""
+
+_WORD = re.compile(r"\w*")
 
 
 def is_single_line(source: Source, wish: CompletionSettings) -> bool:
-    """Whether to complete only the line; where that is open, if anything follows the cursor in it."""
-    if wish.multiline == "auto":
-        return bool(source.after.strip())
-    return wish.multiline == "never"
+    """Whether to complete only the line.
+
+    Where that is open: if anything follows the cursor in its line, or if the block that the line opens stands
+    there already.
+    """
+    if wish.multiline != "auto":
+        return wish.multiline == "never"
+    below = _below(source)
+    return bool(source.after.strip() or (source.before.strip() and below and width(below) > width(source.before)))
 
 
 def stop_sequences(source: Source, wish: CompletionSettings) -> tuple[str, ...]:
-    """The texts that end a suggestion at this cursor."""
-    return ("\n",) if is_single_line(source, wish) else ("\n\n",)
+    """The texts that end a suggestion at this cursor wherever they stand."""
+    return ("\n",) if is_single_line(source, wish) else (GAP,)
 
 
-def end(source: Source, text: str, wish: CompletionSettings) -> int | None:
-    """Where `text`, generated at the cursor so far, is to end; None while it may go on."""
-    ends = [at for at in (_end_of_block(source, text), _end_of_lines(text, wish.max_lines)) if at is not None]
-    return min(ends, default=None)
+class End:
+    """Looks for the end of one suggestion while it is being generated.
+
+    The statement begins at `_start`, in a line that is indented by `_base`. It goes on as long as a bracket or
+    string is open, lines are indented more, or words like else say so; where the cursor stands in an empty
+    block, it is the one that the block belongs to.
+    """
+
+    def __init__(self, source: Source, wish: CompletionSettings) -> None:
+        self._most_lines = wish.max_lines
+        self._language = source.language
+        found = language(source.language)
+        self._notes: Sequence[str] = found.notes if found else ()
+        self._before = context.item(source)[0]
+        self._start = self._before.rfind("\n") + 1
+        self._base = width(source.before)
+        self._may_close = brackets.left_open(source) > 0
+        opening = _opening(source, self._before)
+        self._in_block = opening is not None
+        if opening is not None:
+            self._start = opening
+            self._base = width(self._before[opening:])
+        self._line_is_blank = not source.before.strip()
+        self._next = 0
+        """Where in the text the search for the next end of a line begins."""
+
+    def find(self, text: str, *, finished: bool = False) -> int | None:
+        """Where `text`, generated at the cursor so far, is to end; None while it may go on.
+
+        `text` is what was given before and more at its end; `finished` says that no more will come.
+        """
+        ends = (self._of_statement(text, finished), _of_lines(text, self._most_lines))
+        return min((at for at in ends if at is not None), default=None)
+
+    def _of_statement(self, text: str, finished: bool) -> int | None:
+        while (at := text.find("\n", self._next)) >= 0:
+            begin, following = _next_line(text, at)
+            if "\n" in text[at + 1 : begin + 1] and self._is_simple(text, at):
+                return at  # a blank line ends what has no block
+            if not following:
+                return None
+            if not (finished or width(following) < self._base or _shows_its_first_word(following)):
+                return None
+            if self._ends(text, at, begin, following):
+                return at
+            self._next = begin
+        return None
+
+    def _ends(self, text: str, at: int, begin: int, following: str) -> bool:
+        """Whether the statement is complete with the line that ends at `at`, seeing the one that follows it."""
+        deep = width(following)
+        if not text[:at].strip() and not self._in_block and (self._line_is_blank or deep <= self._base):
+            ends = deep < self._base  # else nothing is added to the cursor's line, and a new statement begins
+            self._start, self._base = len(self._before) + begin, deep
+            return ends
+        if deep > self._base:
+            return begin > at + 1 and self._ends_a_part(text, at, deep)
+        closes, is_open = self._brackets(text, at)
+        if is_open or closes:
+            return not is_open
+        if following.lstrip()[0] in context.CLOSING:
+            return not self._may_close
+        if deep < self._base:
+            return True
+        word = _first_word(following)
+        if word in ENDS or (word in BRANCHES and not self._in_block):
+            return False
+        if following.lstrip().startswith(SIGNS) and not text[:at].rstrip().endswith((";", "}")):
+            return False
+        return not self._is_note(text, at)
+
+    def _ends_a_part(self, text: str, at: int, deep: int) -> bool:
+        """Whether a blank line behind `at` stands between two parts of the block, such as two methods."""
+        last = (self._before + text[:at]).rpartition("\n")[2]
+        ends_it = last.lstrip().startswith(tuple(context.CLOSING)) or _first_word(last) in ENDS
+        return self._in_block and (width(last) > deep or (width(last) == deep and ends_it))
+
+    def _is_simple(self, text: str, at: int) -> bool:
+        """Whether the lines up to `at` are a statement of their own, with no block to it."""
+        if not text[:at].strip():
+            return False
+        lines = (self._before + text[:at])[self._start :].split("\n")
+        has_block = any(width(line) > self._base for line in lines if line.strip())
+        return not (has_block or _opens(lines[-1]) or self._brackets(text, at)[1])
+
+    def _brackets(self, text: str, at: int) -> tuple[bool, bool]:
+        """Whether the statement has closed what was opened before it, and whether it has left something open."""
+        code = self._before + text[: at + 1]
+        end = len(self._before) + at
+        syntax = Syntax(code, self._language)
+        closing, opened = syntax.unmatched(self._start, end)
+        in_text = syntax.in_text(end) and not (self._start and syntax.in_text(self._start - 1))
+        return bool(closing), bool(opened) or in_text
+
+    def _is_note(self, text: str, at: int) -> bool:
+        """Whether all there is up to now are comments and decorators of what will follow."""
+        lines = (self._before + text[:at])[self._start :].split("\n")
+        return bool(self._notes) and all(line.lstrip().startswith(tuple(self._notes)) for line in lines)
 
 
-def _end_of_lines(text: str, most: int) -> int | None:
+def whole_lines(text: str) -> str:
+    """Text of several lines without the last, which was not finished; a single line as it is."""
+    return text.rpartition("\n")[0] if "\n" in text.lstrip("\n") else text
+
+
+def _of_lines(text: str, most: int) -> int | None:
     """The end of the last line allowed, counted from the first that says something."""
     at = len(text) - len(text.lstrip("\n"))
     for _ in range(most):
@@ -34,24 +159,42 @@ def _end_of_lines(text: str, most: int) -> int | None:
     return at - 1
 
 
-def _end_of_block(source: Source, text: str) -> int | None:
-    """Where the block is left: before the first line that is indented less than the cursor's own.
-
-    A line that opens with a closing bracket still belongs to it.
-    """
-    inside = _indentation(source.before)
-    at = text.find("\n") + 1
-    while 0 < at < len(text):
-        newline = text.find("\n", at)
-        line = text[at:] if newline < 0 else text[at:newline]
-        if line.strip() and _indentation(line) < inside:
-            if line.lstrip()[0] not in CLOSING:
-                return at - 1
-            return None if newline < 0 else newline
-        at = newline + 1
-    return None
+def _opening(source: Source, before: str) -> int | None:
+    """Where in `before` the line begins that opened the block in which the cursor is, if that is still empty."""
+    if source.before.strip():
+        return None
+    end = before.rfind("\n")
+    above = before[: max(end, 0)].rstrip()
+    start = above.rfind("\n") + 1
+    line = above[start:]
+    if not line or not (width(line) < width(source.before) or _opens(line)):
+        return None
+    below = _below(source)
+    return None if below and width(below) > width(line) else start
 
 
-def _indentation(line: str) -> int:
-    """The width of the white space that `line` begins with, a tab counted as four."""
-    return sum(4 if character == "\t" else 1 for character in line[: len(line) - len(line.lstrip())])
+def _below(source: Source) -> str | None:
+    """The first line below the cursor's that says something."""
+    return next((line for line in source.lines[source.line + 1 :] if line.strip()), None)
+
+
+def _next_line(text: str, at: int) -> tuple[int, str]:
+    """Where the first line behind the line feed at `at` begins that says something, and it and what follows it."""
+    rest = text[at + 1 :]
+    said = rest.lstrip()
+    begin = at + 1 + rest.rfind("\n", 0, len(rest) - len(said)) + 1
+    return begin, text[begin:] if said else ""
+
+
+def _shows_its_first_word(line: str) -> bool:
+    said = line.lstrip()
+    return "\n" in said or len(said) > max(len(_first_word(line)), 1)
+
+
+def _first_word(line: str) -> str:
+    found = _WORD.match(line.lstrip())
+    return found[0] if found else ""
+
+
+def _opens(line: str) -> bool:
+    return line.rstrip().endswith(OPENERS)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from shardline.completion import Source
+from shardline.completion import Source, indentation
+from shardline.completion.brackets import balanced, repeats, without_overlap
 
 FENCE = "```"
 """How a model that was trained on chats ends its code; never code itself but in Markdown."""
@@ -10,27 +11,32 @@ FENCE = "```"
 MOST_REPEATS = 2
 """A line that follows itself more often than this is a model going in circles."""
 
+STYLE_LINES = 200
+"""How many lines around the cursor say what the document is indented with."""
 
-def trim(source: Source, text: str) -> str:
-    """Drop what is not worth showing; empty where nothing is left.
 
-    That is: white space at the end, what already follows the cursor in its line and below it, lines that go in
-    circles, and the fence at the end of a chat's code.
+def trim(source: Source, text: str) -> tuple[str, tuple[int, ...]]:
+    """Drop what is not worth showing; returns the text, empty where nothing is left, and what it repeats.
+
+    Dropped are white space at the end, what follows the cursor already in its line and below it, brackets that
+    are closed below, lines that go in circles, and the fence at the end of a chat's code. Lines are indented as
+    the document is. See `Suggestion.repeats`.
     """
     lines = text.rstrip().split("\n")
-    cuts = (_fence(source, lines), _circle(lines), _what_follows(source, lines))
+    cuts = (_fence(source, lines), _circle(source, lines), _what_follows(source, lines))
     last = min((cut for cut in cuts if cut is not None), default=len(lines))
-    text = _without_overlap(source, "\n".join(lines[:last]).rstrip())
-    return text if text.strip() else ""
+    text = without_overlap(source, "\n".join(lines[:last]).rstrip())
+    if style := _style(source):
+        text = indentation.adapt(text, indentation.margin(source.before), style)
+    repeated = repeats(source, text)
+    text = balanced(source, text, len(repeated))
+    return (text, tuple(at for at in repeated if at < len(text))) if text.strip() else ("", ())
 
 
-def _without_overlap(source: Source, text: str) -> str:
-    """Take off the end of `text` what stands behind the cursor already."""
-    after = source.after.rstrip()
-    for length in range(min(len(after), len(text)), 0, -1):
-        if text.endswith(after[:length]):
-            return text[:-length]
-    return text
+def _style(source: Source) -> str | None:
+    """What the document is indented with near the cursor; None where it is not."""
+    near = source.lines[max(0, source.line - STYLE_LINES) : source.line + STYLE_LINES]
+    return indentation.unit(near)
 
 
 def _fence(source: Source, lines: Sequence[str]) -> int | None:
@@ -40,13 +46,18 @@ def _fence(source: Source, lines: Sequence[str]) -> int | None:
     return next((number for number, line in enumerate(lines) if line.lstrip().startswith(FENCE)), None)
 
 
-def _circle(lines: Sequence[str]) -> int | None:
-    """The line with which a line is repeated once too often."""
-    repeats = 1
+def _circle(source: Source, lines: Sequence[str]) -> int | None:
+    """The line with which a line, or a group of lines, is repeated once too often."""
+    lines = [source.before + lines[0], *lines[1:]]
     for number in range(1, len(lines)):
-        repeats = repeats + 1 if lines[number] == lines[number - 1] and lines[number].strip() else 1
-        if repeats > MOST_REPEATS:
-            return number - MOST_REPEATS + 1
+        for size in range(1, number // MOST_REPEATS + 1):
+            group = lines[number - size + 1 : number + 1]
+            before = lines[: number - size + 1]
+            if any(line.strip() for line in group) and all(
+                before[len(before) - size * (turn + 1) : len(before) - size * turn] == group
+                for turn in range(MOST_REPEATS)
+            ):
+                return number + 1 - MOST_REPEATS * size
     return None
 
 

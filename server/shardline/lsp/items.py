@@ -54,14 +54,16 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
 
     The item replaces the word before the cursor, because clients filter by the text that the range holds.
     Clients with snippets get one, even of a single line, because some cut plain text at its first space; they
-    indent each line themselves and get the text relative to the cursor's. The others insert it as it is.
+    indent each line themselves and get the text relative to the cursor's. The others insert it as it is. Nothing
+    behind the cursor is replaced, because Neovim cannot.
     """
-    if not suggestion.text:
+    if not suggestion.insertion:
         return CompletionList(is_incomplete=True, items=[])
     word = _WORD.search(source.before)
     start = word.start() if word else source.column
     typed = source.before[start:]
-    text = typed + suggestion.text
+    text = typed + suggestion.insertion
+    replaced = documents.range(source, start, source.column)
     several = "\n" in text
     item = CompletionItem(
         label=text.strip().partition("\n")[0].rstrip() + (" …" if several else ""),
@@ -71,12 +73,12 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
         sort_text=FIRST,
         filter_text=typed or text,
         insert_text_format=InsertTextFormat.PlainText,
-        text_edit=TextEdit(documents.range(source, start, source.column), _with_endings(source, text)),
+        text_edit=TextEdit(replaced, _with_endings(source, text)),
     )
     if client.snippets:
         item.insert_text_format = InsertTextFormat.Snippet
         item.insert_text_mode = InsertTextMode.AdjustIndentation if client.insert_modes else None
-        item.text_edit = TextEdit(documents.range(source, start, source.column), _as_snippet(_relative(source, text)))
+        item.text_edit = TextEdit(replaced, _as_snippet(_relative(source, text)))
     return CompletionList(is_incomplete=True, items=[item])
 
 
@@ -88,8 +90,8 @@ def inline_items(source: Source, suggestion: Suggestion, documents: Documents) -
     """
     if not suggestion.text:
         return []
-    at_cursor = documents.range(source, source.column, source.column)
-    return [InlineCompletionItem(insert_text=suggestion.text, range=at_cursor)]
+    replaced = documents.range(source, source.column, source.column + len(suggestion.repeats))
+    return [InlineCompletionItem(insert_text=suggestion.text, range=replaced)]
 
 
 def _relative(source: Source, text: str) -> str:

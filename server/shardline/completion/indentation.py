@@ -1,0 +1,61 @@
+"""How deep lines are indented, and with what."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+TAB = 4
+
+_MARGIN = re.compile(r"[ \t]*")
+
+
+def margin(line: str) -> str:
+    """The white space that `line` begins with."""
+    found = _MARGIN.match(line)
+    return found[0] if found else ""
+
+
+def width(line: str) -> int:
+    """The width of the white space that `line` begins with, a tab counted as four."""
+    return sum(TAB if character == "\t" else 1 for character in margin(line))
+
+
+def unit(lines: Iterable[str]) -> str | None:
+    """What one step of indentation is in `lines`: a tab or some spaces; None where nothing is indented."""
+    steps: Counter[str] = Counter()
+    last = 0
+    for line in lines:
+        if not line.strip():
+            continue
+        own = margin(line)
+        if own.startswith("\t"):
+            steps["\t"] += 1
+        elif len(own) > last:
+            steps[" " * (len(own) - last)] += 1
+        last = len(own)
+    return steps.most_common(1)[0][0] if steps else None
+
+
+def adapt(text: str, own: str, style: str) -> str:
+    """Write the indentation of `text` in `style`, a tab or some spaces, where it uses the other of the two.
+
+    `own` is the white space that the first line of `text` stands behind; what follows it in a line is changed.
+    """
+    first, *rest = text.split("\n")
+    wrong = " " if style == "\t" else "\t"
+    margins = [margin(line).removeprefix(own) for line in rest if line.strip()]
+    if not any(wrong in added for added in margins):
+        return text
+    step = min((len(added) for added in margins if added and set(added) == {" "}), default=TAB)
+    step = step if step in (2, 3, 4, 8) else TAB
+
+    def rewritten(line: str) -> str:
+        old = margin(line)
+        kept = own if old.startswith(own) else ""
+        added = old[len(kept) :]
+        if style != "\t":
+            return kept + added.replace("\t", style) + line[len(old) :]
+        spaces = added.replace("\t", " " * step)
+        return kept + "\t" * (len(spaces) // step) + " " * (len(spaces) % step) + line[len(old) :]
+
+    return "\n".join([first, *(rewritten(line) for line in rest)])

@@ -1,0 +1,115 @@
+"""What a piece of code is made of: its brackets, and its strings and comments; by a grammar where there is one.
+
+Without a grammar every bracket counts and nothing is a string.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from tree_sitter import Language as Grammar
+from tree_sitter import Parser, Query, QueryCursor
+
+from shardline.completion.languages import language
+
+PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+_BRACKETS = re.compile(r"[$#\\%iw<>^]*[(\[{]+|[)\]}]+")
+"""Tokens that open or close something, such as `${` or `((`."""
+_TEXT = re.compile(r"string|comment|char_literal|character|heredoc|regex")
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """A bracket of the code, not one inside a string or comment."""
+
+    at: int
+    sign: str
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is an opening one."""
+        return self.sign in PAIRS
+
+
+class Syntax:
+    """The brackets of `text`, and which of it is code."""
+
+    def __init__(self, text: str, language_name: str) -> None:
+        self._text = text
+        self._language = language(language_name)
+        self._data = text.encode("utf-8", "replace")
+        self._ascii = len(self._data) == len(text)
+        self.brackets: list[Bracket] = sorted(self._read_brackets(), key=lambda bracket: bracket.at)
+
+    def in_text(self, at: int) -> bool:
+        """Whether the line feed at `at` stands within a string or comment, one that is still open included."""
+        if not self._language:
+            return False
+        byte = at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
+        return any(
+            _covers(self._language.grammar, self._data + end.encode(), byte) for end in ("", *self._language.texts)
+        )
+
+    @property
+    def length(self) -> int:
+        """How many characters the text has."""
+        return len(self._text)
+
+    def between(self, begin: int, end: int) -> list[Bracket]:
+        """The brackets from `begin` up to `end`."""
+        places = [bracket.at for bracket in self.brackets]
+        return self.brackets[bisect_left(places, begin) : bisect_left(places, end)]
+
+    def unmatched(self, begin: int, end: int) -> tuple[list[Bracket], list[Bracket]]:
+        """Of the brackets from `begin` up to `end`: closing ones of what was opened before, and those left open."""
+        closing: list[Bracket] = []
+        opened: list[Bracket] = []
+        for bracket in self.between(begin, end):
+            if bracket.opens:
+                opened.append(bracket)
+            elif opened:
+                opened.pop()
+            else:
+                closing.append(bracket)
+        return closing, opened
+
+    def _read_brackets(self) -> Iterator[Bracket]:
+        if self._language is None:
+            yield from (Bracket(match.start(), match[0]) for match in re.finditer(r"[()\[\]{}]", self._text))
+            return
+        for token in _capture(self._language.grammar, self._data, "bracket"):
+            start = token[0] if self._ascii else len(self._data[: token[0]].decode("utf-8", "replace"))
+            signs = self._data[token[0] : token[1]].decode()
+            yield from (Bracket(start + offset, sign) for offset, sign in enumerate(signs) if sign in "()[]{}")
+
+
+def _covers(grammar: Grammar, data: bytes, byte: int) -> bool:
+    return any(start < byte and byte + 1 < end for start, end in _capture(grammar, data, "text"))
+
+
+def _capture(grammar: Grammar, data: bytes, name: str) -> list[tuple[int, int]]:
+    tree = Parser(grammar).parse(data)
+    captures = QueryCursor(_query(grammar, name)).captures(tree.root_node)
+    return [(node.start_byte, node.end_byte) for node in captures.get(name, [])]
+
+
+@cache
+def _query(grammar: Grammar, name: str) -> Query:
+    """The query for all tokens that are brackets, or for all that hold text."""
+    kinds = {
+        kind: grammar.node_kind_is_named(number)
+        for number in range(grammar.node_kind_count)
+        if grammar.node_kind_is_visible(number) and (kind := grammar.node_kind_for_id(number))
+    }
+    if name == "bracket":
+        wanted = [
+            f'"{kind}"'.replace("\\", "\\\\")
+            for kind, named in kinds.items()
+            if not named and _BRACKETS.fullmatch(kind)
+        ]
+    else:
+        wanted = [f"({kind})" for kind, named in kinds.items() if named and _TEXT.search(kind)]
+    return Query(grammar, f"[{' '.join(wanted)}] @{name}")
