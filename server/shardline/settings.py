@@ -89,6 +89,21 @@ class CompletionSettings:
         "auto", "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line."
     )
     max_lines: int = setting(16, "How many lines a suggestion may have.", minimum=1)
+    min_confidence: float = setting(
+        0.0,
+        "Show nothing that the model is less sure of than this: 1 is certain; the geometric mean of the "
+        "probabilities of the tokens.",
+        minimum=0,
+        maximum=1,
+    )
+    candidates: int = setting(
+        3, "How many different suggestions there are when asked for by hand.", minimum=1, maximum=8
+    )
+    rerank: bool = setting(
+        False,
+        "Whether a model that cannot infill makes several suggestions each time, of which the one is shown that leads "
+        "best into what follows the cursor: a little better, and several times slower.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

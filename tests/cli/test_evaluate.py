@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shardline.cli.evaluate import VARIANTS, Result, evaluate
+from shardline.cli.evaluate import VARIANTS, Files, evaluate
 from shardline.cli.holes import Hole, cut
+from shardline.cli.scores import Result
 from shardline.completion import Source
 from shardline.errors import SettingsError
 from shardline.settings import GenerationSettings, ModelSettings, Settings
@@ -24,6 +25,11 @@ def test_holes_are_of_every_kind_and_the_same_for_the_same_seed(holes: list[Hole
     assert [hole.kind for hole in holes] == KINDS * 10
     assert cut(FOLDER, 60, seed=0) == holes
     assert cut(FOLDER, 60, seed=1) != holes
+
+
+def test_a_folder_may_be_named_from_where_one_is(holes: list[Hole], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER.parent)
+    assert cut(Path(FOLDER.name), 60, seed=0) == holes
 
 
 def test_a_hole_and_what_filled_it_make_the_file_again(holes: list[Hole]) -> None:
@@ -74,22 +80,36 @@ def test_what_counts_as_right(said: str, wanted: str, exact: bool, first_line: b
     assert (result.similarity == 1.0) == exact
 
 
+@pytest.mark.parametrize(("text", "leaks"), [("a<|im_end|>", True), ("</s>", True), ("a < b | c > d", False)])
+def test_special_tokens_are_seen(text: str, leaks: bool) -> None:
+    assert Result(variant="full", hole=hole_of("a"), text=text, seconds=1.0).leaks == leaks
+
+
+def test_copies_of_the_next_line_are_seen() -> None:
+    source = Source(document="d", language="python", lines=["    \n", "    b()\n"], line=0, column=4)
+    hole = Hole(kind="at the indentation", source=source, expected="a()")
+    assert Result(variant="full", hole=hole, text="b()", seconds=1.0).copies
+    assert not Result(variant="full", hole=hole, text="c(b())", seconds=1.0).copies
+
+
 def test_its_figures_are_written_for_each_variant_and_kind(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(
         model=ModelSettings(name=str(tiny_folder), context_tokens=256), generation=GenerationSettings(max_tokens=4)
     )
-    file = tmp_path / "figures.json"
-    evaluate(FOLDER, settings, holes=12, seed=3, variants=list(VARIANTS), json_file=file)
+    file, picture = tmp_path / "figures.json", tmp_path / "figures.png"
+    evaluate(FOLDER, settings, holes=12, seed=3, variants=list(VARIANTS), files=Files(json=file, plot=picture))
     figures = json.loads(file.read_text())
     assert (figures["seed"], figures["model"]) == (3, str(tiny_folder))
-    assert list(figures["variants"]) == ["naive", "no-healing", "no-trim", "full"]
+    assert list(figures["variants"]) == ["naive", "no-healing", "no-trim", "full", "rerank"]
     for variant in figures["variants"].values():
         assert variant["holes"] == 12
         assert {kind: cell["holes"] for kind, cell in variant["kinds"].items()} == dict.fromkeys(KINDS, 2)
         assert 0 <= variant["edit_similarity"] <= 1
         assert variant["median_ms"] > 0
+        assert variant["special_tokens"] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert "full" in capsys.readouterr().out
 
 
@@ -102,8 +122,8 @@ def empty(tmp_path: Path) -> Path:
 
 def test_a_folder_without_code_and_a_variant_that_is_none_are_told(empty: Path) -> None:
     with pytest.raises(SettingsError, match="has no source code"):
-        evaluate(empty, Settings(), holes=3, seed=0, variants=["full"], json_file=None)
+        evaluate(empty, Settings(), holes=3, seed=0, variants=["full"], files=Files())
     with pytest.raises(SettingsError, match="there is no best"):
-        evaluate(empty, Settings(), holes=3, seed=0, variants=["best"], json_file=None)
+        evaluate(empty, Settings(), holes=3, seed=0, variants=["best"], files=Files())
     with pytest.raises(SettingsError, match="is no folder"):
-        evaluate(empty / "none", Settings(), holes=3, seed=0, variants=["full"], json_file=None)
+        evaluate(empty / "none", Settings(), holes=3, seed=0, variants=["full"], files=Files())

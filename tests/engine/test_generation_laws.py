@@ -4,6 +4,9 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
 
 from shardline.engine import Chunk, FinishReason, Request
 from shardline.engine.generate import PREFILL_STEP
@@ -81,6 +84,49 @@ def test_a_stop_sequence_ends_the_text_and_is_no_part_of_it(runner: Runner) -> N
 def test_a_seed_repeats_itself_and_another_does_not(runner: Runner, wish: dict[str, object]) -> None:
     assert text(runner, CODE, seed=1, **wish) == text(runner, CODE, seed=1, **wish)
     assert len({text(runner, CODE, seed=seed, **wish) for seed in range(5)}) > 1
+
+
+def test_other_choices_begin_with_other_tokens_and_go_on_greedily(runner: Runner) -> None:
+    texts = [text(runner, CODE, choice=choice, healing=False) for choice in range(4)]
+    assert len(set(texts)) == 4
+    assert texts[0] == text(runner, CODE, healing=False)
+
+
+def test_probabilities_add_up_along_the_stream(runner: Runner) -> None:
+    stream = chunks(runner, CODE)
+    sums = [chunk.logprob for chunk in stream]
+    assert sums == sorted(sums, reverse=True)
+    assert sums[-1] < 0
+    greedy, other = (chunks(runner, CODE, max_tokens=1, choice=choice)[-1].logprob for choice in (0, 1))
+    assert greedy > other
+
+
+def test_a_suffix_is_scored_as_one_forward_pass_over_all_of_it_does(tiny_folder: Path) -> None:
+    runner = open_tiny(tiny_folder, dtype="float32")
+    request = Request(document="d", prefix=CODE, suffix="\nfor name in names:\n    print(name)\n")
+    texts = ["    pass", "    x", ""]
+    scores = runner.score_suffix(request, texts, threading.Event())
+    ahead = "\nfor name in names:\n    print(name)"
+    tokenizer = Tokenizer.from_file(str(tiny_folder / "tokenizer.json"))
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32)
+    for said, scored in zip(texts, scores, strict=True):
+        encoding = tokenizer.encode(CODE + said + ahead)
+        count = sum(end > len(CODE + said) for _, end in encoding.offsets)
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([encoding.ids])).logits[0].log_softmax(-1)
+        at = range(len(encoding.ids) - count, len(encoding.ids))
+        assert scored == pytest.approx(sum(float(logprobs[i - 1, encoding.ids[i]]) for i in at), rel=1e-4)
+
+
+def test_scoring_leaves_the_cache_right(runner: Runner, tiny_folder: Path) -> None:
+    runner.score_suffix(Request(document="d", prefix=CODE, suffix="\nx = 1\n"), ["y", "z"], threading.Event())
+    assert text(runner, CODE) == text(open_tiny(tiny_folder), CODE)
+
+
+def test_without_lines_ahead_all_score_the_same(runner: Runner) -> None:
+    for suffix in ("", " rest", "\n\n  \n"):
+        request = Request(document="d", prefix=CODE, suffix=suffix)
+        assert runner.score_suffix(request, ["y", "z"], threading.Event()) == [0.0, 0.0]
 
 
 def test_cancelled_at_any_step_it_ends_there_and_the_cache_stays_right(runner: Runner, tiny_folder: Path) -> None:

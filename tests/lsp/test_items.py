@@ -10,6 +10,8 @@ from lsprotocol.types import (
     MarkupContent,
     Position,
     PositionEncodingKind,
+    Range,
+    SelectedCompletionInfo,
     TextDocumentItem,
     TextEdit,
 )
@@ -36,7 +38,7 @@ def at_cursor(text: str, encoding: PositionEncodingKind = PositionEncodingKind.U
 
 def popup(text: str, suggestion: str, client: items.Tastes = MARKDOWN) -> CompletionItem:
     source, documents = at_cursor(text)
-    result = items.completion_list(source, Suggestion(text=suggestion), documents, client)
+    result = items.completion_list(source, [Suggestion(text=suggestion)], documents, client)
     assert result.is_incomplete
     assert len(result.items) == 1
     return result.items[0]
@@ -49,10 +51,10 @@ def edit_of(item: CompletionItem) -> TextEdit:
 
 def test_nothing_to_say_is_an_empty_incomplete_list() -> None:
     source, documents = at_cursor("a|")
-    result = items.completion_list(source, Suggestion(text=""), documents, MARKDOWN)
+    result = items.completion_list(source, [], documents, MARKDOWN)
     assert result.items == []
     assert result.is_incomplete
-    assert items.inline_items(source, Suggestion(text=""), documents) == []
+    assert items.inline_items(source, [], documents) == []
 
 
 def test_a_popup_item_replaces_the_word_before_the_cursor_and_is_filtered_by_it() -> None:
@@ -92,7 +94,7 @@ def test_one_line_is_a_snippet_too_because_some_clients_cut_plain_text_at_a_spac
 
 def test_ghost_text_is_inserted_at_the_cursor_as_it_is() -> None:
     source, documents = at_cursor("    if x:|")
-    (item,) = items.inline_items(source, Suggestion(text="\n        y"), documents)
+    (item,) = items.inline_items(source, [Suggestion(text="\n        y")], documents)
     assert item.insert_text == "\n        y"
     assert item.range is not None
     assert item.range.start == item.range.end == Position(0, 9)
@@ -101,7 +103,7 @@ def test_ghost_text_is_inserted_at_the_cursor_as_it_is() -> None:
 def test_line_endings_are_the_documents_in_pop_up_items_and_line_feeds_in_ghost_text() -> None:
     assert edit_of(popup("a\r\nif x:|", "\n    y")).new_text == "\r\n    y"
     source, documents = at_cursor("a\r\nif x:|")
-    (item,) = items.inline_items(source, Suggestion(text="\n    y"), documents)
+    (item,) = items.inline_items(source, [Suggestion(text="\n    y")], documents)
     assert item.insert_text == "\n    y"
 
 
@@ -111,15 +113,47 @@ def test_line_endings_are_the_documents_in_pop_up_items_and_line_feeds_in_ghost_
 )
 def test_ranges_are_counted_in_the_clients_encoding(encoding: PositionEncodingKind, character: int) -> None:
     source, documents = at_cursor("🎉 = |", encoding)
-    (item,) = items.inline_items(source, Suggestion(text="1"), documents)
+    (item,) = items.inline_items(source, [Suggestion(text="1")], documents)
     assert item.range is not None
     assert item.range.start.character == character - 1
+
+
+def test_what_the_editor_closed_is_replaced_by_ghost_text_and_left_alone_by_pop_up_items() -> None:
+    source, documents = at_cursor("f(|)")
+    suggestion = Suggestion(text="a);", repeats=(1,))
+    (ghost,) = items.inline_items(source, [suggestion], documents)
+    assert (ghost.insert_text, ghost.range) == ("a);", Range(Position(0, 2), Position(0, 3)))
+    (item,) = items.completion_list(source, [suggestion], documents, MARKDOWN).items
+    assert (edit_of(item).new_text, edit_of(item).range) == ("a", Range(Position(0, 2), Position(0, 2)))
+    nothing_to_insert = Suggestion(text=");", repeats=(0,))
+    assert items.completion_list(source, [nothing_to_insert], documents, MARKDOWN).items == []
+
+
+def chosen(start: int, end: int, text: str) -> SelectedCompletionInfo:
+    return SelectedCompletionInfo(Range(Position(0, start), Position(0, end)), text)
+
+
+def test_ghost_text_goes_on_behind_the_pop_up_item_that_is_chosen() -> None:
+    source, documents = at_cursor("🎉.enu|)")
+    info = chosen(3, 6, "enumerate")
+    with_it = documents.with_chosen(source, info)
+    assert with_it is not None
+    assert (with_it.before, with_it.after) == ("🎉.enumerate", ")")
+    (item,) = items.inline_items(with_it, [Suggestion(text="(x))", repeats=(3,))], documents, info)
+    assert item.insert_text == "enumerate(x))"
+    assert item.range == Range(Position(0, 3), Position(0, 7))
+
+
+@pytest.mark.parametrize("info", [chosen(0, 1, "x"), chosen(6, 7, "x"), chosen(4, 5, "two\nlines")])
+def test_a_chosen_item_that_is_not_at_the_cursor_gets_no_ghost_text(info: SelectedCompletionInfo) -> None:
+    source, documents = at_cursor("a = b|c d")
+    assert documents.with_chosen(source, info) is None
 
 
 @given(st.text(alphabet="`a\n", max_size=12))
 def test_no_text_breaks_out_of_its_fence(text: str) -> None:
     source, documents = at_cursor("x|")
-    for item in items.completion_list(source, Suggestion(text=text), documents, MARKDOWN).items:
+    for item in items.completion_list(source, [Suggestion(text=text)], documents, MARKDOWN).items:
         assert isinstance(item.documentation, MarkupContent)
         fence = item.documentation.value.partition("python")[0]
         assert fence not in f"x{text}"

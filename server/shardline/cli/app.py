@@ -151,11 +151,12 @@ def evaluate(
     holes: Annotated[int, typer.Option("--holes", metavar="N", min=1, help="How many holes to cut.")] = 60,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed cuts the same holes.")] = 0,
     variants: Annotated[
-        str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full.")
+        str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full,rerank.")
     ] = "naive,full",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to a JSON file.")
     ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the figures as a PNG.")] = None,
 ) -> None:
     """Measure suggestions on your own code.
 
@@ -170,7 +171,7 @@ def evaluate(
         holes=holes,
         seed=seed,
         variants=variants.split(","),
-        json_file=json_file,
+        files=command.Files(json=json_file, plot=plot),
     )
 
 

@@ -12,6 +12,24 @@ from shardline.completion.languages import name_of
 MOST_BYTES = 200_000
 """Larger files are data or generated."""
 
+OTHERS_CODE = {"site-packages", "node_modules", "__pycache__"}
+NO_CODE = {
+    "",
+    ".cfg",
+    ".csv",
+    ".html",
+    ".ini",
+    ".json",
+    ".lock",
+    ".md",
+    ".rst",
+    ".svg",
+    ".toml",
+    ".txt",
+    ".xml",
+    ".yml",
+}
+
 FIRST_LINE = 3
 """Holes lie behind this many lines, so that there is something to go by."""
 
@@ -29,7 +47,8 @@ class Hole:
 
 def cut(folder: Path, count: int, seed: int) -> list[Hole]:
     """Cut `count` holes, of each kind in turn, into the source files below `folder`; the same for the same seed."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size < MOST_BYTES)
+    folder = folder.resolve()
+    files = sorted(path for path in folder.rglob("*") if _is_source(path, folder))
     chance = random.Random(seed)  # noqa: S311  not a secret
     holes: list[Hole] = []
     kinds = list(_KINDS)
@@ -41,6 +60,12 @@ def cut(folder: Path, count: int, seed: int) -> list[Hole]:
         else:
             holes.append(hole)
     return holes
+
+
+def _is_source(path: Path, folder: Path) -> bool:
+    within = path.relative_to(folder)
+    hidden = any(part.startswith(".") or part in OTHERS_CODE for part in within.parts)
+    return not hidden and path.suffix not in NO_CODE and path.is_file() and path.stat().st_size < MOST_BYTES
 
 
 def _hole(path: Path, kind: str, chance: random.Random) -> Hole | None:

@@ -42,6 +42,10 @@ class Suggestion:
     text: str
     repeats: tuple[int, ...] = ()
     usage: Usage | None = None
+    logprob: float = 0.0
+    """The logarithm of the probability of all its tokens."""
+    confidence: float = 1.0
+    """The geometric mean of the probabilities of its tokens."""
 
     @property
     def insertion(self) -> str:

@@ -1,37 +1,38 @@
-"""The way of a suggestion: join the running one or begin anew, generate, stop where it should end, trim."""
+"""Requests and what answers them: join the suggestion that is being made, or begin a new one."""
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import dataclass
 
-from shardline.completion import Source, Suggestion, context, shape, trim
-from shardline.engine import Engine, FinishReason, Request
+from shardline.completion import Source, Suggestion, context
+from shardline.completion.writer import Writer
+from shardline.engine import Engine
 from shardline.errors import SupersededError
 from shardline.settings import Settings
 
 
 @dataclass(frozen=True)
 class _Key:
-    """What two requests must share to be answered by one suggestion."""
+    """What two requests must share to be answered by the same suggestions."""
 
     document: str
     line: int
     column: int
     prefix: str
     suffix: str
+    count: int
 
 
 class _Running:
-    """A suggestion being made, and how many are waiting for it."""
+    """Suggestions being made, and how many are waiting for them."""
 
-    def __init__(self, key: _Key, task: "asyncio.Task[Suggestion]") -> None:
+    def __init__(self, key: _Key, task: "asyncio.Task[list[Suggestion]]") -> None:
         self.key = key
         self.task = task
         self.waiting = 0
 
 
 class Completer:
-    """Makes suggestions, at most one at a time for each document; the newest request wins.
+    """Makes suggestions, at most for one cursor at a time in each document; the newest request wins.
 
     Without `healing` or `trimming` it shows what these are worth: `shardline eval` compares.
     """
@@ -49,7 +50,25 @@ class Completer:
         Raises `SupersededError` when a newer request for the same document arrives, and `EngineError`.
         Cancelling the task ends the generation, unless another request waits for the same one.
         """
-        running = self._join_or_begin(source)
+        return (await self._suggest(source, 1))[0]
+
+    async def suggest_several(self, source: Source) -> list[Suggestion]:
+        """Suggest `completion.candidates` different texts, or as many as there are, the best first; see `suggest`."""
+        return await self._suggest(source, self.settings.completion.candidates)
+
+    def cancel(self, document: str) -> None:
+        """End what is running for `document`; those who wait are told that it was superseded."""
+        running = self._running.pop(document, None)
+        if running:
+            running.task.cancel()
+
+    def cancel_all(self) -> None:
+        """End everything that is running."""
+        for document in list(self._running):
+            self.cancel(document)
+
+    async def _suggest(self, source: Source, count: int) -> list[Suggestion]:
+        running = self._join_or_begin(source, count)
         running.waiting += 1
         try:
             return await asyncio.shield(running.task)
@@ -64,57 +83,28 @@ class Completer:
                 if self._running.get(source.document) is running:
                     del self._running[source.document]
 
-    def cancel(self, document: str) -> None:
-        """End what is running for `document`; those who wait are told that it was superseded."""
-        running = self._running.pop(document, None)
-        if running:
-            running.task.cancel()
-
-    def cancel_all(self) -> None:
-        """End everything that is running."""
-        for document in list(self._running):
-            self.cancel(document)
-
-    def _join_or_begin(self, source: Source) -> _Running:
+    def _join_or_begin(self, source: Source, count: int) -> _Running:
         prefix, suffix = context.window(source)
-        key = _Key(source.document, source.line, source.column, prefix, suffix)
+        key = _Key(source.document, source.line, source.column, prefix, suffix, count)
         running = self._running.get(source.document)
         if running and running.key == key and not running.task.done():
             return running
         self.cancel(source.document)
-        task = asyncio.create_task(self._generate(source, prefix, suffix))
+        task = asyncio.create_task(self._generate(source, prefix, suffix, count))
         running = self._running[source.document] = _Running(key, task)
         return running
 
-    async def _generate(self, source: Source, prefix: str, suffix: str) -> Suggestion:
-        wish = self.settings.generation
-        request = Request(
-            document=source.document,
+    async def _generate(self, source: Source, prefix: str, suffix: str, count: int) -> list[Suggestion]:
+        writer = Writer(
+            self._engine,
+            self.settings,
+            source,
             prefix=prefix,
             suffix=suffix,
-            infilling=self.settings.completion.infilling,
             healing=self._healing,
-            max_tokens=wish.max_tokens,
-            temperature=wish.temperature,
-            top_p=wish.top_p,
-            top_k=wish.top_k,
-            seed=wish.seed,
-            stop=(*shape.stop_sequences(source, self.settings.completion), *wish.stop),
+            trimming=self._trimming,
         )
-        text, usage = "", None
-        end = shape.End(source, self.settings.completion)
-        async with aclosing(self._engine.complete(request)) as stream:
-            async for chunk in stream:
-                text += chunk.text
-                usage = chunk.usage
-                at = end.find(text, finished=chunk.finish_reason is not None)
-                if at is not None:
-                    text = text[:at]
-                    break
-                if chunk.finish_reason is FinishReason.LENGTH:
-                    text = shape.whole_lines(text)
-        text, repeats = trim.trim(source, text) if self._trimming else (text, ())
-        return Suggestion(text=text, repeats=repeats, usage=usage)
+        return await writer.several(count)
 
 
 def _being_cancelled() -> bool:

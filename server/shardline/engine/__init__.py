@@ -3,7 +3,7 @@
 Token ids and tensors never cross this border, and this module imports none of its implementations.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -25,7 +25,8 @@ class Request:
     `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it.
     `infilling` is how the suffix is shown to the model: auto, psm, spm or off. With `healing`, a prefix that ends
     inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1
-    leave all tokens in.
+    leave all tokens in. `choice` 0 begins as that says, 1 with the second likeliest token, 2 with the third: other
+    candidates for the same place.
     """
 
     document: str
@@ -39,6 +40,7 @@ class Request:
     top_k: int = 0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    choice: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +66,14 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A piece of a stream and what the stream has cost so far; only the last one has a finish reason."""
+    """A piece of a stream, and of the whole stream so far: what it has cost, and how probable its tokens were.
+
+    `logprob` is the sum of the logarithms of the tokens' probabilities. Only the last chunk has a finish reason.
+    """
 
     text: str
     usage: Usage
+    logprob: float = 0.0
     finish_reason: FinishReason | None = None
 
 
@@ -97,6 +103,16 @@ class Engine(Protocol):
 
     def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows `request.prefix`; raises `EngineError`."""
+
+    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
+        """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix.
+
+        These are logarithms of probabilities, 0 where there is no suffix. Raises `EngineError`.
+        """
+
+    @property
+    def infills(self) -> bool:
+        """Whether the model can be shown what follows the cursor; False until it is loaded."""
 
     @property
     def placement(self) -> Mapping[str, Any]:

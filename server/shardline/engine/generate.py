@@ -45,13 +45,19 @@ def generate(
     cached = len(prompt.ids) - len(rest)
     logits = prefill(cache, rest, cancelled)
     sampler = HealingSampler(
-        Sampler(temperature=request.temperature, top_k=request.top_k, top_p=request.top_p, seed=request.seed),
+        Sampler(
+            temperature=request.temperature,
+            top_k=request.top_k,
+            top_p=request.top_p,
+            seed=request.seed,
+            choice=request.choice,
+        ),
         codec.vocabulary,
         prompt.removed,
     )
     text = DecodeStream(ids=prompt.ids[-DECODE_CONTEXT:], skip_special_tokens=False)
     stop = StopSequences(request.stop)
-    count, first, to_repeat = 0, 0.0, len(prompt.removed)
+    count, first, total, to_repeat = 0, 0.0, 0.0, len(prompt.removed)
 
     def usage() -> Usage:
         return Usage(
@@ -63,21 +69,22 @@ def generate(
         )
 
     reason = FinishReason.STOP
-    for token in decode(cache, logits, sampler, cancelled):
+    for token, logprob in decode(cache, logits, sampler, cancelled):
         count += 1
+        total += logprob
         first = first or time.perf_counter() - began
         if token in codec.signals:
             break
         written = text.step(codec.tokenizer, token) or ""
         new, to_repeat = written[to_repeat:], max(0, to_repeat - len(written))  # the rest stands in the document
         if piece := stop.feed(new):
-            yield Chunk(text=piece, usage=usage())
+            yield Chunk(text=piece, usage=usage(), logprob=total)
         if stop.stopped:
             break
         if count >= max_tokens:
             reason = FinishReason.LENGTH
             break
-    yield Chunk(text=stop.flush(), usage=usage(), finish_reason=reason)
+    yield Chunk(text=stop.flush(), usage=usage(), logprob=total, finish_reason=reason)
 
 
 def prefill(cache: KVCache[Any], ids: Sequence[int], cancelled: threading.Event) -> Tensor:
@@ -89,14 +96,28 @@ def prefill(cache: KVCache[Any], ids: Sequence[int], cancelled: threading.Event)
 
 
 def decode(
-    cache: KVCache[Any], logits: Tensor, sampler: Callable[[Tensor], int], cancelled: threading.Event
-) -> Iterator[int]:
-    """Choose a token, hand it out, read it, and again: for as long as tokens are asked for."""
+    cache: KVCache[Any],
+    logits: Tensor,
+    sampler: Callable[[Tensor], tuple[int, float]],
+    cancelled: threading.Event,
+) -> Iterator[tuple[int, float]]:
+    """Choose a token, hand it out with its log-probability, read it, and again: as long as tokens are asked for."""
     while True:
         _check(cancelled)
-        token = sampler(logits)
-        yield token
+        token, logprob = sampler(logits)
+        yield token, logprob
         logits = cache.extend([token])
+
+
+def score(cache: KVCache[Any], ids: Sequence[int], count: int, cancelled: threading.Event) -> float:
+    """The logarithm of the probability of the last `count` of `ids`, seen after the others, of which one is needed."""
+    *before, last = cache.reuse(ids[:-count])
+    if before:
+        prefill(cache, before, cancelled)
+    _check(cancelled)
+    wanted = ids[-count:]
+    logprobs = cache.read([last, *wanted])[:-1].log_softmax(-1)
+    return sum(float(row[token]) for row, token in zip(logprobs, wanted, strict=True))
 
 
 def _check(cancelled: threading.Event) -> None:

@@ -46,14 +46,15 @@ class HealingSampler:
         self._vocabulary = vocabulary
         self._rest = removed.encode()
 
-    def __call__(self, logits: Tensor) -> int:
-        """Choose from `logits` of shape (vocabulary,)."""
+    def __call__(self, logits: Tensor) -> tuple[int, float]:
+        """Choose from `logits` of shape (vocabulary,); returns the token and the logarithm of its probability."""
         if not self._rest:
             return self._sampler(logits)
         allowed = self._vocabulary.consistent(self._rest)
         if not len(allowed):
             self._rest = b""  # no token continues: a vocabulary without single bytes
             return self._sampler(logits)
-        token = int(allowed[self._sampler(logits[allowed.to(logits.device)])])
+        chosen, logprob = self._sampler(logits[allowed.to(logits.device)])
+        token = int(allowed[chosen])
         self._rest = self._rest[len(self._vocabulary.spelled(token)) :]
-        return token
+        return token, logprob

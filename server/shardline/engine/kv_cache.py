@@ -43,15 +43,22 @@ class KVCache(Generic[MemoryT]):
 
     def extend(self, ids: Sequence[int]) -> Tensor:
         """Let the model read `ids`; returns the logits, shape (vocabulary,), of the token after them."""
-        try:
-            logits = self._model.forward(ids, self._memory)
-        except BaseException:
-            self.clear()
-            raise
-        self.ids.extend(ids)
-        return logits
+        return self._forward(ids, every=False)
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """Let the model read `ids`; returns the logits, shape (len(ids), vocabulary), of the token after each."""
+        return self._forward(ids, every=True)
 
     def clear(self) -> None:
         """Forget everything and free the memory."""
         self._memory = self._model.new_memory()
         self.ids = []
+
+    def _forward(self, ids: Sequence[int], *, every: bool) -> Tensor:
+        try:
+            logits = self._model.forward(ids, self._memory, every=every)
+        except BaseException:
+            self.clear()
+            raise
+        self.ids.extend(ids)
+        return logits

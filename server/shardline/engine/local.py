@@ -6,7 +6,7 @@ torch is imported by that thread, when the model is loaded; importing this modul
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +69,8 @@ class LocalEngine:
             try:
                 for chunk in self._chunks(request, cancelled):
                     tell(chunk)
-            except EngineError as error:
-                tell(error)
             except Exception as error:  # noqa: BLE001  the one door through which foreign errors leave
-                tell(
-                    GenerationError(f"The model failed while completing ({type(error).__name__}: {first_line(error)}).")
-                )
+                tell(_as_engine_error(error))
 
         self._jobs.put(job)
         try:
@@ -87,6 +83,30 @@ class LocalEngine:
                     return
         finally:
             cancelled.set()
+
+    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
+        """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
+        scored: Future[Sequence[float]] = Future()
+        cancelled = threading.Event()
+
+        def job() -> None:
+            if not scored.set_running_or_notify_cancel():
+                return
+            try:
+                scored.set_result(self._loaded().score_suffix(request, texts, cancelled))
+            except Exception as error:  # noqa: BLE001  as in `complete`
+                scored.set_exception(_as_engine_error(error))
+
+        self._jobs.put(job)
+        try:
+            return await asyncio.wrap_future(scored)
+        finally:
+            cancelled.set()
+
+    @property
+    def infills(self) -> bool:
+        """Whether the model can be shown what follows the cursor; False until it is loaded."""
+        return self._runner is not None and self._runner.infills
 
     @property
     def placement(self) -> Mapping[str, Any]:
@@ -103,15 +123,24 @@ class LocalEngine:
         await asyncio.to_thread(self._thread.join)
 
     def _chunks(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
-        if self._runner is None:
-            raise NotReadyError("The model is not loaded.")
-        for chunk in self._runner.complete(request, cancelled):
+        for chunk in self._loaded().complete(request, cancelled):
             if self._closed.is_set():
                 return
             yield chunk
+
+    def _loaded(self) -> "Runner":
+        if self._runner is None:
+            raise NotReadyError("The model is not loaded.")
+        return self._runner
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             if not self._closed.is_set():
                 job()
         self._runner = None
+
+
+def _as_engine_error(error: Exception) -> EngineError:
+    if isinstance(error, EngineError):
+        return error
+    return GenerationError(f"The model failed while completing ({type(error).__name__}: {first_line(error)}).")

@@ -16,6 +16,10 @@ SUFFIX_SHARE = 4
 """Where prefix and suffix together are too long, the suffix gets one part in this many."""
 
 
+LINES_AHEAD = 2
+CHARACTERS_AHEAD = 256
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """What a model reads: `ids`, at most `budget` of them.
@@ -69,6 +73,21 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
         suffix_tokens=len(suffix),
         budget=budget,
     )
+
+
+def lines_ahead(suffix: str) -> str:
+    """The beginning of `suffix` by which candidates are judged: the rest of its line, and the next lines."""
+    rest, *below = suffix.split("\n")
+    said = [line for line in below if line.strip()][:LINES_AHEAD]
+    return "\n".join([rest, *said])[:CHARACTERS_AHEAD] if said else ""
+
+
+def build_ahead(text: str, ahead: str, codec: Codec, *, budget: int) -> tuple[list[int], int]:
+    """Encode `text` and `ahead`, which follows it; returns the ids and how many of them, at the end, are `ahead`'s."""
+    encoded = codec.encode(text + ahead)
+    count = sum(end > len(text) for _, end in encoded.offsets)
+    begin = codec.begin_ids if text or codec.begin_ids else sorted(codec.signals)[:1]  # as after another text
+    return [*begin, *_end_of(encoded.ids, budget - len(begin))], count
 
 
 def _end_of(ids: list[int], room: int) -> list[int]:

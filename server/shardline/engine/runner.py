@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from transformers import PreTrainedConfig
 
 from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, placement, prompt
 from shardline.engine.codec import Codec
-from shardline.engine.generate import PREFILL_STEP, Cancelled, generate
+from shardline.engine.generate import PREFILL_STEP, Cancelled, generate, score
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.models import transformers
 from shardline.engine.plan import Plan
@@ -37,6 +37,11 @@ class Runner:
         self._codec = codec
         self._cache = KVCache(model)
 
+    @property
+    def infills(self) -> bool:
+        """Whether the model can be shown what follows the cursor."""
+        return self._codec.infilling is not None
+
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
         budget = prompt_budget(self._context_tokens, request.max_tokens)
@@ -53,12 +58,32 @@ class Runner:
         except Cancelled:
             log.debug("cancelled")
         except torch.OutOfMemoryError as error:
-            self._cache.clear()
-            torch.cuda.empty_cache()
-            raise GenerationError(
-                "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so "
-                "that more of the device stays free."
-            ) from error
+            raise self._out_of_memory() from error
+
+    def score_suffix(self, request: Request, texts: Sequence[str], cancelled: threading.Event) -> list[float]:
+        """For each of `texts`, put at the cursor, the log-probability of the next lines of the suffix; 0 for none.
+
+        Raises `Cancelled` soon after the event is set.
+        """
+        ahead = prompt.lines_ahead(request.suffix)
+        if not ahead:
+            return [0.0] * len(texts)
+        scores = []
+        try:
+            for text in texts:
+                ids, count = prompt.build_ahead(request.prefix + text, ahead, self._codec, budget=self._context_tokens)
+                scores.append(score(self._cache, ids, count, cancelled))
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory() from error
+        return scores
+
+    def _out_of_memory(self) -> GenerationError:
+        self._cache.clear()
+        torch.cuda.empty_cache()
+        return GenerationError(
+            "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so that "
+            "more of the device stays free."
+        )
 
 
 def context_tokens(settings: ModelSettings, config: PreTrainedConfig) -> int:

@@ -9,12 +9,20 @@ class Sampler:
 
     `temperature` 0 takes the likeliest token. Otherwise a token is drawn from the `top_k` likeliest (0: all)
     and of those from the likeliest that together have probability `top_p` (nucleus sampling, Holtzman et al.
-    2020, arXiv:1904.09751). The same `seed` draws the same tokens.
+    2020, arXiv:1904.09751). The same `seed` draws the same tokens. `choice` is the rank of the first token, from 0
+    for the likeliest; above 0 it is taken whatever the temperature.
     """
 
     def __init__(
-        self, *, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int | None = None
+        self,
+        *,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        choice: int = 0,
     ) -> None:
+        self._choice = choice
         self._temperature = temperature
         self._top_k = top_k
         self._top_p = top_p
@@ -24,8 +32,18 @@ class Sampler:
         else:
             self._generator.manual_seed(seed)
 
-    def __call__(self, logits: Tensor) -> int:
-        """Choose from `logits` of shape (vocabulary,)."""
+    def __call__(self, logits: Tensor) -> tuple[int, float]:
+        """Choose from `logits` of shape (vocabulary,); returns the token and the logarithm of its probability.
+
+        That probability is the model's own, at temperature 1 and with all tokens in.
+        """
+        token = self._choose(logits)
+        return token, float(logits[token] - logits.logsumexp(0))
+
+    def _choose(self, logits: Tensor) -> int:
+        if self._choice:
+            rank, self._choice = min(self._choice, len(logits) - 1), 0
+            return int(logits.topk(rank + 1).indices[rank])
         if self._temperature == 0:
             return int(logits.argmax())
         probabilities, ids = self._candidates(logits)
@@ -33,7 +51,7 @@ class Sampler:
         return int(ids[drawn])
 
     def _candidates(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        scaled = logits.float().cpu() / self._temperature
+        scaled = (logits - logits.max()).double().cpu() / self._temperature  # never above 0, however cold
         count = min(self._top_k or len(scaled), len(scaled))
         kept, ids = scaled.topk(count)
         probabilities = kept.softmax(0)

@@ -1,7 +1,8 @@
 """An engine that says what it was told to say: a full peer of the others, for tests and for measuring the server."""
 
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from shardline.engine import Chunk, FinishReason, Progress, Report, Request, Usage
@@ -10,7 +11,9 @@ from shardline.engine import Chunk, FinishReason, Progress, Report, Request, Usa
 class ScriptedEngine:
     """Answers each request with the text that `script` returns for it, a character a chunk.
 
-    `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it.
+    `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it. `score` says how
+    well a text leads into the suffix; without it, it is a model that sees the suffix. `confidence` is the probability
+    of each token.
     `requests` are those begun, `cancelled` those that ended early, `closed` tells whether `close` was called.
     """
 
@@ -18,8 +21,13 @@ class ScriptedEngine:
         self,
         script: Callable[[Request], str],
         before_chunk: Callable[[Request], Awaitable[None]] | None = None,
+        *,
+        score: Callable[[str], float] | None = None,
+        confidence: float = 1.0,
     ) -> None:
         self._script = script
+        self._score = score
+        self._logprob = math.log(confidence)
         self._before_chunk = before_chunk
         self.requests: list[Request] = []
         self.cancelled: list[Request] = []
@@ -42,13 +50,23 @@ class ScriptedEngine:
             for count, character in enumerate(text[: request.max_tokens], 1):
                 if self._before_chunk:
                     await self._before_chunk(request)
-                yield Chunk(text=character, usage=_usage(request, count, began))
+                yield Chunk(text=character, usage=_usage(request, count, began), logprob=count * self._logprob)
             finished = True
         finally:
             if not finished:
                 self.cancelled.append(request)
         count = min(len(text), request.max_tokens)
-        yield Chunk(text="", usage=_usage(request, count, began), finish_reason=reason)
+        usage = _usage(request, count, began)
+        yield Chunk(text="", usage=usage, logprob=count * self._logprob, finish_reason=reason)
+
+    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:  # noqa: ARG002  as all
+        """The scripted scores."""
+        return [self._score(text) if self._score else 0.0 for text in texts]
+
+    @property
+    def infills(self) -> bool:
+        """Whether it was given no scores."""
+        return self._score is None
 
     @property
     def placement(self) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from lsprotocol.types import (
     Position,
     PositionEncodingKind,
     Range,
+    SelectedCompletionInfo,
     TextDocumentContentChangeEvent,
     TextDocumentContentChangePartial,
     TextDocumentItem,
@@ -97,6 +98,19 @@ class Documents:
             return None
         line, column = document.index(position, self.encoding)
         return Source(document=uri, language=document.language, lines=document.lines, line=line, column=column)
+
+    def with_chosen(self, source: Source, chosen: SelectedCompletionInfo) -> Source | None:
+        """The source as it would be with the chosen pop-up item in it, or None where that is not at the cursor."""
+        document = Document(uri=source.document, language=source.language, version=0, lines=source.lines)
+        (first, start), (last, end) = (
+            document.index(position, self.encoding) for position in (chosen.range.start, chosen.range.end)
+        )
+        if not (first == last == source.line and start <= source.column <= end) or len(split_lines(chosen.text)) > 1:
+            return None
+        line = source.lines[source.line]
+        lines = list(source.lines)
+        lines[source.line] = line[:start] + chosen.text + line[end:]
+        return replace(source, lines=lines, column=start + len(chosen.text))
 
     def range(self, source: Source, start: int, end: int) -> Range:
         """The range on the cursor's line between two columns in characters."""

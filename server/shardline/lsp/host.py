@@ -46,13 +46,16 @@ class EngineHost:
         self._engine = self._open_engine(settings.model)
         self._loading = asyncio.create_task(self._load(self._engine, settings, before))
 
-    async def suggest(self, source: Source) -> Suggestion:
-        """Suggest what follows the cursor; raises `SupersededError` and `EngineError`."""
+    async def suggest(self, source: Source, *, several: bool = False) -> list[Suggestion]:
+        """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
         if self._completer is None:
             raise NotReadyError(self._status.message)
-        suggestion = await self._completer.suggest(source)
-        self._status.usage = suggestion.usage or self._status.usage
-        return suggestion
+        if several:
+            suggestions = await self._completer.suggest_several(source)
+        else:
+            suggestions = [await self._completer.suggest(source)]
+        self._status.usage = suggestions[0].usage or self._status.usage
+        return suggestions
 
     def forget(self, document: str) -> None:
         """End what is being made for a document that was closed."""

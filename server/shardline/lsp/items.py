@@ -1,6 +1,7 @@
 """A suggestion shaped for the client that asked: a pop-up item, or ghost text."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lsprotocol.types import (
@@ -13,6 +14,9 @@ from lsprotocol.types import (
     InsertTextMode,
     MarkupContent,
     MarkupKind,
+    Position,
+    Range,
+    SelectedCompletionInfo,
     TextEdit,
 )
 
@@ -49,20 +53,22 @@ def tastes(client: ClientCapabilities) -> Tastes:
     )
 
 
-def completion_list(source: Source, suggestion: Suggestion, documents: Documents, client: Tastes) -> CompletionList:
-    """The suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
+def completion_list(
+    source: Source, suggestions: Sequence[Suggestion], documents: Documents, client: Tastes
+) -> CompletionList:
+    """The best suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
 
     The item replaces the word before the cursor, because clients filter by the text that the range holds.
     Clients with snippets get one, even of a single line, because some cut plain text at its first space; they
     indent each line themselves and get the text relative to the cursor's. The others insert it as it is. Nothing
     behind the cursor is replaced, because Neovim cannot.
     """
-    if not suggestion.insertion:
+    if not suggestions or not suggestions[0].insertion:
         return CompletionList(is_incomplete=True, items=[])
     word = _WORD.search(source.before)
     start = word.start() if word else source.column
     typed = source.before[start:]
-    text = typed + suggestion.insertion
+    text = typed + suggestions[0].insertion
     replaced = documents.range(source, start, source.column)
     several = "\n" in text
     item = CompletionItem(
@@ -82,16 +88,29 @@ def completion_list(source: Source, suggestion: Suggestion, documents: Documents
     return CompletionList(is_incomplete=True, items=[item])
 
 
-def inline_items(source: Source, suggestion: Suggestion, documents: Documents) -> list[InlineCompletionItem]:
-    """The suggestion as ghost text: inserted at the cursor as it is, so its lines are fully indented.
+def inline_items(
+    source: Source,
+    suggestions: Sequence[Suggestion],
+    documents: Documents,
+    chosen: SelectedCompletionInfo | None = None,
+) -> list[InlineCompletionItem]:
+    """The suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
 
     Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
-    carriage return as a letter.
+    carriage return as a letter. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
     """
-    if not suggestion.text:
-        return []
+    return [_inline_item(source, suggestion, documents, chosen) for suggestion in suggestions]
+
+
+def _inline_item(
+    source: Source, suggestion: Suggestion, documents: Documents, chosen: SelectedCompletionInfo | None
+) -> InlineCompletionItem:
     replaced = documents.range(source, source.column, source.column + len(suggestion.repeats))
-    return [InlineCompletionItem(insert_text=suggestion.text, range=replaced)]
+    if chosen is None:
+        return InlineCompletionItem(insert_text=suggestion.text, range=replaced)
+    more = replaced.end.character - replaced.start.character
+    end = Position(chosen.range.end.line, chosen.range.end.character + more)
+    return InlineCompletionItem(insert_text=chosen.text + suggestion.text, range=Range(chosen.range.start, end))
 
 
 def _relative(source: Source, text: str) -> str:

@@ -89,15 +89,16 @@ class ShardlineServer(LanguageServer):
         except Exception as error:  # noqa: BLE001  then settings are read at the start only
             log.warning("The client does not tell about changed settings (%s).", type(error).__name__)
 
-    async def suggest(self, source: Source) -> Suggestion:
-        """Suggest what follows the cursor; where there is nothing to say, or it cannot be said, the text is empty."""
+    async def suggest(self, source: Source, *, several: bool = False) -> list[Suggestion]:
+        """Suggest what follows the cursor, the best first; nothing where there is nothing to say, or no way to."""
         try:
-            return await self.host.suggest(source)
+            suggestions = await self.host.suggest(source, several=several)
         except NotReadyError:
-            return Suggestion(text="")  # the status says why
+            return []  # the status says why
         except EngineError as error:
             self.status.tell(str(error))
-            return Suggestion(text="")
+            return []
+        return [suggestion for suggestion in suggestions if suggestion.text]
 
 
 def _register(server: ShardlineServer) -> None:
@@ -131,10 +132,10 @@ def _register(server: ShardlineServer) -> None:
         if source is None:
             return nothing
         try:
-            suggestion = await server.suggest(source)
+            suggestions = await server.suggest(source)
         except SupersededError:
             return nothing
-        return items.completion_list(source, suggestion, server.documents, items.tastes(server.client_capabilities))
+        return items.completion_list(source, suggestions, server.documents, items.tastes(server.client_capabilities))
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(
@@ -143,11 +144,15 @@ def _register(server: ShardlineServer) -> None:
         source = server.documents.source(params.text_document.uri, params.position)
         if source is None:
             return []
+        chosen = params.context.selected_completion_info
+        if chosen and not (source := server.documents.with_chosen(source, chosen)):
+            return []
+        by_hand = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         try:
-            suggestion = await server.suggest(source)
+            suggestions = await server.suggest(source, several=by_hand)
         except SupersededError:
             return None  # leaves what is shown alone; an empty list would clear it
-        return items.inline_items(source, suggestion, server.documents)
+        return items.inline_items(source, suggestions, server.documents, chosen)
 
     @server.command("shardline.status")
     def status(*_: Any) -> dict[str, Any]:

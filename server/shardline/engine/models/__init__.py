@@ -22,8 +22,9 @@ class Model(Protocol[MemoryT]):
     def new_memory(self) -> MemoryT:
         """An empty memory for `forward`."""
 
-    def forward(self, ids: Sequence[int], memory: MemoryT) -> Tensor:
+    def forward(self, ids: Sequence[int], memory: MemoryT, *, every: bool = False) -> Tensor:
         """Read `ids` after what is in `memory`, and add them to it.
 
-        Returns the logits, shape (vocabulary,), of the token that follows the last one.
+        Returns the logits, shape (vocabulary,), of the token that follows the last one; with `every`, of those that
+        follow each of `ids`, shape (len(ids), vocabulary).
         """

@@ -52,12 +52,13 @@ class TransformersModel:
         return TransformersMemory(self._model.config)
 
     @torch.inference_mode()
-    def forward(self, ids: Sequence[int], memory: TransformersMemory) -> Tensor:
-        """Read `ids` after what is in `memory`; returns logits, shape (vocabulary,), of the token after them."""
+    def forward(self, ids: Sequence[int], memory: TransformersMemory, *, every: bool = False) -> Tensor:
+        """Read `ids` after what is in `memory`; see `Model.forward`."""
         input_ids = torch.tensor([list(ids)], device=self._input_device)
-        output = self._model(input_ids=input_ids, past_key_values=memory.cache, use_cache=True, **self._last_only)
-        logits: Tensor = output.logits[0, -1]
-        return logits.float()
+        wanted = {} if every else self._last_only
+        output = self._model(input_ids=input_ids, past_key_values=memory.cache, use_cache=True, **wanted)
+        logits: Tensor = output.logits[0]
+        return (logits if every else logits[-1]).float()
 
 
 def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: str | None) -> TransformersModel:

@@ -1,0 +1,34 @@
+"""Pictures of figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
+COLOURS = ("#9ca3af", "#60a5fa", "#34d399", "#1d4ed8", "#f59e0b", "#ef4444", "#8b5cf6", "#0f766e")
+"""The first, grey, is what the others are compared with."""
+
+
+def bars(file: Path, *, title: str, unit: str, groups: Sequence[str], series: Mapping[str, Sequence[float]]) -> None:
+    """Draw a PNG of horizontal bars: for each of `groups` one bar of each of `series`, with its value in `unit`."""
+    from matplotlib.figure import Figure  # here, because it takes half a second
+
+    figure = Figure(figsize=(9, 1.2 + len(groups) * (0.25 + 0.2 * len(series))), dpi=150, facecolor=PAPER)
+    axes = figure.add_subplot(facecolor=PAPER)
+    thickness = 0.8 / len(series)
+    for number, (name, values) in enumerate(series.items()):
+        places = [group + (number + 0.5) * thickness - 0.4 for group in range(len(groups))]
+        drawn = axes.barh(places, values, thickness * 0.9, label=name, color=COLOURS[number % len(COLOURS)])
+        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=7, color=INK)
+    axes.set_yticks(range(len(groups)), groups, color=INK)
+    axes.invert_yaxis()
+    axes.set_xlabel(unit, color=INK)
+    axes.set_title(title, loc="left", fontsize=11, color=INK, pad=28)
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.08)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), frameon=False, fontsize=9, borderaxespad=0.2
+    )
+    figure.savefig(file, bbox_inches="tight", format="png")

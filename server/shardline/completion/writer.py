@@ -1,0 +1,95 @@
+"""Suggestions for one cursor: generate, stop where it should end, trim; several candidates, the best first."""
+
+import dataclasses
+import math
+from contextlib import aclosing
+
+from shardline.completion import Source, Suggestion, shape, trim
+from shardline.engine import Chunk, Engine, FinishReason, Request
+from shardline.settings import Settings
+
+RERANKED = 4
+"""How many candidates are weighed against each other where only one is shown."""
+
+
+class Writer:
+    """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        source: Source,
+        *,
+        prefix: str,
+        suffix: str,
+        healing: bool,
+        trimming: bool,
+    ) -> None:
+        self._engine = engine
+        self._wish = settings.completion
+        self._source = source
+        self._trimming = trimming
+        generation = settings.generation
+        self._request = Request(
+            document=source.document,
+            prefix=prefix,
+            suffix=suffix,
+            infilling=self._wish.infilling,
+            healing=healing,
+            max_tokens=generation.max_tokens,
+            temperature=generation.temperature,
+            top_p=generation.top_p,
+            top_k=generation.top_k,
+            seed=generation.seed,
+            stop=(*shape.stop_sequences(source, self._wish), *generation.stop),
+        )
+
+    async def several(self, count: int) -> list[Suggestion]:
+        """At most `count` suggestions that differ, and at least one, which may be empty; the best first."""
+        sees_suffix = self._engine.infills and self._wish.infilling != "off"
+        written = max(count, RERANKED) if self._wish.rerank and not sees_suffix else count
+        suggestions = [await self._one(choice) for choice in range(written)]
+        by_text: dict[str, Suggestion] = {}
+        for suggestion in suggestions:
+            if suggestion.text:
+                by_text.setdefault(suggestion.text, suggestion)
+        different = list(by_text.values())
+        if len(different) > 1 and not sees_suffix:
+            different = await self._ranked(different)
+        return different[:count] or suggestions[:1]
+
+    async def _one(self, choice: int) -> Suggestion:
+        text, last = "", None
+        end = shape.End(self._source, self._wish)
+        request = dataclasses.replace(self._request, choice=choice)
+        async with aclosing(self._engine.complete(request)) as stream:
+            async for chunk in stream:
+                text += chunk.text
+                last = chunk
+                at = end.find(text, finished=chunk.finish_reason is not None)
+                if at is not None:
+                    text = text[:at]
+                    break
+                if chunk.finish_reason is FinishReason.LENGTH:
+                    text = shape.whole_lines(text)
+        return self._finished(text, last)
+
+    def _finished(self, text: str, last: Chunk | None) -> Suggestion:
+        text, repeats = trim.trim(self._source, text) if self._trimming else (text, ())
+        if last is None:
+            return Suggestion(text=text, repeats=repeats)
+        confidence = math.exp(last.logprob / max(1, last.usage.completion_tokens))
+        if confidence < self._wish.min_confidence:
+            text, repeats = "", ()
+        return Suggestion(text=text, repeats=repeats, usage=last.usage, logprob=last.logprob, confidence=confidence)
+
+    async def _ranked(self, suggestions: list[Suggestion]) -> list[Suggestion]:
+        """The most probable first, together with the lines that follow it in the document."""
+        rest = self._source.after
+        _, feed, below = self._request.suffix.partition("\n")
+        request = dataclasses.replace(self._request, suffix=feed + below)
+        texts = [suggestion.text + rest[len(suggestion.repeats) :] for suggestion in suggestions]
+        leads = await self._engine.score_suffix(request, texts)
+        total = {id(s): s.logprob + lead for s, lead in zip(suggestions, leads, strict=True)}
+        return sorted(suggestions, key=lambda suggestion: total[id(suggestion)], reverse=True)
