@@ -7,11 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace
+from tokenizers.models import BPE, WordLevel
 
 from shardline.engine import Request
+from shardline.engine.codec import Encoded
 from shardline.engine.healing import MOST_TOKENS, HealingSampler, cut_back
 from shardline.engine.runner import Runner, open_runner
 from shardline.engine.sampling import Sampler
+from shardline.engine.vocabulary import Vocabulary
 from shardline.settings import ModelSettings
 from tests.engine.test_prompt import PLAIN, STARCODER
 
@@ -81,17 +86,44 @@ def say(runner: Runner, prefix: str, **wish: object) -> str:
     return "".join(chunk.text for chunk in runner.complete(request, threading.Event()))
 
 
-@pytest.mark.parametrize("prefix", ["def add(a, b):\n    retu", "x = ", "    ", "é漢", "for i in "])
-@pytest.mark.parametrize("wish", [{}, {"temperature": 1.0, "seed": 3}])
-def test_document_and_suggestion_together_are_what_the_model_wrote(
-    runner: Runner, prefix: str, wish: dict[str, object]
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1000), st.data())
+def test_where_the_model_agrees_with_what_was_typed_it_says_what_it_would_have_said(
+    seed: int, data: st.DataObject
 ) -> None:
-    encoded = PLAIN.encode(prefix)
-    keep = cut_back(prefix, encoded, VOCABULARY)
-    start = prefix[: encoded.offsets[keep][0]] if keep < len(encoded.ids) else prefix
-    healed = prefix + say(runner, prefix, **wish)
-    assert healed.startswith(start)
-    assert healed == prefix + say(runner, prefix, **wish)
+    noise = torch.Generator().manual_seed(seed)
+    spelled = [VOCABULARY.spelled(token) for token in range(PLAIN.tokenizer.get_vocab_size())]
+    letters = torch.tensor([bool(text) and text.isascii() for text in spelled])
+    logits = [torch.randn(len(spelled), generator=noise).where(letters, -torch.inf) for _ in range(6)]
+    free = [Sampler()(row)[0] for row in logits]
+    said = b"".join(spelled[token] for token in free).decode()
+    sampler = HealingSampler(Sampler(), VOCABULARY, said[: data.draw(st.integers(0, len(said)))])
+    assert [sampler(row)[0] for row in logits] == free
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=40), st.text(max_size=20))
+def test_any_text_is_completed(runner: Runner, prefix: str, suffix: str) -> None:
+    request = Request(document="d", prefix=prefix, suffix=suffix, max_tokens=3)
+    assert list(runner.complete(request, threading.Event()))[-1].finish_reason is not None
+
+
+WORDS = Tokenizer(WordLevel({"[UNK]": 0, "def": 1, "x": 2}, unk_token="[UNK]"))
+PIECES = Tokenizer(BPE({"▁": 0, "a": 1, "▁a": 2, "<unk>": 3}, [("▁", "a")], unk_token="<unk>"))
+PIECES.decoder = Metaspace()
+
+
+@pytest.mark.parametrize("tokenizer", [WORDS, PIECES])
+@given(text=st.text(alphabet="a ßx漢", max_size=8))
+def test_a_tokenizer_without_single_bytes_heals_what_it_can_spell(tokenizer: Tokenizer, text: str) -> None:
+    vocabulary = Vocabulary(tokenizer, excluded=())
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    encoded = Encoded(encoding.ids, encoding.offsets)
+    keep = cut_back(text, encoded, vocabulary)
+    removed = text[encoded.offsets[keep][0] :] if keep < len(encoded.ids) else ""
+    sampler = HealingSampler(Sampler(), vocabulary, removed)
+    written = b"".join(vocabulary.spelled(sampler(torch.zeros(4))[0]) for _ in range(len(removed) + 1))
+    assert written.startswith(removed.encode())
 
 
 def test_a_stop_sequence_in_what_was_removed_ends_nothing(runner: Runner) -> None:

@@ -1,7 +1,8 @@
 """The real server with a scripted engine behind it, to be run as a child: what it suggests is in the document.
 
-A line that ends with `say:TEXT` is completed with TEXT; with `hang`, never; with `fail`, by an engine error.
-A model named `missing` cannot be loaded, and one named `noisy` prints to standard output while it loads.
+A line that ends with `say:TEXT` is completed with TEXT, and with `say:ONE|OTHER` there are two candidates; with
+`hang`, never; with `fail`, by an engine error. A model named `missing` cannot be loaded, and one named `noisy` prints
+to standard output while it loads.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ def script(request: Request) -> str:
     last = request.prefix.rpartition("\n")[2]
     if last.endswith("fail"):
         raise GenerationError("The script says that this fails.")
-    return last.partition("say:")[2].replace("\\n", "\n") or "nothing"
+    texts = last.partition("say:")[2].replace("\\n", "\n").split("|")
+    return texts[min(request.choice, len(texts) - 1)] or "nothing"
 
 
 async def before_chunk(request: Request) -> None:

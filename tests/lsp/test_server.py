@@ -101,6 +101,29 @@ async def test_ghost_text_and_pop_up_of_one_place_share_one_generation() -> None
         assert (await engines(client))[0]["requests"] == ["hang", "say:newer"]
 
 
+async def test_asked_by_hand_there_are_several_and_else_there_is_one() -> None:
+    async with started(COMMAND, completion={"candidates": 2}) as client:
+        await client.until_settled()
+        automatic, by_hand = await client.ghost("say:a|b|c", kind=2), await client.ghost("say:a|b|c", kind=1)
+        assert automatic is not None
+        assert by_hand is not None
+        assert [item.insert_text for item in automatic] == ["a"]
+        assert [item.insert_text for item in by_hand] == ["a", "b"]
+
+
+async def test_ghost_text_goes_on_behind_the_chosen_pop_up_item() -> None:
+    async with started(COMMAND) as client:
+        await client.until_settled()
+        client.open("x = sa")
+        params = asking("x = sa")
+        chosen = types.Range(types.Position(0, 4), types.Position(0, 6))
+        params.context.selected_completion_info = types.SelectedCompletionInfo(chosen, "say:(y)")
+        answer = await client.lsp.text_document_inline_completion_async(params)
+        assert isinstance(answer, list)
+        (item,) = answer
+        assert (item.insert_text, item.range) == ("say:(y)(y)", chosen)
+
+
 async def test_settings_arrive_on_each_way_and_the_later_wins() -> None:
     memory = {"0": "5GiB", "cpu": "1GiB"}
     options = {"model": {"name": "first", "maxMemory": memory}, "generation": {"maxTokens": 11}}
