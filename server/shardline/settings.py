@@ -39,6 +39,16 @@ class ModelSettings:
         "auto",
         "The type the weights are computed in; auto takes the checkpoint's own, but bfloat16 for float16 on a CPU.",
     )
+    quantization: Literal["none", "int8", "int4"] = setting(
+        "none",
+        "Packs the weights in 8 or 4 bits, which is faster and takes less memory; none leaves them as they are stored. "
+        "Only for models like Llama.",
+    )
+    engine: Literal["auto", "llama", "transformers"] = setting(
+        "auto",
+        "What runs the model: llama, a fast decoder for models like Llama; transformers, for all others; auto, the "
+        "first that can.",
+    )
     device_map: str | int | dict[str, str | int] = setting(
         "auto",
         "Where the layers go: auto (the fewest devices that hold the model), balanced, balanced_low_0, "

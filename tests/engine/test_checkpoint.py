@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from shardline.engine import checkpoint, embedded
-from shardline.engine.runner import make_plan, open_runner
+from shardline.engine import checkpoint, embedded, planning
+from shardline.engine.runner import open_runner
 from shardline.errors import CheckpointError, EngineError, PlacementError
 from shardline.settings import ModelSettings
 from tests import tiny
@@ -203,9 +203,9 @@ def test_a_plan_for_a_gguf_file_unpacks_no_weights(tiny_folder: Path, tmp_path: 
     wish = ModelSettings(name=str(tmp_path / "tiny.gguf"))
     outline = checkpoint.find(wish, lambda _: None, weights=False)
     assert not list(outline.folder.glob("*.safetensors"))
-    plan, context_tokens = make_plan(wish, outline)
-    assert plan.devices[0].layers == 4
-    assert context_tokens == 512
+    planned = planning.make(wish, outline)
+    assert planned.plan.devices[0].layers == 4
+    assert planned.context_tokens == 512
 
 
 @pytest.mark.parametrize("length", [0, 100, 20_000])

@@ -115,13 +115,14 @@ def _hub(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from shardline.engine import checkpoint, devices, runner
+    from shardline.engine import checkpoint, devices, planning
 
     name = settings.model.name
     try:
         present = checkpoint.is_present(settings.model)
         source = checkpoint.find(settings.model, lambda _: None, weights=False)
-        plan, context_tokens = runner.make_plan(settings.model, source)
+        planned = planning.make(settings.model, source)
+        plan = planned.plan
         if plan.fits:
             devices.check_present([share.device for share in plan.devices])
     except ShardlineError as error:
@@ -135,7 +136,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
     places = ", ".join(f"{share.layers} layers on {share.device}" for share in plan.devices)
     yield Finding(
         "Placement",
-        f"{plan.dtype}, {context_tokens} tokens of context: {places}",
+        f"{plan.dtype}, {planned.context_tokens} tokens of context: {places}",
         plan.refusal or " ".join(plan.warnings),
         wrong=not plan.fits,
     )

@@ -22,15 +22,16 @@ FREE = ("free", "░", "bright_black")
 
 def plan(settings: Settings, *, as_json: bool) -> int:
     """Print the plan for these settings; returns the exit code."""
-    from shardline.engine import checkpoint, runner
+    from shardline.engine import checkpoint, planning
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
-    made, context_tokens = runner.make_plan(settings.model, source)
+    planned = planning.make(settings.model, source)
+    made = planned.plan
     if as_json:
         print(json.dumps(made.as_json(), indent=2))  # noqa: T201
     else:
         console = Console()
-        console.print(Text(f"{made.model} in {made.dtype}, context of {context_tokens} tokens", style="bold"))
+        console.print(Text(f"{made.model} in {made.dtype}, context of {planned.context_tokens} tokens", style="bold"))
         console.print(picture(made.as_json()))
     return 0 if made.fits else DOES_NOT_FIT
 

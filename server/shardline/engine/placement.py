@@ -59,7 +59,7 @@ def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[s
             {
                 "name": name,
                 "type": type(module).__name__,
-                "parameters": sum(weight.numel() for _, weight in parameters),
+                "parameters": sum(skeleton.numbers.get(own, weight.numel()) for own, weight in parameters),
                 "bytes": sum(weight.nbytes for _, weight in parameters),
                 "device": places[0] if len(places) == 1 else places,
             }

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig
 
-from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, placement, prompt
+from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, planning, prompt
 from shardline.engine.codec import Codec
-from shardline.engine.generate import PREFILL_STEP, Cancelled, generate, score
+from shardline.engine.generate import Cancelled, generate, score
 from shardline.engine.kv_cache import KVCache
-from shardline.engine.models import transformers
+from shardline.engine.models import Model, loading, transformers
 from shardline.engine.plan import Plan
-from shardline.engine.skeleton import Skeleton, build_skeleton
 from shardline.errors import GenerationError, PlacementError
 from shardline.settings import ModelSettings
 
@@ -28,7 +26,7 @@ class Runner:
         self,
         *,
         plan: Plan,
-        model: transformers.TransformersModel,
+        model: Model[Any],
         codec: Codec,
         context_tokens: int,
     ) -> None:
@@ -86,55 +84,32 @@ class Runner:
         )
 
 
-def context_tokens(settings: ModelSettings, config: PreTrainedConfig) -> int:
-    """How many tokens the model may look at: what is set, but never more than it was made for."""
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return min(settings.context_tokens, longest or settings.context_tokens)
-
-
 def prompt_budget(context_tokens: int, max_tokens: int) -> int:
     """How many tokens a prompt may have: room for `max_tokens` is kept, but at most half of the context."""
     return context_tokens - min(max_tokens, context_tokens // 2)
 
 
-def make_plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan, int]:
-    """Plan where the model goes; returns the plan and how many tokens of context it is made for."""
-    plan, _, context_tokens = _plan(settings, source)
-    return plan, context_tokens
-
-
-def list_modules(settings: ModelSettings, source: checkpoint.Checkpoint, *, depth: int | None) -> list[dict[str, Any]]:
-    """The model's modules as `shardline layers --json` prints them."""
-    plan, skeleton, _ = _plan(settings, source)
-    return placement.modules(skeleton, plan, depth=depth)
-
-
-def _plan(settings: ModelSettings, source: checkpoint.Checkpoint) -> tuple[Plan, Skeleton, int]:
-    config = source.config()
-    tokens = context_tokens(settings, config)
-
-    def plan_in(dtype: torch.dtype) -> tuple[Plan, Skeleton, int]:
-        skeleton = build_skeleton(config, dtype=dtype, context_tokens=tokens, prefill_tokens=PREFILL_STEP)
-        return placement.place(skeleton, settings, context_tokens=tokens), skeleton, tokens
-
-    dtype = source.dtype(settings.dtype, config)
-    planned = plan_in(dtype)
-    on_cpu = {share.device for share in planned[0].devices} <= {"cpu", "disk"}
-    if settings.dtype == "auto" and dtype == torch.float16 and on_cpu:
-        return plan_in(torch.bfloat16)  # as large, and many times faster there
-    return planned
-
-
 def open_runner(settings: ModelSettings, report: Report) -> Runner:
     """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`."""
     source = checkpoint.find(settings, report)
-    plan, context_tokens = make_plan(settings, source)
-    if not plan.fits:
-        raise PlacementError(plan.refusal)
-    devices.check_present([share.device for share in plan.devices])
+    planned = planning.make(settings, source)
+    if not planned.plan.fits:
+        raise PlacementError(planned.plan.refusal)
+    devices.check_present([share.device for share in planned.plan.devices])
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
-    model = transformers.load(source, plan, report, offload_folder=settings.offload_folder)
-    runner = Runner(plan=plan, model=model, codec=codec, context_tokens=context_tokens)
+    model: Model[Any]
+    if planned.shape is None:
+        model = transformers.load(source, planned.plan, report, offload_folder=settings.offload_folder)
+    else:
+        model = loading.load(
+            source,
+            planned.plan,
+            planned.shape,
+            report,
+            quantization=settings.quantization,
+            capacity=planned.context_tokens,
+        )
+    runner = Runner(plan=planned.plan, model=model, codec=codec, context_tokens=planned.context_tokens)
     report(Progress(activity="Warming up"))
     warm_up = Request(document="", prefix="a", max_tokens=1)
     for _ in runner.complete(warm_up, threading.Event()):

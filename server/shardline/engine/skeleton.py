@@ -1,13 +1,16 @@
 """A model's shape without its weights: built on the meta device from a config alone, to be weighed and placed."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from shardline.errors import CheckpointError, first_line
+
+PackedBytes = Callable[[str, Tensor], int | None]
 
 KV_CACHE_BUFFER = "shardline_kv_cache"
 """The buffer in which each layer of a skeleton carries its KV cache, so that accelerate counts it."""
@@ -19,6 +22,8 @@ class Skeleton:
 
     model: PreTrainedModel
     dtype: torch.dtype
+    numbers: Mapping[str, int]
+    """How many numbers each parameter is made of, which packed ones do not show by their shape."""
     layers: tuple[str, ...]
     no_split: tuple[str, ...]
     """Class names of modules that must stay whole, because a residual connection runs inside."""
@@ -43,10 +48,21 @@ def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel
 
 
 def build_skeleton(
-    config: PreTrainedConfig, *, dtype: torch.dtype, context_tokens: int, prefill_tokens: int
+    config: PreTrainedConfig,
+    *,
+    dtype: torch.dtype,
+    context_tokens: int,
+    prefill_tokens: int,
+    packed_bytes: PackedBytes | None = None,
 ) -> Skeleton:
-    """Build the skeleton of `config` with room for `context_tokens`, read `prefill_tokens` at a time."""
+    """Build the skeleton of `config` with room for `context_tokens`, read `prefill_tokens` at a time.
+
+    `packed_bytes` says how many bytes a weight takes once it is packed, or None for one that is not.
+    """
     model = empty_model(config, dtype)
+    numbers = {name: weight.numel() for name, weight in model.named_parameters(remove_duplicate=False)}
+    if packed_bytes:
+        _pack(model, packed_bytes)
     no_split = tuple(getattr(model, "_no_split_modules", None) or ()) or _repeated_class(model)
     layers = _decoder_layers(model, no_split)
     per_layer = _kv_cache_bytes(config, dtype, context_tokens)
@@ -56,11 +72,24 @@ def build_skeleton(
     return Skeleton(
         model=model,
         dtype=dtype,
+        numbers=numbers,
         layers=layers,
         no_split=no_split,
         kv_cache_per_layer=per_layer,
         workspace=_workspace_bytes(config, dtype, context_tokens, min(prefill_tokens, context_tokens)),
     )
+
+
+def _pack(model: nn.Module, packed_bytes: PackedBytes) -> None:
+    """Put in the place of each weight as many bytes as it takes when it is packed."""
+    done: dict[int, nn.Parameter] = {}
+    for name, weight in list(model.named_parameters(remove_duplicate=False)):
+        size = packed_bytes(name, weight)
+        if size is not None:
+            empty = torch.empty(size, dtype=torch.uint8, device="meta")
+            module, _, own = name.rpartition(".")
+            done.setdefault(id(weight), nn.Parameter(empty, requires_grad=False))
+            setattr(model.get_submodule(module), own, done[id(weight)])
 
 
 def _repeated_class(model: nn.Module) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from transformers.utils import logging as transformers_logging
 
 from shardline.engine import Report
 from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.models.reading import reading
 from shardline.engine.plan import Plan
 from shardline.engine.progress import bar_class
-from shardline.errors import CheckpointError, EngineError, PlacementError, first_line
+from shardline.errors import PlacementError
 
 CUTTABLE = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers whose keys and values lie in order, one per token, so that the last ones can be cut off."""
@@ -63,30 +64,20 @@ class TransformersModel:
 
 def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: str | None) -> TransformersModel:
     """Read the weights of `checkpoint`, each straight to its device; raises `EngineError` with what to do."""
+    checkpoint = checkpoint.with_safetensors(report)
     bars = bar_class(f"Loading {checkpoint.name}", "weights", report)
     before = transformers_logging.set_tqdm_hook(lambda _, args, kwargs: bars(*args, **kwargs))
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            checkpoint.folder,
-            dtype=getattr(torch, plan.dtype),
-            device_map=dict(plan.device_map),
-            offload_folder=_own_folder(checkpoint, plan, offload_folder),
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-        )
-    except EngineError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise PlacementError(
-            f"A device ran out of memory while {checkpoint.name} was loaded: something else uses it too. Lower "
-            "model.maxMemory, so that less is put there, or free it."
-        ) from error
-    except Exception as error:
-        raise CheckpointError(
-            f"model.name: the weights of {checkpoint.name} in {checkpoint.folder} cannot be read "
-            f"({type(error).__name__}: {first_line(error)}); fetch the model again."
-        ) from error
+        with reading(checkpoint):
+            model = AutoModelForCausalLM.from_pretrained(
+                checkpoint.folder,
+                dtype=getattr(torch, plan.dtype),
+                device_map=dict(plan.device_map),
+                offload_folder=_own_folder(checkpoint, plan, offload_folder),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
     finally:
         transformers_logging.set_tqdm_hook(before)
     return TransformersModel(model.eval())

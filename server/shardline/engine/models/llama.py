@@ -1,0 +1,67 @@
+"""A lean decoder for the Llama family, in stages: one for each device, and only the hidden state passes between."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shardline.engine.models.shape import Shape
+from shardline.engine.models.stage import Stage
+from shardline.engine.quantize import Dense, Int8
+
+
+class LlamaMemory:
+    """Keys and values of the tokens read, in place for each stage; forgetting the last ones costs nothing."""
+
+    def __init__(self, parts: list[Tensor]) -> None:
+        self.parts = parts
+        """For each stage a tensor of shape (layers, 2, kv heads, capacity, head size)."""
+        self.length = 0
+
+    def truncate(self, length: int) -> bool:
+        """Forget all but the first `length` tokens."""
+        self.length = length
+        return True
+
+
+class LlamaModel:
+    """Embedding, stages, norm and head; at most `capacity` tokens can be read."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        embedding: Dense | Int8,
+        stages: Sequence[Stage],
+        norm: Tensor,
+        head: nn.Module,
+        capacity: int,
+    ) -> None:
+        self._shape = shape
+        self._embedding = embedding
+        self._stages = stages
+        self._norm = norm
+        self._head = head
+        self._capacity = capacity
+
+    def new_memory(self) -> LlamaMemory:
+        """An empty memory for `forward`."""
+        size = (2, self._shape.kv_heads, self._capacity, self._shape.head_size)
+        return LlamaMemory(
+            [torch.zeros(len(stage.layers), *size, dtype=stage.dtype, device=stage.device) for stage in self._stages]
+        )
+
+    @torch.inference_mode()
+    def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:
+        """Read `ids` after what is in `memory`; see `Model.forward`."""
+        start, end = memory.length, memory.length + len(ids)
+        device = self._stages[0].device
+        x = self._embedding.rows(torch.tensor(list(ids), device=device))
+        for stage, part in zip(self._stages, memory.parts, strict=True):
+            x = stage(x.to(stage.device), torch.arange(start, end, device=stage.device), end, part)
+        memory.length = end
+        x = x if every else x[-1:]
+        x = functional.rms_norm(x.to(self._norm.device), (self._shape.hidden,), self._norm, self._shape.epsilon)
+        logits: Tensor = self._head(x).float()
+        return logits if every else logits[0]

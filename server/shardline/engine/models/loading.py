@@ -1,0 +1,128 @@
+"""A Llama read layer by layer, each straight to the device of its stage; nothing is held twice."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from shardline.engine import Progress, Report
+from shardline.engine.accounting import device_of
+from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.gguf_weights import GgufWeights
+from shardline.engine.models.llama import LlamaModel
+from shardline.engine.models.reading import reading
+from shardline.engine.models.shape import Shape
+from shardline.engine.models.stage import Layer, Stage
+from shardline.engine.plan import Plan
+from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
+from shardline.engine.tensors import SafetensorsWeights
+from shardline.errors import CheckpointError
+
+LAYER = "model.layers.{}"
+
+
+class Weights(Protocol):
+    """Where weights come from, by the names that Hugging Face's models give them."""
+
+    def tensor(self, name: str) -> Tensor | None:
+        """A tensor of real numbers on the CPU, or None where there is none of this name."""
+
+    def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
+        """Weights that are packed already, those of `names` one under the other; None where they are not packed."""
+
+
+class Loader:
+    """Builds the modules of one model from `weights`, in the plan's dtype or packed by `quantization`."""
+
+    def __init__(self, shape: Shape, plan: Plan, weights: Weights, *, quantization: str, capacity: int) -> None:
+        self._shape = shape
+        self._plan = plan
+        self._weights = weights
+        self._quantization = quantization
+        self._capacity = capacity
+        self._dtype: torch.dtype = getattr(torch, plan.dtype)
+
+    def load(self, name: str, report: Report) -> LlamaModel:
+        """Read all of it; `name` is how progress calls it."""
+        devices = [self._device(LAYER.format(number)) for number in range(self._shape.layers)]
+        stages = []
+        for device, numbers in groupby(range(self._shape.layers), key=lambda number: devices[number]):
+            layers = []
+            for number in numbers:
+                report(Progress(activity=f"Loading {name}", done=number, total=self._shape.layers, unit="layers"))
+                layers.append(self._layer(number, device))
+            stages.append(Stage(self._shape, layers, capacity=self._capacity, device=device, dtype=self._dtype))
+        last = self._device("lm_head")
+        embedding = self._table("model.embed_tokens", stages[0].device)
+        shared = self._shape.tied and last == stages[0].device
+        head = embedding if shared else self._table("model.embed_tokens" if self._shape.tied else "lm_head", last)
+        return LlamaModel(
+            self._shape,
+            embedding=embedding,
+            stages=stages,
+            norm=self._tensor("model.norm.weight", last),
+            head=head,
+            capacity=self._capacity,
+        )
+
+    def _layer(self, number: int, device: torch.device) -> Layer:
+        at = LAYER.format(number)
+        attention, feed = f"{at}.self_attn", f"{at}.mlp"
+        return Layer(
+            self._shape,
+            attention_norm=self._tensor(f"{at}.input_layernorm.weight", device),
+            qkv=self._linear([f"{attention}.{part}_proj" for part in "qkv"], device),
+            out=self._linear([f"{attention}.o_proj"], device),
+            feed_norm=self._tensor(f"{at}.post_attention_layernorm.weight", device),
+            gate_up=self._linear([f"{feed}.gate_proj", f"{feed}.up_proj"], device),
+            down=self._linear([f"{feed}.down_proj"], device),
+        )
+
+    def _linear(self, names: Sequence[str], device: torch.device) -> Linear:
+        """The modules `names` as one."""
+        packed = self._weights.linear(names, device) if self._quantization == "none" else None
+        if packed is not None:
+            return packed
+        weight, bias = self._dense(names, device)
+        if self._quantization == "int4" and weight.shape[1] % GROUP == 0:
+            return Int4.pack(weight, bias)
+        return Dense(weight, bias) if self._quantization == "none" else Int8.pack(weight, bias)
+
+    def _table(self, name: str, device: torch.device) -> Dense | Int8:
+        """A module of which rows are looked up: never in 4 bits."""
+        packed = self._weights.linear([name], device) if self._quantization == "none" else None
+        if isinstance(packed, Int8):
+            return packed
+        weight, bias = self._dense([name], device)
+        return Dense(weight, bias) if self._quantization == "none" else Int8.pack(weight, bias)
+
+    def _dense(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor | None]:
+        weight = torch.cat([self._tensor(f"{name}.weight", device) for name in names])
+        biases = [bias for name in names if (bias := self._weights.tensor(f"{name}.bias")) is not None]
+        return weight, torch.cat(biases).to(device, self._dtype) if biases else None
+
+    def _tensor(self, name: str, device: torch.device) -> Tensor:
+        tensor = self._weights.tensor(name)
+        if tensor is None:
+            raise CheckpointError(f"model.name: {self._plan.model} has no weights for {name}; fetch the model again.")
+        return tensor.to(device, self._dtype)
+
+    def _device(self, module: str) -> torch.device:
+        device = device_of(self._plan.device_map, module)
+        return torch.device("cpu" if device is None else device)
+
+
+def load(
+    source: Checkpoint, plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
+) -> LlamaModel:
+    """Read the weights of `source` for the lean decoder; raises `EngineError` with what to do."""
+    weights: Weights
+    with reading(source):
+        if source.gguf:
+            dtype: torch.dtype = getattr(torch, plan.dtype)
+            weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
+        else:
+            weights = SafetensorsWeights(source.folder)
+        return Loader(shape, plan, weights, quantization=quantization, capacity=capacity).load(source.name, report)

@@ -1,0 +1,114 @@
+"""A stage: consecutive decoder layers of the Llama family on one device, with what they need to run there."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shardline.engine.models.shape import Shape
+from shardline.engine.quantize import Linear
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the text the tokens stand that are being read, n of them, the same for all layers of a stage.
+
+    `rows` are their numbers, shape (n,); `cos` and `sin` their rotary tables, shape (n, head size); `end` is the
+    number of tokens read with them; `mask`, shape (n, end), says which of those each may look at, None for all.
+    """
+
+    rows: Tensor
+    cos: Tensor
+    sin: Tensor
+    end: int
+    mask: Tensor | None
+
+
+class Layer(nn.Module):
+    """One decoder layer: attention over what was read, then a gated feed-forward, each added to its input."""
+
+    attention_norm: Tensor
+    feed_norm: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        attention_norm: Tensor,
+        qkv: Linear,
+        out: Linear,
+        feed_norm: Tensor,
+        gate_up: Linear,
+        down: Linear,
+    ) -> None:
+        super().__init__()
+        self._heads, self._kv_heads, self._size = shape.heads, shape.kv_heads, shape.head_size
+        self._epsilon = shape.epsilon
+        self.register_buffer("attention_norm", attention_norm)
+        self.register_buffer("feed_norm", feed_norm)
+        self.qkv, self.out, self.gate_up, self.down = qkv, out, gate_up, down
+
+    def forward(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
+        """Read `x`, shape (n, hidden); `keys` and `values`, shape (kv heads, capacity, head size), take theirs."""
+        x = x + self.out(self._attend(_norm(x, self.attention_norm, self._epsilon), place, keys, values))
+        gate, up = self.gate_up(_norm(x, self.feed_norm, self._epsilon)).chunk(2, 1)
+        fed: Tensor = self.down(functional.silu(gate) * up)
+        return x + fed
+
+    def _attend(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
+        count, rotated = len(x), self._heads + self._kv_heads
+        qkv = self.qkv(x).view(count, rotated + self._kv_heads, self._size).transpose(0, 1)
+        qk = _rotate(qkv[:rotated], place.cos, place.sin)
+        keys.index_copy_(1, place.rows, qk[self._heads :])
+        values.index_copy_(1, place.rows, qkv[rotated:])
+        known_keys, known_values = keys[None, :, : place.end], values[None, :, : place.end]
+        if count == 1:  # the heads that share keys, as if they were several tokens
+            query = qk[: self._heads].view(1, self._kv_heads, -1, self._size)
+            seen = functional.scaled_dot_product_attention(query, known_keys, known_values)
+            return seen.reshape(1, -1)
+        seen = functional.scaled_dot_product_attention(
+            qk[None, : self._heads], known_keys, known_values, attn_mask=place.mask, enable_gqa=True
+        )
+        return seen[0].transpose(0, 1).reshape(count, -1)
+
+
+class Stage(nn.Module):
+    """The layers of one device; `first` is the number of the first of them in the model."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(
+        self, shape: Shape, layers: list[Layer], *, capacity: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.device, self.dtype = device, dtype
+        angles = torch.outer(torch.arange(capacity).float(), shape.frequencies)
+        angles = torch.cat((angles, angles), 1)
+        self.register_buffer("cos", (angles.cos() * shape.rope_scale).to(device, dtype))
+        self.register_buffer("sin", (angles.sin() * shape.rope_scale).to(device, dtype))
+
+    def forward(self, x: Tensor, rows: Tensor, end: int, memory: Tensor) -> Tensor:
+        """Read `x`, shape (n, hidden), as the tokens `rows`.
+
+        `memory` has shape (layers, 2, kv heads, capacity, head size).
+        """
+        mask = None
+        if len(x) > 1:
+            mask = torch.arange(end, device=x.device) <= rows.unsqueeze(1)
+        place = Place(rows, self.cos[rows], self.sin[rows], end, mask)
+        for layer, (keys, values) in zip(self.layers, memory, strict=True):
+            x = layer(x, place, keys, values)
+        return x
+
+
+def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return functional.rms_norm(x, (x.shape[-1],), weight, epsilon)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding (Su et al. 2021, arXiv:2104.09864) of `x`, shape (heads, n, head size), by halves."""
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat((-second, first), -1) * sin

@@ -1,0 +1,116 @@
+"""Linear layers, dense or with packed weights: 8 or 4 bits each, in the kernels that torch ships.
+
+Only weights are packed; activations and sums keep the model's dtype.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GROUP = 32
+"""How many weights of a row share a scale in 4 bits, as in GGUF's Q4_0 and Q4_1."""
+
+
+class Linear(nn.Module):
+    """Multiplies by a weight of shape (out features, in features), and adds a bias if there is one."""
+
+    def __init__(self, bias: Tensor | None) -> None:
+        super().__init__()
+        self.bias: Tensor | None
+        self.register_buffer("bias", bias)
+
+    def _with_bias(self, y: Tensor) -> Tensor:
+        return y if self.bias is None else y + self.bias
+
+
+class Dense(Linear):
+    """Weights as they are."""
+
+    weight: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__(bias)
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply `x`, shape (n, in features)."""
+        return functional.linear(x, self.weight, self.bias)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """The rows `ids` of the weight, shape (n, in features)."""
+        return functional.embedding(ids, self.weight)
+
+
+class Int8(Linear):
+    """Weights as 8-bit numbers, with a scale for each row."""
+
+    values: Tensor
+    scales: Tensor
+
+    def __init__(self, values: Tensor, scales: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__(bias)
+        self.register_buffer("values", values)
+        self.register_buffer("scales", scales)
+
+    @classmethod
+    def pack(cls, weight: Tensor, bias: Tensor | None = None) -> "Int8":
+        """Round each row of `weight` to 255 steps."""
+        scales = weight.float().abs().amax(1).clamp(min=1e-8) / 127
+        values = (weight.float() / scales.unsqueeze(1)).round().to(torch.int8)
+        return cls(values, scales.to(weight.dtype), bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply `x`, shape (n, in features)."""
+        return self._with_bias(torch.ops.aten._weight_int8pack_mm(x, self.values, self.scales))
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """The rows `ids` of the weight, shape (n, in features)."""
+        return self.values[ids].to(self.scales.dtype) * self.scales[ids].unsqueeze(1)
+
+
+class Int4(Linear):
+    """Weights as numbers from 0 to 15; each group of 32 in a row has a scale and what the number 8 stands for."""
+
+    packed: Tensor
+    scales_and_zeros: Tensor
+
+    def __init__(self, packed: Tensor, scales_and_zeros: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__(bias)
+        self.register_buffer("packed", packed)
+        self.register_buffer("scales_and_zeros", scales_and_zeros)
+
+    @classmethod
+    def pack(cls, weight: Tensor, bias: Tensor | None = None) -> "Int4":
+        """Round each group of `weight` to 16 steps between its least and its largest."""
+        groups = weight.float().view(len(weight), -1, GROUP)
+        least, most = groups.aminmax(dim=2)
+        scales = ((most - least) / 15).clamp(min=1e-8)
+        numbers = ((groups - least.unsqueeze(2)) / scales.unsqueeze(2)).round().clamp(0, 15)
+        return cls.of(numbers.flatten(1).to(torch.int32), scales, least + 8 * scales, weight.dtype, bias)
+
+    @classmethod
+    def of(cls, numbers: Tensor, scales: Tensor, zeros: Tensor, dtype: torch.dtype, bias: Tensor | None) -> "Int4":
+        """Take `numbers`, shape (out, in), as they are; `scales` and `zeros` have shape (out, groups)."""
+        both = torch.stack([scales, zeros], 2).transpose(0, 1).contiguous().to(dtype)
+        return cls(_packed(numbers), both, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply `x`, shape (n, in features)."""
+        multiply = torch.ops.aten._weight_int4pack_mm_for_cpu if x.is_cpu else torch.ops.aten._weight_int4pack_mm
+        return self._with_bias(multiply(x, self.packed, GROUP, self.scales_and_zeros))
+
+
+def packed_bytes(bits: int, weight: Tensor, itemsize: int) -> int:
+    """How many bytes `weight` takes in 4 or 8 bits, where a real number takes `itemsize`."""
+    if bits == 8:
+        return weight.numel() + len(weight) * itemsize
+    return weight.numel() // 2 + 2 * itemsize * (weight.numel() // GROUP)
+
+
+def _packed(numbers: Tensor) -> Tensor:
+    if numbers.device.type == "cpu":
+        packed: Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
+    else:
+        pairs = (numbers[:, ::2] << 4 | numbers[:, 1::2]).to(torch.uint8)
+        packed = torch.ops.aten._convert_weight_to_int4pack(pairs, 8)
+    return packed
