@@ -104,6 +104,9 @@ class Engine(Protocol):
     def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows `request.prefix`; raises `EngineError`."""
 
+    def forget(self, document: str) -> None:
+        """Free what is kept for a document that was closed."""
+
     async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
         """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix.
 

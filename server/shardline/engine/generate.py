@@ -10,6 +10,7 @@ from torch import Tensor
 
 from shardline.engine import Chunk, FinishReason, Request, Usage
 from shardline.engine.codec import Codec
+from shardline.engine.draft import Draft
 from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.prompt import Prompt
@@ -69,7 +70,8 @@ def generate(
         )
 
     reason = FinishReason.STOP
-    for token, logprob in decode(cache, logits, sampler, cancelled):
+    draft = Draft([*codec.encode_inner(request.suffix), *prompt.ids] if cache.can_forget else [])
+    for token, logprob in decode(cache, logits, sampler, draft, max_tokens=max_tokens, cancelled=cancelled):
         count += 1
         total += logprob
         first = first or time.perf_counter() - began
@@ -99,14 +101,38 @@ def decode(
     cache: KVCache[Any],
     logits: Tensor,
     sampler: Callable[[Tensor], tuple[int, float]],
+    draft: Draft,
+    *,
+    max_tokens: int,
     cancelled: threading.Event,
 ) -> Iterator[tuple[int, float]]:
-    """Choose a token, hand it out with its log-probability, read it, and again: as long as tokens are asked for."""
-    while True:
+    """Choose a token, hand it out with its log-probability, read it, and again, at most `max_tokens` times.
+
+    What `draft` guesses is read with it in one pass. A guess counts only where it is what the sampler chooses, so
+    the tokens are the same with and without.
+    """
+    _check(cancelled)
+    token, logprob = sampler(logits)
+    yield token, logprob
+    left = max_tokens - 1
+    while left:
         _check(cancelled)
-        token, logprob = sampler(logits)
+        guesses = draft.guess_after(token)[: left - 1]
+        rows = cache.read([token, *guesses])
+        right = 0
+        for guess, row in zip(guesses, rows, strict=False):  # the last row is that of the token after all guesses
+            token, logprob = sampler(row)
+            if token != guess:
+                break
+            yield token, logprob
+            draft.add(token)
+            right += 1
+        else:
+            token, logprob = sampler(rows[-1])
+        draft.learn(len(guesses), right)
+        cache.truncate(len(cache.ids) - len(guesses) + right)
         yield token, logprob
-        logits = cache.extend([token])
+        left -= right + 1
 
 
 def score(cache: KVCache[Any], ids: Sequence[int], count: int, cancelled: threading.Event) -> float:

@@ -1,4 +1,4 @@
-"""Which part of a prompt a model has already read."""
+"""Which part of a prompt a model has already read: one cache for each document, as many as there is room for."""
 
 from collections.abc import Sequence
 from typing import Generic
@@ -19,6 +19,11 @@ class KVCache(Generic[MemoryT]):
         self._memory = model.new_memory()
         self.ids: list[int] = []
 
+    @property
+    def can_forget(self) -> bool:
+        """Whether the last tokens can be forgotten without reading all others again."""
+        return self._memory.can_forget
+
     def reuse(self, prompt: Sequence[int]) -> Sequence[int]:
         """Cut back to what `prompt` shares with the cache; return the rest of it, at least one token.
 
@@ -36,7 +41,8 @@ class KVCache(Generic[MemoryT]):
         """Forget all but the first `length` tokens, or all of them where the model cannot forget a part."""
         if length == len(self.ids):
             return
-        if length and self._memory.truncate(length):
+        if length and self._memory.can_forget:
+            self._memory.truncate(length)
             del self.ids[length:]
         else:
             self.clear()
@@ -62,3 +68,30 @@ class KVCache(Generic[MemoryT]):
             raise
         self.ids.extend(ids)
         return logits
+
+
+class KVCaches(Generic[MemoryT]):
+    """At most `most` caches; the one that was used least recently makes room for a new document."""
+
+    def __init__(self, model: Model[MemoryT], *, most: int) -> None:
+        self._model = model
+        self._most = most
+        self._caches: dict[str, KVCache[MemoryT]] = {}  # the least recently used first
+
+    def of(self, document: str) -> KVCache[MemoryT]:
+        """The cache of `document`."""
+        cache = self._caches.pop(document, None)
+        if cache is None:
+            if len(self._caches) == self._most:
+                del self._caches[next(iter(self._caches))]
+            cache = KVCache(self._model)
+        self._caches[document] = cache
+        return cache
+
+    def forget(self, document: str) -> None:
+        """Free the memory of a document that was closed."""
+        self._caches.pop(document, None)
+
+    def clear(self) -> None:
+        """Free the memory of all."""
+        self._caches.clear()

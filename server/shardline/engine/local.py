@@ -84,6 +84,10 @@ class LocalEngine:
         finally:
             cancelled.set()
 
+    def forget(self, document: str) -> None:
+        """Free what is kept for a document that was closed, when the thread comes to it."""
+        self._jobs.put(lambda: self._runner.forget(document) if self._runner else None)
+
     async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
         """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
         scored: Future[Sequence[float]] = Future()

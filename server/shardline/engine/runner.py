@@ -10,11 +10,14 @@ import torch
 from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, planning, prompt
 from shardline.engine.codec import Codec
 from shardline.engine.generate import Cancelled, generate, score
-from shardline.engine.kv_cache import KVCache
+from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models import Model, loading, transformers
 from shardline.engine.plan import Plan
 from shardline.errors import GenerationError, PlacementError
 from shardline.settings import ModelSettings
+
+MOST_CACHES = 4
+"""More documents than this are seldom worked on at once, and memory is left to others."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class Runner:
         self.plan = plan
         self._context_tokens = context_tokens
         self._codec = codec
-        self._cache = KVCache(model)
+        self._caches = KVCaches(model, most=caches_for(plan))
 
     @property
     def infills(self) -> bool:
@@ -49,7 +52,7 @@ class Runner:
                 request,
                 built,
                 max_tokens=self._context_tokens - budget,
-                cache=self._cache,
+                cache=self._caches.of(request.document),
                 codec=self._codec,
                 cancelled=cancelled,
             )
@@ -67,21 +70,36 @@ class Runner:
         if not ahead:
             return [0.0] * len(texts)
         scores = []
+        cache = self._caches.of(request.document)
         try:
             for text in texts:
                 ids, count = prompt.build_ahead(request.prefix + text, ahead, self._codec, budget=self._context_tokens)
-                scores.append(score(self._cache, ids, count, cancelled))
+                scores.append(score(cache, ids, count, cancelled))
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory() from error
         return scores
 
+    def forget(self, document: str) -> None:
+        """Free what is kept for a document that was closed."""
+        self._caches.forget(document)
+
     def _out_of_memory(self) -> GenerationError:
-        self._cache.clear()
+        self._caches.clear()
         torch.cuda.empty_cache()
         return GenerationError(
             "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so that "
             "more of the device stays free."
         )
+
+
+def caches_for(plan: Plan) -> int:
+    """How many documents can have a KV cache: one is planned for, others take what the devices have left."""
+    rooms = [
+        (share.limit - share.used) // share.kv_cache
+        for share in plan.devices
+        if share.limit is not None and share.kv_cache
+    ]
+    return 1 + max(0, min([*rooms, MOST_CACHES - 1]))
 
 
 def prompt_budget(context_tokens: int, max_tokens: int) -> int:

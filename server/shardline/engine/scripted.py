@@ -14,7 +14,8 @@ class ScriptedEngine:
     `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it. `score` says how
     well a text leads into the suffix; without it, it is a model that sees the suffix. `confidence` is the probability
     of each token.
-    `requests` are those begun, `cancelled` those that ended early, `closed` tells whether `close` was called.
+    `requests` are those begun, `cancelled` those that ended early, `forgotten` the documents that were closed,
+    `closed` tells whether `close` was called.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ScriptedEngine:
         self._before_chunk = before_chunk
         self.requests: list[Request] = []
         self.cancelled: list[Request] = []
+        self.forgotten: list[str] = []
         self.closed = False
 
     async def load(self, report: Report) -> None:
@@ -58,6 +60,10 @@ class ScriptedEngine:
         count = min(len(text), request.max_tokens)
         usage = _usage(request, count, began)
         yield Chunk(text="", usage=usage, logprob=count * self._logprob, finish_reason=reason)
+
+    def forget(self, document: str) -> None:
+        """Remember which documents were forgotten."""
+        self.forgotten.append(document)
 
     async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:  # noqa: ARG002  as all
         """The scripted scores."""

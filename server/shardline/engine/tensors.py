@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from shardline.engine.quantize import Linear
 from shardline.engine.weights import safetensors_files
-from shardline.errors import CheckpointError, first_line
 
 
 class SafetensorsWeights:
@@ -19,12 +18,7 @@ class SafetensorsWeights:
     def __init__(self, folder: Path) -> None:
         self._files: dict[str, Any] = {}
         for file in safetensors_files(folder):
-            try:
-                opened = safe_open(file, framework="pt")
-            except (SafetensorError, OSError) as error:
-                raise CheckpointError(
-                    f"model.name: {file} is damaged ({first_line(error)}); fetch the model again."
-                ) from error
+            opened = safe_open(file, framework="pt")
             names: list[str] = opened.keys()  # type: ignore[no-untyped-call]
             self._files.update(dict.fromkeys(names, opened))
 

@@ -61,6 +61,8 @@ class EngineHost:
         """End what is being made for a document that was closed."""
         if self._completer:
             self._completer.cancel(document)
+        if self._engine:
+            self._engine.forget(document)
 
     def close(self) -> None:
         """End all work and let the model go."""

@@ -9,8 +9,11 @@ from torch import Tensor
 class Memory(Protocol):
     """The keys and values of the tokens a model has seen, on the model's devices."""
 
-    def truncate(self, length: int) -> bool:
-        """Forget all but the first `length` tokens; False, and undefined contents, where that is impossible."""
+    can_forget: bool
+    """Whether the last tokens can be forgotten one by one; else only all together, with a new memory."""
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens, where the memory can."""
 
 
 MemoryT = TypeVar("MemoryT", bound=Memory)

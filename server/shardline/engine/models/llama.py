@@ -14,15 +14,16 @@ from shardline.engine.quantize import Dense, Int8
 class LlamaMemory:
     """Keys and values of the tokens read, in place for each stage; forgetting the last ones costs nothing."""
 
+    can_forget = True
+
     def __init__(self, parts: list[Tensor]) -> None:
         self.parts = parts
         """For each stage a tensor of shape (layers, 2, kv heads, capacity, head size)."""
         self.length = 0
 
-    def truncate(self, length: int) -> bool:
+    def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         self.length = length
-        return True
 
 
 class LlamaModel:

@@ -28,13 +28,11 @@ class TransformersMemory:
         kinds = set(getattr(config.get_text_config(), "layer_types", None) or CUTTABLE)
         # Made without a config it keeps every token in every layer; sliding windows are then a matter of the mask.
         self.cache = DynamicCache() if kinds <= CUTTABLE else DynamicCache(config=config)
-        self._cuttable = kinds <= CUTTABLE
+        self.can_forget = kinds <= CUTTABLE  # else a state sums them all up
 
-    def truncate(self, length: int) -> bool:
-        """Cut off everything after the first `length` tokens; False where a state sums them all up."""
-        if self._cuttable:
-            self.cache.crop(min(0, length - self.cache.get_seq_length()))
-        return self._cuttable
+    def truncate(self, length: int) -> None:
+        """Cut off everything after the first `length` tokens."""
+        self.cache.crop(min(0, length - self.cache.get_seq_length()))
 
 
 class TransformersModel:

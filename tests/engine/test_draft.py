@@ -1,0 +1,110 @@
+"""Drafts change how fast tokens come and never which."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from shardline.engine.draft import LONGEST_PAUSE, MOST, Draft
+from shardline.engine.generate import decode, prefill
+from shardline.engine.kv_cache import KVCache
+from shardline.engine.sampling import Sampler
+
+WORDS = 12
+
+
+class Echo:
+    """A model whose next token depends on the last two: a whole peer that counts its passes."""
+
+    def __init__(self, table: Tensor) -> None:
+        self.table = table
+        self.passes = 0
+
+    class Memory:
+        can_forget = True
+
+        def __init__(self) -> None:
+            self.ids: list[int] = []
+
+        def truncate(self, length: int) -> None:
+            del self.ids[length:]
+
+    def new_memory(self) -> "Echo.Memory":
+        return Echo.Memory()
+
+    def forward(self, ids: Sequence[int], memory: "Echo.Memory", *, every: bool = False) -> Tensor:
+        self.passes += 1
+        rows = []
+        for token in ids:
+            memory.ids.append(token)
+            last, before = token, memory.ids[-2] if len(memory.ids) > 1 else 0
+            rows.append(self.table[before, last])
+        return torch.stack(rows) if every else rows[-1]
+
+
+def table(seed: int, sharpness: float) -> Tensor:
+    noise = torch.Generator().manual_seed(seed)
+    return sharpness * torch.randn(WORDS, WORDS, WORDS, generator=noise)
+
+
+def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor], tuple[int, float]]) -> list[int]:
+    cache = KVCache(model)
+    never = threading.Event()
+    logits = prefill(cache, prompt, never)
+    tokens = [token for token, _ in decode(cache, logits, sampler, draft, max_tokens=60, cancelled=never)]
+    assert cache.ids == cache._memory.ids  # noqa: SLF001  the law of the cache, after every draft
+    assert cache.ids[: len(prompt)] == prompt
+    return tokens
+
+
+@settings(deadline=None)
+@given(st.integers(0, 500), st.lists(st.integers(0, WORDS - 1), min_size=1, max_size=30), st.sampled_from([0.0, 1.0]))
+def test_drafted_equals_undrafted(seed: int, prompt: list[int], temperature: float) -> None:
+    plain, drafted = Echo(table(seed, 5.0)), Echo(table(seed, 5.0))
+    expected = run(plain, prompt, Draft([]), Sampler(temperature=temperature, seed=1))
+    assert run(drafted, prompt, Draft(prompt), Sampler(temperature=temperature, seed=1)) == expected
+    assert len(expected) == 60
+    assert drafted.passes <= plain.passes
+
+
+def test_text_that_repeats_itself_takes_far_fewer_passes() -> None:
+    plain, drafted = Echo(table(0, 5.0)), Echo(table(0, 5.0))
+    prompt = run(plain, [1, 2], Draft([]), Sampler())
+    plain.passes = 0
+    run(plain, prompt, Draft([]), Sampler())
+    run(drafted, prompt, Draft(prompt), Sampler())
+    assert drafted.passes < plain.passes / 3
+
+
+def test_the_most_recent_match_is_guessed_and_the_longer_one_first() -> None:
+    assert Draft([1, 2, 3, 7, 7, 1, 2, 3, 8, 1, 2]).guess_after(3)[0] == 8
+    assert Draft([1, 2, 3, 7, 9, 2, 3, 8, 1, 2]).guess_after(3)[0] == 7
+    assert Draft([1, 2, 3]).guess_after(4) == []
+
+
+def test_it_guesses_more_while_it_is_right_and_falls_silent_where_it_is_wrong() -> None:
+    draft = Draft([1, 2] * 20)
+    lengths = []
+    for _ in range(3):
+        lengths.append(len(draft.guess_after(1)))
+        draft.learn(lengths[-1], lengths[-1])
+        draft.add(2)
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == MOST
+    asked, silent = 0, 0
+    for _ in range(200):
+        guesses = draft.guess_after(1)
+        draft.add(2)
+        draft.learn(len(guesses), 0)
+        asked += bool(guesses)
+        silent += not guesses
+    assert silent > 10 * asked
+    assert asked >= 200 // (LONGEST_PAUSE + 1)
+
+
+def test_without_text_nothing_is_guessed() -> None:
+    draft = Draft([])
+    assert [draft.guess_after(1) for _ in range(2)] == [[], []]

@@ -1,0 +1,46 @@
+"""One cache for each document, as many as there is room for."""
+
+from shardline.engine.kv_cache import KVCaches
+from shardline.engine.plan import DeviceShare, Plan
+from shardline.engine.runner import MOST_CACHES, caches_for
+from tests.engine.test_draft import Echo, table
+
+
+def share(limit: int | None) -> DeviceShare:
+    return DeviceShare(device="cpu", limit=limit, weights=50, kv_cache=10, workspace=5, layers=1)
+
+
+def plan(*limits: int | None) -> Plan:
+    return Plan(model="m", dtype="float32", device_map={"": "cpu"}, devices=tuple(share(limit) for limit in limits))
+
+
+def test_each_document_has_its_own_and_keeps_it() -> None:
+    caches = KVCaches(Echo(table(0, 1.0)), most=2)
+    one, two = caches.of("one"), caches.of("two")
+    assert one is not two
+    assert caches.of("one") is one
+
+
+def test_the_one_that_was_used_least_recently_goes() -> None:
+    caches = KVCaches(Echo(table(0, 1.0)), most=2)
+    one, two = caches.of("one"), caches.of("two")
+    caches.of("one")
+    caches.of("three")
+    assert caches.of("one") is one
+    assert caches.of("two") is not two
+
+
+def test_a_closed_document_is_forgotten() -> None:
+    caches = KVCaches(Echo(table(0, 1.0)), most=2)
+    one = caches.of("one")
+    caches.forget("one")
+    caches.forget("never there")
+    assert caches.of("one") is not one
+
+
+def test_there_are_as_many_as_every_device_has_room_for() -> None:
+    assert caches_for(plan(65)) == 1
+    assert caches_for(plan(85)) == 3
+    assert caches_for(plan(85, 75)) == 2
+    assert caches_for(plan(60)) == 1
+    assert caches_for(plan(10_000)) == caches_for(plan(None)) == MOST_CACHES
