@@ -2,4 +2,5 @@
 
 from shardline.cli import main
 
-main()
+if __name__ == "__main__":  # processes of `shardline bench` import this again
+    main()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shardline.cli.evaluate import VARIANTS, Files, evaluate
+from shardline.cli.evaluate import VARIANTS, evaluate
 from shardline.cli.holes import Hole, cut
+from shardline.cli.options import Files
 from shardline.cli.scores import Result
 from shardline.completion import Source
 from shardline.errors import SettingsError

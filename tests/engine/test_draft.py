@@ -23,6 +23,8 @@ class Echo:
         self.table = table
         self.passes = 0
 
+    bytes_per_token = 0
+
     class Memory:
         can_forget = True
 

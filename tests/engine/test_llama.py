@@ -5,15 +5,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from shardline.engine.gguf_weights import GgufWeights, stored_bits
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.loading import Loader
 from shardline.engine.models.shape import shape_of
 from shardline.engine.plan import Device, Plan
+from shardline.engine.quantize import Int4, Int8
 from shardline.engine.tensors import SafetensorsWeights
 
 CAPACITY = 64
@@ -122,3 +125,58 @@ def test_what_was_forgotten_leaves_no_trace(tmp_path: Path) -> None:
     memory.truncate(4)
     again = model.forward(PROMPT[4:], memory)
     torch.testing.assert_close(again, model.forward(PROMPT, model.new_memory()), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("quantization", "share"), [("int8", 0.02), ("int4", 0.2)])
+def test_packed_it_stays_near(tmp_path: Path, quantization: str, share: float) -> None:
+    folder = make(tmp_path, "qwen2")
+    exact = reference(folder, PROMPT)
+    model = load(folder, quantization=quantization)
+    said = model.forward(PROMPT, model.new_memory(), every=True)
+    assert (said - exact).abs().mean() <= share * exact.abs().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_weights_multiply_as_what_they_stand_for(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    weight, x = torch.randn(48, 64), torch.randn(5, 64)
+    rough = 1e-5 if dtype == torch.float32 else 2e-2
+    for packed, steps in ((Int8.pack(weight.to(dtype)), 127), (Int4.pack(weight.to(dtype)), 7)):
+        product = packed(x.to(dtype)).float()
+        assert (product - x @ weight.T).abs().max() < 64 * 4 / steps
+        again = type(packed).pack(packed(torch.eye(64, dtype=dtype)).T.contiguous())  # packing what is packed
+        torch.testing.assert_close(again(x.to(dtype)).float(), product, atol=10 * rough, rtol=rough)
+    table = Int8.pack(weight.to(dtype))
+    whole = table(torch.eye(64, dtype=dtype)).T
+    torch.testing.assert_close(table.rows(torch.tensor([3, 40])), whole[[3, 40]], atol=rough, rtol=rough)
+
+
+@pytest.mark.parametrize("kind", [gguf.GGMLQuantizationType.Q4_0, gguf.GGMLQuantizationType.Q4_1])
+def test_four_bits_of_a_gguf_file_stay_as_they_are(kind: gguf.GGMLQuantizationType, tmp_path: Path) -> None:
+    values = torch.randn(16, 64, generator=torch.Generator().manual_seed(0)).numpy()
+    file = tmp_path / "one.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_tensor("blk.0.ffn_up.weight", gguf.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    weights = GgufWeights(file, torch.float32, heads=4, kv_heads=2)
+    name = "model.layers.0.mlp.up_proj"
+    packed, dense = weights.linear([name], torch.device("cpu")), weights.tensor(f"{name}.weight")
+    assert isinstance(packed, Int4)
+    assert dense is not None
+    torch.testing.assert_close(packed(torch.eye(64)).T, dense, atol=1e-6, rtol=1e-6)
+    assert stored_bits(file) == {f"{name}.weight": 4}
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_in_stages_it_says_the_same(tmp_path: Path, cut: int) -> None:
+    folder = make(tmp_path, "llama")
+    places: dict[str, Device] = {"": "cpu"}
+    places |= {f"model.layers.{number}": "cpu:0" for number in range(cut, 3)}  # another name of the same device
+    whole, staged = load(folder), load(folder, places=places | {"lm_head": "cpu:0"})
+    one, several = whole.new_memory(), staged.new_memory()
+    assert [len(part) for part in several.parts] == [cut, 3 - cut]
+    for ids in (PROMPT, [7], [8, 9]):
+        torch.testing.assert_close(staged.forward(ids, several), whole.forward(ids, one), atol=1e-5, rtol=1e-5)

@@ -8,7 +8,18 @@ import typer
 
 from shardline import __version__, logs
 from shardline.cli import options
-from shardline.cli.options import Config, ContextTokens, DeviceMap, Dtype, Json, MaxMemory, Model, Set
+from shardline.cli.options import (
+    Config,
+    ContextTokens,
+    DeviceMap,
+    Dtype,
+    Json,
+    JsonFile,
+    MaxMemory,
+    Model,
+    PlotFile,
+    Set,
+)
 
 app = typer.Typer(
     help="A language server that completes code with a model sharded over your own devices.",
@@ -153,10 +164,8 @@ def evaluate(
     variants: Annotated[
         str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full,rerank.")
     ] = "naive,full",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to a JSON file.")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the figures as a PNG.")] = None,
+    json_file: JsonFile = None,
+    plot: PlotFile = None,
 ) -> None:
     """Measure suggestions on your own code.
 
@@ -171,7 +180,34 @@ def evaluate(
         holes=holes,
         seed=seed,
         variants=variants.split(","),
-        files=command.Files(json=json_file, plot=plot),
+        files=options.Files(json=json_file, plot=plot),
+    )
+
+
+@app.command()
+def bench(
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="How often to measure.")] = 5,
+    against: Annotated[
+        str, typer.Option("--against", metavar="NAMES", help="Any of transformers,llama.cpp,vllm, where installed.")
+    ] = "",
+    json_file: JsonFile = None,
+    plot: PlotFile = None,
+) -> None:
+    """Measure how fast the model runs here.
+
+    As it is set and packed in 8 and 4 bits, beside other programs, each in a process of its own. Leave the machine
+    alone meanwhile.
+    """
+    from shardline.cli import bench as command
+
+    command.bench(
+        options.read(model, config, assignments),
+        repeats=repeats,
+        against=[name for name in against.split(",") if name],
+        files=options.Files(json=json_file, plot=plot),
     )
 
 

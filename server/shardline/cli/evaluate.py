@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from shardline.cli import scores
 from shardline.cli.holes import Hole, cut
+from shardline.cli.options import Files
 from shardline.cli.scores import Result
 from shardline.completion import context
 from shardline.completion.completer import Completer
@@ -22,14 +23,6 @@ from shardline.errors import SettingsError
 from shardline.settings import Settings
 
 Fill = Callable[[Hole], Awaitable[str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Files:
-    """Where the figures go besides the terminal."""
-
-    json: Path | None = None
-    plot: Path | None = None
 
 
 def evaluate(folder: Path, settings: Settings, *, holes: int, seed: int, variants: Sequence[str], files: Files) -> None:

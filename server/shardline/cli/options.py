@@ -1,6 +1,7 @@
 """The flags that commands share, and the settings they add up to."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ MaxMemory = Annotated[
     str | None,
     typer.Option("--max-memory", metavar="0=10GiB,cpu=30GiB", help=_sentence("max_memory")),
 ]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to a JSON file.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the figures as a PNG.")]
 ContextTokens = Annotated[int | None, typer.Option("--context-tokens", metavar="N", help=_sentence("context_tokens"))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
@@ -83,3 +86,11 @@ def _pairs(text: str, flag: str) -> dict[str, Any]:
     if not pairs or not all(key.strip() and value.strip() for key, _, value in pairs):
         raise SettingsError(f"{flag}: write for example {flag} 0=10GiB,cpu=30GiB, not {text!r}.")
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where the figures go besides the terminal."""
+
+    json: Path | None = None
+    plot: Path | None = None

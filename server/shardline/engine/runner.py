@@ -34,26 +34,27 @@ class Runner:
         context_tokens: int,
     ) -> None:
         self.plan = plan
+        self.model = model
+        self.codec = codec
         self._context_tokens = context_tokens
-        self._codec = codec
         self._caches = KVCaches(model, most=caches_for(plan))
 
     @property
     def infills(self) -> bool:
         """Whether the model can be shown what follows the cursor."""
-        return self._codec.infilling is not None
+        return self.codec.infilling is not None
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
         budget = prompt_budget(self._context_tokens, request.max_tokens)
-        built = prompt.build(request, self._codec, budget=budget)
+        built = prompt.build(request, self.codec, budget=budget)
         try:
             yield from generate(
                 request,
                 built,
                 max_tokens=self._context_tokens - budget,
                 cache=self._caches.of(request.document),
-                codec=self._codec,
+                codec=self.codec,
                 cancelled=cancelled,
             )
         except Cancelled:
@@ -73,7 +74,7 @@ class Runner:
         cache = self._caches.of(request.document)
         try:
             for text in texts:
-                ids, count = prompt.build_ahead(request.prefix + text, ahead, self._codec, budget=self._context_tokens)
+                ids, count = prompt.build_ahead(request.prefix + text, ahead, self.codec, budget=self._context_tokens)
                 scores.append(score(cache, ids, count, cancelled))
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory() from error

@@ -22,6 +22,9 @@ MemoryT = TypeVar("MemoryT", bound=Memory)
 class Model(Protocol[MemoryT]):
     """A causal language model over token ids."""
 
+    bytes_per_token: int
+    """The bytes of weights that are read for each token."""
+
     def new_memory(self) -> MemoryT:
         """An empty memory for `forward`."""
 

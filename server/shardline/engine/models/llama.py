@@ -45,6 +45,8 @@ class LlamaModel:
         self._norm = norm
         self._head = head
         self._capacity = capacity
+        modules = [*stages, head]
+        self.bytes_per_token = sum(weight.nbytes for module in modules for weight in _weights(module))
 
     def new_memory(self) -> LlamaMemory:
         """An empty memory for `forward`."""
@@ -66,3 +68,8 @@ class LlamaModel:
         x = functional.rms_norm(x.to(self._norm.device), (self._shape.hidden,), self._norm, self._shape.epsilon)
         logits: Tensor = self._head(x).float()
         return logits if every else logits[0]
+
+
+def _weights(module: nn.Module) -> list[Tensor]:
+    """The buffers of `module` that are read whole for each token; the rotary tables are not."""
+    return [weight for name, weight in module.named_buffers() if name not in ("cos", "sin")]

@@ -43,6 +43,10 @@ class TransformersModel:
         self._input_device = model.get_input_embeddings().weight.device
         if self._input_device.type == "meta":  # offloaded: accelerate's hooks bring it to where the rest runs
             self._input_device = torch.device("cpu")
+        tables = [model.get_input_embeddings().weight] if model.get_output_embeddings() is not None else []
+        tied = tables and model.get_output_embeddings().weight is tables[0]
+        looked_up = 0 if tied else sum(table.nbytes for table in tables)  # of these only a row is read
+        self.bytes_per_token = sum(weight.nbytes for weight in model.parameters()) - looked_up
         takes = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 

@@ -1,0 +1,231 @@
+"""How fast the model runs here, each way in a process of its own, one after the other, beside other programs."""
+
+import json
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from shardline.cli import plot
+from shardline.cli.options import Files
+from shardline.errors import SettingsError, ShardlineError, first_line
+from shardline.settings import ModelSettings, Settings
+
+if TYPE_CHECKING:
+    from shardline.engine.benchmark import Figures
+
+PEERS = {"transformers": "transformers", "llama.cpp": "llama_cpp", "vllm": "vllm"}
+"""What there is to measure against, and the module that it needs."""
+
+Measured = TypeVar("Measured")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to run the model: ours with these settings, or a peer's."""
+
+    name: str
+    settings: ModelSettings
+    peer: str = ""
+
+
+def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Files) -> None:
+    """Measure the model as it is set, packed in 8 and 4 bits, and `against` other programs; tell what came of it."""
+    unknown = [name for name in against if name not in PEERS]
+    if unknown:
+        raise SettingsError(f"--against: there is no {unknown[0]}; there are {', '.join(PEERS)}.")
+    report: dict[str, Any] = {"device": "", "model": settings.model.name, "bandwidth_gb_s": 0.0}
+    configurations: list[dict[str, Any]] = []
+    problems = []
+    ways = list(_ways(settings.model, against))
+    try:
+        with Progress() as progress:
+            task = progress.add_task("Measuring memory", total=len(ways) + 3)
+            report["device"], speed = _apart(_device_and_bandwidth)
+            report["bandwidth_gb_s"] = speed / 1e9
+            report["ratios"] = {}
+            ids = _apart(_code, settings.model)
+            for way in ways:
+                progress.update(task, advance=1, description=f"Measuring {way.name}")
+                try:
+                    figures = _apart(_measure, way, ids, repeats)
+                except (ShardlineError, BrokenProcessPool, OSError, ImportError, RuntimeError, ValueError) as error:
+                    problems.append(f"{way.name} could not be measured ({first_line(error)}).")
+                    continue
+                configurations.append(_configuration(way.name, figures, speed))
+            progress.update(task, advance=1, description="Measuring drafts")
+            report["ratios"] |= _apart(_drafts, settings.model, repeats)
+            progress.update(task, advance=1, description="Measuring the start")
+            report["ratios"]["start, to import torch"] = _start(settings.model, repeats)
+            progress.update(task, advance=1)
+    except KeyboardInterrupt:
+        problems.append("Stopped; these are the figures so far.")
+    report["configurations"] = configurations
+    report["ratios"] = {**_ratios(configurations), **report.get("ratios", {})}
+    _tell(report, problems, files)
+
+
+def _ways(model: ModelSettings, against: Sequence[str]) -> Iterator[Way]:
+    """Ours as it is set and packed, then the peers."""
+    for quantization in dict.fromkeys((model.quantization, "int8", "int4")):
+        name = "shardline" if quantization == "none" else f"shardline {quantization}"
+        yield Way(name, replace(model, quantization=quantization))
+    for peer in against:
+        for dtype in ("float32", "bfloat16") if peer == "transformers" else ("",):
+            yield Way(f"{peer} {dtype}".strip(), model, peer)
+
+
+def _apart(function: Callable[..., Measured], *arguments: Any) -> Measured:
+    """Call `function` in a new process, so that nothing that ran before is in its way."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _device_and_bandwidth() -> tuple[str, float]:
+    from shardline.engine import benchmark
+
+    return benchmark.device_name(), benchmark.bandwidth()
+
+
+def _code(model: ModelSettings) -> list[int]:
+    from shardline.engine import benchmark
+
+    return benchmark.tokens(model)[0]
+
+
+def _measure(way: Way, ids: Sequence[int], repeats: int) -> "Figures":
+    from shardline.engine import benchmark
+
+    return benchmark.measure(_subject(way), ids, repeats)
+
+
+def _subject(way: Way) -> Any:
+    from shardline.engine import benchmark, checkpoint, peers
+
+    if not way.peer:
+        return benchmark.Own(way.settings)
+    if find_spec(PEERS[way.peer]) is None:
+        raise RuntimeError("it is not installed")
+    source = checkpoint.find(way.settings, lambda _: None)
+    if way.peer == "transformers":
+        return peers.Transformers(source.with_safetensors(lambda _: None).folder, way.name.rpartition(" ")[2])
+    if way.peer == "vllm":
+        return peers.Vllm(source.with_safetensors(lambda _: None).folder)
+    if source.gguf is None:
+        raise RuntimeError("the model is no GGUF file")
+    return peers.LlamaCpp(source.gguf)
+
+
+def _drafts(model: ModelSettings, repeats: int) -> dict[str, float]:
+    """What drafts gain on code that repeats itself, and on text that does not: drawn at random."""
+    from shardline.engine import benchmark
+
+    subject = benchmark.Own(model)
+    code, repeating = benchmark.tokens(model)
+    gains = {
+        "drafts, on code that repeats itself": subject.gain_of_drafts(repeating, temperature=0.0, repeats=repeats),
+        "drafts, on code that does not": subject.gain_of_drafts(code[:200], temperature=1.0, repeats=repeats),
+    }
+    return {name: statistics.median(values) for name, values in gains.items()}
+
+
+def _start(model: ModelSettings, repeats: int) -> float:
+    """From the start of a process to the first token, in times of `import torch`."""
+
+    def seconds(source: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", source], check=True, capture_output=True)  # noqa: S603  our own source
+        return time.perf_counter() - began
+
+    ours = (
+        "from shardline.settings import ModelSettings\n"
+        f"from shardline.engine.benchmark import first_token\nfirst_token({model!r})"
+    )
+    times = [(seconds(ours), seconds("import torch")) for _ in range(repeats + 1)][1:]
+    return statistics.median(mine / theirs for mine, theirs in times)
+
+
+def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str, Any]:
+    decode = _spread(figures.decode)
+    return {
+        "name": name,
+        "decode_tokens_per_second": decode,
+        "prefill_tokens_per_second": _spread(figures.prefill),
+        "time_to_first_token_ms": _spread(figures.first_token),
+        "time_to_first_token_reused_ms": _spread(figures.first_token_reused),
+        "share_of_limit": decode["median"] * figures.bytes_per_token / bandwidth,
+        "weights_bytes_per_token": figures.bytes_per_token,
+        "peak_bytes": figures.peak_bytes,
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def _ratios(configurations: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Each of ours to each peer, its best dtype taken."""
+
+    def median(configuration: Mapping[str, Any], what: str) -> float:
+        return float(configuration[f"{what}_tokens_per_second"]["median"])
+
+    ratios = {}
+    for what in ("decode", "prefill"):
+        for peer in PEERS:
+            theirs = [median(other, what) for other in configurations if other["name"].startswith(peer)]
+            for own in configurations:
+                if theirs and own["name"].startswith("shardline"):
+                    ratios[f"{what}, {own['name']} to {peer}"] = median(own, what) / max(theirs)
+    return ratios
+
+
+def _tell(report: dict[str, Any], problems: Sequence[str], files: Files) -> None:
+    console = Console()
+    console.print(f"{report['model']} on {report['device']}, memory read at {report['bandwidth_gb_s']:.1f} GB/s")
+    if report["configurations"]:
+        console.print(_table(report["configurations"]))
+    ratios = Table("Ratio", "times")
+    for name, value in report["ratios"].items():
+        ratios.add_row(name, f"{value:.2f}")
+    console.print(ratios)
+    for problem in problems:
+        console.print(f"! {problem}", style="yellow")
+    if files.json is not None:
+        files.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    if files.plot is not None and report["configurations"]:
+        series = {"decode": [c["decode_tokens_per_second"]["median"] for c in report["configurations"]]}
+        names = [configuration["name"] for configuration in report["configurations"]]
+        title = f"Decode: {report['model']} on {report['device']}"
+        plot.bars(files.plot, title=title, unit="tokens per second", groups=names, series=series)
+
+
+def _table(configurations: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("Median (least to most)", title_justify="left")
+    for column in ("decode tokens/s", "prefill tokens/s", "first token ms", "with reuse ms", "of limit", "peak MiB"):
+        table.add_column(column, justify="right")
+    for one in configurations:
+        table.add_row(
+            one["name"],
+            _words(one["decode_tokens_per_second"]),
+            _words(one["prefill_tokens_per_second"]),
+            _words(one["time_to_first_token_ms"]),
+            _words(one["time_to_first_token_reused_ms"]),
+            f"{one['share_of_limit']:.0%}" if one["weights_bytes_per_token"] else "",
+            f"{one['peak_bytes'] / 2**20:.0f}",
+        )
+    return table
+
+
+def _words(spread: Mapping[str, float]) -> str:
+    return f"{spread['median']:.0f} ({spread['min']:.0f}–{spread['max']:.0f})"

@@ -1,0 +1,176 @@
+"""How fast a model runs here: the same few measurements of this engine and of its peers, on the same token ids."""
+
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import torch
+
+from shardline.engine import Request, checkpoint, planning
+from shardline.engine.codec import Codec
+from shardline.engine.draft import Draft
+from shardline.engine.generate import decode, prefill
+from shardline.engine.kv_cache import KVCache
+from shardline.engine.runner import open_runner
+from shardline.engine.sampling import Sampler
+from shardline.settings import ModelSettings
+
+LONG, SHORT, WRITTEN = 1000, 64, 64
+"""Tokens of the long prompt, of the short one, and of what is written after the short one."""
+
+BLOCK_BYTES = 2**29
+REPEATING = "colours = {\n" + "".join(f'    "{name}": Colour(red=1, green=2, blue=3),\n' for name in "abcdefgh")
+
+
+class Subject(Protocol):
+    """Something that runs a model."""
+
+    bytes_per_token: int
+    """The weights that are read for each token."""
+
+    def forget(self) -> None:
+        """Forget all that was read."""
+
+    def read(self, ids: Sequence[int]) -> float:
+        """Read a prompt as far as it is not known and choose a token; returns the seconds it took."""
+
+    def write(self, ids: Sequence[int], count: int) -> float:
+        """Read a prompt and write `count` tokens and one; returns the seconds from the first of them to the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One value for each repeat: tokens per second, and milliseconds to the first token."""
+
+    decode: list[float] = field(default_factory=list)
+    prefill: list[float] = field(default_factory=list)
+    first_token: list[float] = field(default_factory=list)
+    first_token_reused: list[float] = field(default_factory=list)
+    bytes_per_token: int = 0
+    peak_bytes: int = 0
+    """The most memory that the process had."""
+
+
+def measure(subject: Subject, ids: Sequence[int], repeats: int) -> Figures:
+    """Measure `subject` on `ids`, after one round that does not count."""
+    figures = Figures(bytes_per_token=subject.bytes_per_token, peak_bytes=_peak_bytes())
+    for turn in range(-1, repeats):
+        subject.forget()
+        cold = subject.read(ids[:-1])
+        reused = subject.read(ids)
+        subject.forget()
+        writing = subject.write(ids[:SHORT], WRITTEN)
+        if turn >= 0:
+            figures.decode.append(WRITTEN / writing)
+            figures.prefill.append((len(ids) - 1) / cold)
+            figures.first_token.append(1000 * cold)
+            figures.first_token_reused.append(1000 * reused)
+    return figures
+
+
+class Own:
+    """This engine."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._runner = open_runner(settings, lambda _: None)
+        self.bytes_per_token = self._runner.model.bytes_per_token
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all that was read."""
+        self._cache = KVCache(self._runner.model)
+
+    def read(self, ids: Sequence[int]) -> float:
+        """Read a prompt as far as it is not known and choose a token; returns the seconds it took."""
+        began = time.perf_counter()
+        logits = prefill(self._cache, self._cache.reuse(ids), threading.Event())
+        Sampler()(logits)
+        return time.perf_counter() - began
+
+    def write(self, ids: Sequence[int], count: int) -> float:
+        """Read a prompt and write `count` tokens and one; returns the seconds from the first of them to the last."""
+        return self.write_with(Draft([]), Sampler(), ids, count)[1]
+
+    def write_with(self, draft: Draft, sampler: Sampler, ids: Sequence[int], count: int) -> tuple[list[int], float]:
+        """The tokens, and the seconds from the first to the last."""
+        never = threading.Event()
+        logits = prefill(self._cache, self._cache.reuse(ids), never)
+        tokens, began = [], 0.0
+        for token, _ in decode(self._cache, logits, sampler, draft, max_tokens=count + 1, cancelled=never):
+            began = began or time.perf_counter()
+            tokens.append(token)
+        return tokens, time.perf_counter() - began
+
+    def gain_of_drafts(self, ids: Sequence[int], *, temperature: float, repeats: int) -> list[float]:
+        """How many times as fast text after `ids` is written with drafts as without, for each repeat."""
+        gains = []
+        for turn in range(-1, repeats):
+            seconds = []
+            for draft in (Draft([]), Draft(ids)):
+                self.forget()
+                sampler = Sampler(temperature=temperature, seed=max(0, turn))
+                seconds.append(self.write_with(draft, sampler, ids, 2 * WRITTEN)[1])
+            if turn >= 0:
+                gains.append(seconds[0] / seconds[1])
+        return gains
+
+
+def tokens(settings: ModelSettings) -> tuple[list[int], list[int]]:
+    """Real code, that of this package, and code that repeats itself, as the model's token ids.
+
+    The first are as many as the long prompt has, and one, or as many as the context has room for.
+    """
+    source = checkpoint.find(settings, lambda _: None, weights=False)
+    codec = Codec.of(source)
+    room = planning.context_tokens(settings, source.config()) - 2
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    return codec.encode(text[: 10 * LONG]).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids
+
+
+def first_token(settings: ModelSettings) -> None:
+    """Open the model and choose one token."""
+    runner = open_runner(settings, lambda _: None)
+    request = Request(document="", prefix="def main():\n    ", max_tokens=1)
+    for _ in runner.complete(request, threading.Event()):
+        pass
+
+
+def device_name() -> str:
+    """What computes here, in words."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text(encoding="utf-8").splitlines() if cpus.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def bandwidth() -> float:
+    """How fast memory can be read here, in bytes per second: the best of several times."""
+    block = torch.ones(BLOCK_BYTES // 4, device="cuda" if torch.cuda.is_available() else "cpu")
+    wait: Callable[[], None] = torch.cuda.synchronize if block.is_cuda else lambda: None
+    best = 0.0
+    for _ in range(8):
+        wait()
+        began = time.perf_counter()
+        block.sum()
+        wait()
+        best = max(best, BLOCK_BYTES / (time.perf_counter() - began))
+    return best
+
+
+def _peak_bytes() -> int:
+    """The most memory this process has had."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # which only Unix has
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
