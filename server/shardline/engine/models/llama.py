@@ -16,9 +16,9 @@ class LlamaMemory:
 
     can_forget = True
 
-    def __init__(self, parts: list[Tensor]) -> None:
+    def __init__(self, parts: list[list[tuple[Tensor, Tensor]]]) -> None:
         self.parts = parts
-        """For each stage a tensor of shape (layers, 2, kv heads, capacity, head size)."""
+        """For each layer of each stage keys and values, of shape (kv heads, capacity, head size)."""
         self.length = 0
 
     def truncate(self, length: int) -> None:
@@ -50,10 +50,12 @@ class LlamaModel:
 
     def new_memory(self) -> LlamaMemory:
         """An empty memory for `forward`."""
-        size = (2, self._shape.kv_heads, self._capacity, self._shape.head_size)
-        return LlamaMemory(
-            [torch.zeros(len(stage.layers), *size, dtype=stage.dtype, device=stage.device) for stage in self._stages]
-        )
+        return LlamaMemory([[self._empty(stage) for _ in stage.layers] for stage in self._stages])
+
+    def _empty(self, stage: Stage) -> tuple[Tensor, Tensor]:
+        size = (self._shape.kv_heads, self._capacity, self._shape.head_size)
+        keys, values = (torch.zeros(size, dtype=stage.dtype, device=stage.device) for _ in range(2))
+        return keys, values
 
     @torch.inference_mode()
     def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:

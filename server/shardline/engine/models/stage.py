@@ -1,5 +1,6 @@
 """A stage: consecutive decoder layers of the Llama family on one device, with what they need to run there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,10 +91,10 @@ class Stage(nn.Module):
         self.register_buffer("cos", (angles.cos() * shape.rope_scale).to(device, dtype))
         self.register_buffer("sin", (angles.sin() * shape.rope_scale).to(device, dtype))
 
-    def forward(self, x: Tensor, rows: Tensor, end: int, memory: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rows: Tensor, end: int, memory: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Read `x`, shape (n, hidden), as the tokens `rows`.
 
-        `memory` has shape (layers, 2, kv heads, capacity, head size).
+        `memory` has the keys and values of each layer, of shape (kv heads, capacity, head size).
         """
         mask = None
         if len(x) > 1:
