@@ -1,5 +1,6 @@
 """The lean decoder says what the reference says: for each family, in stages, with what was read before, packed."""
 
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -8,15 +9,17 @@ from typing import Any
 import gguf
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from shardline.engine.gguf_weights import GgufWeights, stored_bits
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.loading import Loader
+from shardline.engine.models.outline import Outline
 from shardline.engine.models.shape import shape_of
 from shardline.engine.plan import Device, Plan
 from shardline.engine.quantize import Int4, Int8
+from shardline.engine.skeleton import empty_model
 from shardline.engine.tensors import SafetensorsWeights
 
 CAPACITY = 64
@@ -28,7 +31,9 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 128,
-    "torch_dtype": "float32",
+    "eos_token_id": 0,
+    "rms_norm_eps": 1e-5,
+    "dtype": "float32",
 }
 THETA = {"rope_type": "default", "rope_theta": 10_000.0}
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -67,7 +72,7 @@ def plan(dtype: str, places: Mapping[str, Device]) -> Plan:
 def load(
     folder: Path, *, dtype: str = "float32", places: Mapping[str, Device] | None = None, quantization: str = "none"
 ) -> LlamaModel:
-    shape = shape_of(AutoConfig.from_pretrained(folder), CAPACITY)
+    shape = shape_of(json.loads((folder / "config.json").read_text()))
     assert shape is not None
     loader = Loader(
         shape,
@@ -180,3 +185,20 @@ def test_in_stages_it_says_the_same(tmp_path: Path, cut: int) -> None:
     assert [len(part) for part in several.parts] == [cut, 3 - cut]
     for ids in (PROMPT, [7], [8, 9]):
         torch.testing.assert_close(staged.forward(ids, several), whole.forward(ids, one), atol=1e-5, rtol=1e-5)
+
+
+def test_its_outline_has_the_parameters_of_the_reference(folder: Path) -> None:
+    config = AutoConfig.from_pretrained(folder)
+    shape = shape_of(config.to_dict())
+    assert shape is not None
+    ours, theirs = Outline(shape, torch.float32), empty_model(config, torch.float32)
+
+    def sizes(model: nn.Module) -> dict[str, torch.Size]:
+        tensors = (*model.named_parameters(remove_duplicate=False), *model.named_buffers())
+        return {name: weight.shape for name, weight in tensors}
+
+    assert sizes(ours) == sizes(theirs)
+    leaves = {name for name, module in theirs.named_modules() if not list(module.children())}
+    assert leaves - {name for name, _ in ours.named_modules()} == {
+        f"model.layers.{number}.mlp.act_fn" for number in range(3)
+    }

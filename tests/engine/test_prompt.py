@@ -24,7 +24,7 @@ def codec_of(*added: str, special: bool = True) -> Codec:
     tokens = [AddedToken(name, special=special, normalized=False) for name in added]
     (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(tokens)
     tokenizer.encode_special_tokens = True
-    return Codec(tokenizer, tiny.config(vocab_size=400 + len(added)), BASE)
+    return Codec(tokenizer, tiny.config(vocab_size=400 + len(added)).to_dict(), BASE)
 
 
 PLAIN, STARCODER = codec_of(), codec_of(*FIM)
@@ -108,7 +108,7 @@ def test_each_family_is_known_by_its_own_tokens(family: Family) -> None:
         order = [part for part in template if part in (PREFIX, SUFFIX)]
         texts = {PREFIX: "ab", SUFFIX: "cd"}
         assert [texts[part] for part in order] == [piece for piece in _between(made.ids, codec) if piece]
-        assert detect(codec_of(*sentinels[1:]).tokenizer, tiny.config()) is None
+        assert detect(codec_of(*sentinels[1:]).tokenizer, tiny.config().to_dict()) is None
 
 
 def _between(ids: list[int], codec: Codec) -> list[str]:

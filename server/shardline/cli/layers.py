@@ -12,11 +12,10 @@ from shardline.settings import Settings
 
 def layers(settings: Settings, *, depth: int | None, as_json: bool) -> None:
     """Print the modules down to `depth`, all of them where it is None."""
-    from shardline.engine import checkpoint, placement, planning
+    from shardline.engine import checkpoint, planning
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
-    planned = planning.make(settings.model, source)
-    modules = placement.modules(planned.skeleton, planned.plan, depth=depth)
+    modules = planning.modules(settings.model, source, depth=depth)
     if as_json:
         print(json.dumps(modules, indent=2))  # noqa: T201
     else:

@@ -23,7 +23,7 @@ def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -
     found = checkpoint.find(settings.model, lambda _: None, weights=False)
     codec = Codec.of(found)
     max_tokens = settings.generation.max_tokens
-    budget = runner.prompt_budget(planning.context_tokens(settings.model, found.config()), max_tokens)
+    budget = runner.prompt_budget(planning.context_tokens(settings.model, found), max_tokens)
     infilling = settings.completion.infilling
     request = Request(
         document=source.document,

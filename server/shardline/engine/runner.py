@@ -11,7 +11,7 @@ from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devic
 from shardline.engine.codec import Codec
 from shardline.engine.generate import Cancelled, generate, score
 from shardline.engine.kv_cache import KVCaches
-from shardline.engine.models import Model, loading, transformers
+from shardline.engine.models import Model, loading
 from shardline.engine.plan import Plan
 from shardline.errors import GenerationError, PlacementError
 from shardline.settings import ModelSettings
@@ -118,6 +118,8 @@ def open_runner(settings: ModelSettings, report: Report) -> Runner:
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
     model: Model[Any]
     if planned.shape is None:
+        from shardline.engine.models import transformers  # here, because it takes a second
+
         model = transformers.load(source, planned.plan, report, offload_folder=settings.offload_folder)
     else:
         model = loading.load(

@@ -3,12 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from shardline.engine.models.outline import Outline
+from shardline.engine.models.shape import Shape
 from shardline.errors import CheckpointError, first_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 PackedBytes = Callable[[str, Tensor], int | None]
 
@@ -20,7 +25,7 @@ KV_CACHE_BUFFER = "shardline_kv_cache"
 class Skeleton:
     """A model on the meta device; `layers` are the names of its decoder layers, in order."""
 
-    model: PreTrainedModel
+    model: nn.Module
     dtype: torch.dtype
     numbers: Mapping[str, int]
     """How many numbers each parameter is made of, which packed ones do not show by their shape."""
@@ -33,39 +38,44 @@ class Skeleton:
     """Bytes that one device needs while it computes, beside weights and KV cache."""
 
 
-def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def empty_model(config: "PreTrainedConfig", dtype: torch.dtype) -> nn.Module:
     """The model of `config` on the meta device, with no weights; raises `CheckpointError` for one without text."""
+    from transformers import AutoModelForCausalLM  # here, because it takes a second
+
     try:
         with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+            model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     except (ValueError, ImportError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"model.name: a {config.model_type} model is none that Shardline can complete text with "
             f"({first_line(error)})."
         ) from error
     model.tie_weights()
-    return model
+    whole: nn.Module = model
+    return whole
 
 
 def build_skeleton(
-    config: PreTrainedConfig,
+    made_of: "Shape | PreTrainedConfig",
     *,
     dtype: torch.dtype,
     context_tokens: int,
     prefill_tokens: int,
     packed_bytes: PackedBytes | None = None,
 ) -> Skeleton:
-    """Build the skeleton of `config` with room for `context_tokens`, read `prefill_tokens` at a time.
+    """Build the skeleton of a model with room for `context_tokens`, read `prefill_tokens` at a time.
 
-    `packed_bytes` says how many bytes a weight takes once it is packed, or None for one that is not.
+    A shape is enough for models like Llama, and fast; a config does for all. `packed_bytes` says how many bytes a
+    weight takes once it is packed, or None for one that is not.
     """
-    model = empty_model(config, dtype)
+    model = Outline(made_of, dtype) if isinstance(made_of, Shape) else empty_model(made_of, dtype)
+    widths = made_of if isinstance(made_of, Shape) else _widths(made_of)
     numbers = {name: weight.numel() for name, weight in model.named_parameters(remove_duplicate=False)}
     if packed_bytes:
         _pack(model, packed_bytes)
     no_split = tuple(getattr(model, "_no_split_modules", None) or ()) or _repeated_class(model)
     layers = _decoder_layers(model, no_split)
-    per_layer = _kv_cache_bytes(config, dtype, context_tokens)
+    per_layer = 2 * widths.kv_heads * widths.head_size * context_tokens * dtype.itemsize
     for name in layers:
         cache = torch.empty(per_layer, dtype=torch.uint8, device="meta")
         model.get_submodule(name).register_buffer(KV_CACHE_BUFFER, cache, persistent=False)
@@ -76,7 +86,7 @@ def build_skeleton(
         layers=layers,
         no_split=no_split,
         kv_cache_per_layer=per_layer,
-        workspace=_workspace_bytes(config, dtype, context_tokens, min(prefill_tokens, context_tokens)),
+        workspace=_workspace_bytes(widths, dtype, context_tokens, min(prefill_tokens, context_tokens)),
     )
 
 
@@ -106,20 +116,34 @@ def _decoder_layers(model: nn.Module, no_split: tuple[str, ...]) -> tuple[str, .
     return tuple(name for name, module in model.named_modules() if type(module).__name__ == layer)
 
 
-def _kv_cache_bytes(config: PreTrainedConfig, dtype: torch.dtype, context_tokens: int) -> int:
+@dataclass(frozen=True)
+class _Widths:
+    """How wide a model is where its memory depends on that."""
+
+    hidden: int
+    inner: int
+    vocabulary: int
+    heads: int
+    kv_heads: int
+    head_size: int
+
+
+def _widths(config: "PreTrainedConfig") -> _Widths:
+    """Those of any architecture; 0 for what its config does not tell."""
     text = config.get_text_config()
     heads = getattr(text, "num_attention_heads", 0) or 0
-    kv_heads = getattr(text, "num_key_value_heads", None) or heads
-    head_size = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else 0)
-    return int(2 * kv_heads * head_size * context_tokens * dtype.itemsize)
+    return _Widths(
+        hidden=text.hidden_size,
+        inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        vocabulary=text.vocab_size,
+        heads=heads,
+        kv_heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_size=getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else 0),
+    )
 
 
-def _workspace_bytes(config: PreTrainedConfig, dtype: torch.dtype, context_tokens: int, prefill_tokens: int) -> int:
+def _workspace_bytes(widths: Shape | _Widths, dtype: torch.dtype, context_tokens: int, prefill_tokens: int) -> int:
     """What one prefill step needs at its widest: the MLP or the attention scores, and the logits of one token."""
-    text = config.get_text_config()
-    hidden = text.hidden_size
-    inner = getattr(text, "intermediate_size", None) or 4 * hidden
-    heads = getattr(text, "num_attention_heads", 0) or 1
-    mlp = prefill_tokens * (4 * hidden + 3 * inner) * dtype.itemsize
-    attention = prefill_tokens * (6 * hidden * dtype.itemsize + heads * context_tokens * 4)
-    return int(max(mlp, attention) + 2 * text.vocab_size * 4)
+    mlp = prefill_tokens * (4 * widths.hidden + 3 * widths.inner) * dtype.itemsize
+    attention = prefill_tokens * (6 * widths.hidden * dtype.itemsize + (widths.heads or 1) * context_tokens * 4)
+    return max(mlp, attention) + 2 * widths.vocabulary * 4

@@ -12,23 +12,28 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import torch
 from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
-from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, load_gguf_checkpoint
 
 from shardline.engine import Progress, Report
+from shardline.engine.gguf_weights import stored_bits
 from shardline.engine.plan import GIB
 from shardline.engine.skeleton import empty_model
 from shardline.errors import CheckpointError, first_line
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 SHARD_BYTES = GIB
 """Weights are written in files of about this size, so that memory never holds more of the model."""
+
+STORED_BITS = "stored_bits.json"
+"""Which weights of the file stay packed, and in how many bits: reading it from the file takes seconds."""
 
 STORED_AS = torch.bfloat16
 """Finer than any quantization it comes from, and what CPUs and GPUs both compute well."""
@@ -37,10 +42,10 @@ STORED_AS = torch.bfloat16
 def unpack(file: Path, cache: Path, report: Report, *, weights: bool = True) -> Path:
     """Return a folder with the config and tokenizer of `file` and, unless `weights` is False, its weights."""
     folder = cache / "unpacked" / f"{file.stem}-{_key(file)}"
-    outline = folder.with_name(f"{folder.name}-outline")  # config and tokenizer only
-    if folder.exists() or (outline.exists() and not weights):
-        return folder if folder.exists() else outline
+    outline = folder.with_name(f"{folder.name}-config")  # config and tokenizer only
     target = folder if weights else outline
+    if target.exists():
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"), _appearing_whole(target) as partial:
         if partial is not None:
@@ -76,15 +81,21 @@ def _appearing_whole(target: Path) -> Iterator[Path | None]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_outline(file: Path, folder: Path) -> PreTrainedConfig:
+def _write_outline(file: Path, folder: Path) -> "PreTrainedConfig":
+    from transformers import AutoConfig, AutoTokenizer  # here, because they take a second, and files are unpacked once
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
     values: dict[str, Any] = load_gguf_checkpoint(str(file))["config"]
     config = AutoConfig.for_model(values.pop("model_type"), dtype=STORED_AS, **values)
     config.save_pretrained(folder)
+    (folder / STORED_BITS).write_text(json.dumps(stored_bits(file)), encoding="utf-8")
     AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name).save_pretrained(folder)
     return config
 
 
-def _write_weights(file: Path, config: PreTrainedConfig, folder: Path, report: Report) -> None:
+def _write_weights(file: Path, config: "PreTrainedConfig", folder: Path, report: Report) -> None:
+    from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
+
     reader = gguf.GGUFReader(file)
     architecture = str(reader.fields["general.architecture"].contents())
     names = _names(architecture, config)
@@ -115,7 +126,7 @@ def _write_weights(file: Path, config: PreTrainedConfig, folder: Path, report: R
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _names(architecture: str, config: PreTrainedConfig) -> dict[str, str]:
+def _names(architecture: str, config: "PreTrainedConfig") -> dict[str, str]:
     """Map the names that GGUF gives tensors to those of the model's own parameters."""
     known = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
     if architecture not in known:

@@ -6,7 +6,6 @@ from collections.abc import Collection
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 SPACE = "▁"
 """How SentencePiece writes a space."""
@@ -64,4 +63,8 @@ def _after(text: bytes) -> bytes:
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
 
 
-_BYTE_OF = {letter: byte for byte, letter in bytes_to_unicode().items()}
+_SEEN = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+"""Bytes that a byte-level tokenizer writes as themselves; the others it writes as letters from 256 on."""
+
+_HIDDEN = [byte for byte in range(256) if byte not in _SEEN]
+_BYTE_OF = {chr(byte): byte for byte in _SEEN} | {chr(256 + number): byte for number, byte in enumerate(_HIDDEN)}

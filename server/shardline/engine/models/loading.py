@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,22 +14,13 @@ from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.reading import reading
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Layer, Stage
+from shardline.engine.packed import Keeper, PackedWeights, Weights, file_name
 from shardline.engine.plan import Plan
 from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
 from shardline.engine.tensors import SafetensorsWeights
 from shardline.errors import CheckpointError
 
 LAYER = "model.layers.{}"
-
-
-class Weights(Protocol):
-    """Where weights come from, by the names that Hugging Face's models give them."""
-
-    def tensor(self, name: str) -> Tensor | None:
-        """A tensor of real numbers on the CPU, or None where there is none of this name."""
-
-    def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
-        """Weights that are packed already, those of `names` one under the other; None where they are not packed."""
 
 
 class Loader:
@@ -117,12 +107,26 @@ class Loader:
 def load(
     source: Checkpoint, plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
 ) -> LlamaModel:
-    """Read the weights of `source` for the lean decoder; raises `EngineError` with what to do."""
-    weights: Weights
-    with reading(source):
-        if source.gguf:
-            dtype: torch.dtype = getattr(torch, plan.dtype)
-            weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
-        else:
-            weights = SafetensorsWeights(source.folder)
+    """Read the weights of `source` for the lean decoder; raises `EngineError` with what to do.
+
+    What a GGUF file has packed is kept beside its config as the CPU wants it, and read from there the next time.
+    """
+    dtype: torch.dtype = getattr(torch, plan.dtype)
+
+    def load_from(weights: Weights) -> LlamaModel:
         return Loader(shape, plan, weights, quantization=quantization, capacity=capacity).load(source.name, report)
+
+    with reading(source):
+        if source.gguf is None:
+            return load_from(SafetensorsWeights(source.folder))
+        keeps = quantization == "none" and {share.device for share in plan.devices} == {"cpu"}
+        kept = source.folder / file_name(dtype)
+        if keeps and kept.exists():
+            return load_from(PackedWeights(kept))
+        weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
+        if not keeps:
+            return load_from(weights)
+        keeper = Keeper(weights)
+        model = load_from(keeper)
+        keeper.keep(kept)
+        return model

@@ -6,13 +6,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+Config = Mapping[str, Any]
+"""A config.json."""
 
 FAMILIES = ("llama", "mistral", "qwen2")
 
 ROPES = ("default", "linear", "llama3", "yarn")
 """Ways to stretch rotary embeddings that do not depend on how long a text is."""
+
+
+NEEDED = (
+    "eos_token_id",
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "vocab_size",
+)
+"""What a config must say: what it leaves out, only transformers knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,43 +39,71 @@ class Shape:
 
     layers: int
     hidden: int
+    inner: int
+    """The width of the feed-forward."""
+    vocabulary: int
     heads: int
     kv_heads: int
     head_size: int
+    longest: int
+    """How many tokens it was made for."""
+    window: int | None
+    """How many tokens attention looks back, None for all."""
     epsilon: float
     tied: bool
+    qkv_bias: bool
+    out_bias: bool
+    feed_bias: bool
     frequencies: Tensor
     rope_scale: float
 
 
-def shape_of(config: PreTrainedConfig, context_tokens: int) -> Shape | None:
-    """The shape of a model of this family; None for others, and where attention would slide within the context."""
-    if config.model_type not in FAMILIES or config.hidden_act not in ("silu", "swish"):
+def shape_of(config: Config) -> Shape | None:
+    """The shape of a model of this family; None for others, and where the config leaves something to be guessed."""
+    if config.get("model_type") not in FAMILIES or config.get("hidden_act", "silu") not in ("silu", "swish"):
         return None
-    window = getattr(config, "sliding_window", None)
-    if window and getattr(config, "use_sliding_window", True) and window < context_tokens:
+    rope = _rope(config)
+    if any(config.get(key) is None for key in NEEDED) or rope["rope_type"] not in ROPES:
         return None
-    rope: Mapping[str, Any] = config.rope_parameters
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    if rope.get("rope_type", "default") not in ROPES or rope.get("partial_rotary_factor", 1.0) != 1.0:
-        return None
+    head_size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     frequencies, scale = _frequencies(config, rope, head_size)
+    slides = config.get("use_sliding_window", config["model_type"] != "qwen2")
     return Shape(
-        layers=config.num_hidden_layers,
-        hidden=config.hidden_size,
-        heads=config.num_attention_heads,
-        kv_heads=config.num_key_value_heads,
+        layers=config["num_hidden_layers"],
+        hidden=config["hidden_size"],
+        inner=config["intermediate_size"],
+        vocabulary=config["vocab_size"],
+        heads=config["num_attention_heads"],
+        kv_heads=config["num_key_value_heads"],
         head_size=head_size,
-        epsilon=config.rms_norm_eps,
-        tied=config.tie_word_embeddings,
+        longest=config["max_position_embeddings"],
+        window=config.get("sliding_window") if slides else None,
+        epsilon=config["rms_norm_eps"],
+        tied=config.get("tie_word_embeddings", False),
+        qkv_bias=config["model_type"] == "qwen2" or config.get("attention_bias", False),
+        out_bias=config.get("attention_bias", False),
+        feed_bias=config.get("mlp_bias", False),
         frequencies=frequencies,
         rope_scale=scale,
     )
 
 
-def _frequencies(config: PreTrainedConfig, rope: Mapping[str, Any], head_size: int) -> tuple[Tensor, float]:
-    kind = rope.get("rope_type", "default")
-    if kind == "default":
+def _rope(config: Config) -> dict[str, Any]:
+    """How positions are written, from configs of all ages."""
+    old = config.get("rope_scaling") or {}
+    known = config.get("rope_parameters") or {**old, "rope_type": old.get("rope_type", old.get("type", "default"))}
+    partial = known.get("partial_rotary_factor", config.get("partial_rotary_factor")) or 1.0
+    kind = known.get("rope_type", "default") if partial == 1.0 else "partial"
+    return {**known, "rope_type": kind, "rope_theta": known.get("rope_theta") or config.get("rope_theta", 10_000.0)}
+
+
+def _frequencies(config: Config, rope: Mapping[str, Any], head_size: int) -> tuple[Tensor, float]:
+    if rope["rope_type"] == "default":
         return 1.0 / rope["rope_theta"] ** (torch.arange(0, head_size, 2).float() / head_size), 1.0
-    frequencies, scale = ROPE_INIT_FUNCTIONS[kind](config, torch.device("cpu"))
+    from transformers import AutoConfig  # here, because few models need it
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    others = {key: value for key, value in config.items() if key not in ("model_type", "rope_scaling")}
+    whole = AutoConfig.for_model(config["model_type"], **{**others, "rope_parameters": dict(rope)})
+    frequencies, scale = ROPE_INIT_FUNCTIONS[rope["rope_type"]](whole, torch.device("cpu"))
     return frequencies, float(scale)
