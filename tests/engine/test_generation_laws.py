@@ -118,6 +118,16 @@ def test_a_suffix_is_scored_as_one_forward_pass_over_all_of_it_does(tiny_folder:
         assert scored == pytest.approx(sum(float(logprobs[i - 1, encoding.ids[i]]) for i in at), rel=1e-4)
 
 
+def test_scoring_reads_only_what_the_candidates_differ_in(runner: Runner) -> None:
+    long = CODE * 40
+    request = Request(document="d", prefix=long, suffix="\nfor name in names:\n    print(name)\n", max_tokens=24)
+    before = list(runner.complete(request, threading.Event()))[-1].usage
+    runner.score_suffix(request, ["    pass", "    x"], threading.Event())
+    after = list(runner.complete(request, threading.Event()))[-1].usage
+    assert before.prompt_tokens > 300
+    assert after.prompt_tokens - after.cached_tokens <= 8
+
+
 def test_scoring_leaves_the_cache_right(runner: Runner, tiny_folder: Path) -> None:
     runner.score_suffix(Request(document="d", prefix=CODE, suffix="\nx = 1\n"), ["y", "z"], threading.Event())
     assert text(runner, CODE) == text(open_tiny(tiny_folder), CODE)

@@ -156,6 +156,20 @@ def test_packed_weights_multiply_as_what_they_stand_for(dtype: torch.dtype) -> N
     torch.testing.assert_close(table.rows(torch.tensor([3, 40])), whole[[3, 40]], atol=rough, rtol=rough)
 
 
+@pytest.mark.parametrize("rows", [1, 4, 9])
+def test_packed_weights_are_read_from_any_place_in_memory(rows: int) -> None:
+    weight, x = torch.randn(4096, 64).bfloat16(), torch.randn(rows, 64).bfloat16()
+    for packed in (Int8.pack(weight), Int4.pack(weight)):
+        moved = {
+            name: torch.cat((torch.zeros(8, dtype=torch.uint8), part.flatten().view(torch.uint8)))[8:]
+            .view(part.dtype)
+            .view(part.shape)
+            for name, part in packed.named_buffers()
+        }
+        assert any(part.data_ptr() % 64 for part in moved.values())
+        assert torch.equal(type(packed)(*moved.values())(x), packed(x))
+
+
 @pytest.mark.parametrize("kind", [gguf.GGMLQuantizationType.Q4_0, gguf.GGMLQuantizationType.Q4_1])
 def test_four_bits_of_a_gguf_file_stay_as_they_are(kind: gguf.GGMLQuantizationType, tmp_path: Path) -> None:
     values = torch.randn(16, 64, generator=torch.Generator().manual_seed(0)).numpy()

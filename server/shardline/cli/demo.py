@@ -35,9 +35,11 @@ def load_settings(path: Path) -> dict:
     (
         "the body of a block",
         '''\
-def fibonacci(n: int) -> int:
-    """Return the n-th Fibonacci number."""
-    if n < 2:▮
+def fibonacci(n):
+    # The n-th Fibonacci number
+    if n < 2:
+        return n
+    else:▮
 ''',
     ),
     (

@@ -56,10 +56,12 @@ async def _fill_all(holes: Sequence[Hole], settings: Settings, variants: Sequenc
         fills = {name: VARIANTS[name](engine, settings) for name in variants}
         bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         with bar as progress:
+            names = list(fills)
             for hole in progress.track(holes, description="Filling holes"):
-                for name, fill in fills.items():
+                names.append(names.pop(0))  # the first one reads the prompt for all, so each is first in turn
+                for name in names:
                     began = time.perf_counter()
-                    text = await fill(hole)
+                    text = await fills[name](hole)
                     spent = time.perf_counter() - began
                     results.append(Result(variant=name, hole=hole, text=_comparable(hole, text), seconds=spent))
     finally:

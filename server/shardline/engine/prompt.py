@@ -82,12 +82,21 @@ def lines_ahead(suffix: str) -> str:
     return "\n".join([rest, *said])[:CHARACTERS_AHEAD] if said else ""
 
 
-def build_ahead(text: str, ahead: str, codec: Codec, *, budget: int) -> tuple[list[int], int]:
-    """Encode `text` and `ahead`, which follows it; returns the ids and how many of them, at the end, are `ahead`'s."""
-    encoded = codec.encode(text + ahead)
-    count = sum(end > len(text) for _, end in encoded.offsets)
-    begin = codec.begin_ids if text or codec.begin_ids else sorted(codec.signals)[:1]  # as after another text
-    return [*begin, *_end_of(encoded.ids, budget - len(begin))], count
+def build_ahead(
+    prefix: str, text: str, ahead: str, codec: Codec, *, budget: int, longest: int
+) -> tuple[list[int], int]:
+    """Encode `prefix`, then `text` and `ahead`; returns the ids and how many of them, at the end, are `ahead`'s.
+
+    A prefix that is too long begins where that of a prompt with this `budget` does, so that the KV cache holds.
+    There are at most `longest` ids; what is ahead loses its end for that.
+    """
+    known = codec.encode(prefix).ids
+    begin = codec.begin_ids if prefix or codec.begin_ids else sorted(codec.signals)[:1]  # as after another text
+    dropped = len(known) - len(_end_of(known, budget - len(codec.begin_ids)))
+    encoded = codec.encode(prefix + text + ahead)
+    count = sum(end > len(prefix + text) for _, end in encoded.offsets)
+    ids = [*begin, *encoded.ids[dropped:]]
+    return ids[:longest], max(0, count - max(0, len(ids) - longest))
 
 
 def _end_of(ids: list[int], room: int) -> list[int]:

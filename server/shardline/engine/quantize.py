@@ -11,6 +11,10 @@ GROUP = 32
 """How many weights of a row share a scale in 4 bits, as in GGUF's Q4_0 and Q4_1."""
 
 
+ALIGNMENT = 64
+"""Bytes that packed weights must begin at a multiple of."""
+
+
 class Linear(nn.Module):
     """Multiplies by a weight of shape (out features, in features), and adds a bias if there is one."""
 
@@ -49,7 +53,7 @@ class Int8(Linear):
 
     def __init__(self, values: Tensor, scales: Tensor, bias: Tensor | None = None) -> None:
         super().__init__(bias)
-        self.register_buffer("values", values)
+        self.register_buffer("values", _aligned(values))
         self.register_buffer("scales", scales)
 
     @classmethod
@@ -76,7 +80,7 @@ class Int4(Linear):
 
     def __init__(self, packed: Tensor, scales_and_zeros: Tensor, bias: Tensor | None = None) -> None:
         super().__init__(bias)
-        self.register_buffer("packed", packed)
+        self.register_buffer("packed", _aligned(packed))
         self.register_buffer("scales_and_zeros", scales_and_zeros)
 
     @classmethod
@@ -98,6 +102,11 @@ class Int4(Linear):
         """Multiply `x`, shape (n, in features)."""
         multiply = torch.ops.aten._weight_int4pack_mm_for_cpu if x.is_cpu else torch.ops.aten._weight_int4pack_mm
         return self._with_bias(multiply(x, self.packed, GROUP, self.scales_and_zeros))
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor where the kernels can read it: with what a file maps into memory, they may kill the process."""
+    return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 
 def packed_bytes(bits: int, weight: Tensor, itemsize: int) -> int:

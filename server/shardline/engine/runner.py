@@ -74,8 +74,15 @@ class Runner:
         cache = self._caches.of(request.document)
         try:
             for text in texts:
-                ids, count = prompt.build_ahead(request.prefix + text, ahead, self.codec, budget=self._context_tokens)
-                scores.append(score(cache, ids, count, cancelled))
+                ids, count = prompt.build_ahead(
+                    request.prefix,
+                    text,
+                    ahead,
+                    self.codec,
+                    budget=prompt_budget(self._context_tokens, request.max_tokens),
+                    longest=self._context_tokens,
+                )
+                scores.append(score(cache, ids, count, cancelled) if count else 0.0)
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory() from error
         return scores
