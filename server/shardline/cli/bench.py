@@ -211,21 +211,20 @@ def _tell(report: dict[str, Any], problems: Sequence[str], files: Files) -> None
 
 
 def _table(configurations: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table("Median (least to most)", title_justify="left")
-    for column in ("decode tokens/s", "prefill tokens/s", "first token ms", "with reuse ms", "of limit", "peak MiB"):
+    table = Table(caption="Medians: tokens per second, milliseconds to the first token, share of the memory's limit")
+    table.add_column("")
+    for column in ("decode", "spread", "prefill", "first", "reused", "limit", "MiB"):
         table.add_column(column, justify="right")
+    table.columns[0].no_wrap = True
     for one in configurations:
         table.add_row(
             one["name"],
-            _words(one["decode_tokens_per_second"]),
-            _words(one["prefill_tokens_per_second"]),
-            _words(one["time_to_first_token_ms"]),
-            _words(one["time_to_first_token_reused_ms"]),
+            f"{one['decode_tokens_per_second']['median']:.0f}",
+            f"{one['decode_tokens_per_second']['min']:.0f}–{one['decode_tokens_per_second']['max']:.0f}",
+            f"{one['prefill_tokens_per_second']['median']:.0f}",
+            f"{one['time_to_first_token_ms']['median']:.0f}",
+            f"{one['time_to_first_token_reused_ms']['median']:.0f}",
             f"{one['share_of_limit']:.0%}" if one["weights_bytes_per_token"] else "",
             f"{one['peak_bytes'] / 2**20:.0f}",
         )
     return table
-
-
-def _words(spread: Mapping[str, float]) -> str:
-    return f"{spread['median']:.0f} ({spread['min']:.0f}–{spread['max']:.0f})"

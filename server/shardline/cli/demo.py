@@ -34,13 +34,13 @@ def load_settings(path: Path) -> dict:
     ),
     (
         "the body of a block",
-        '''\
+        """\
 def fibonacci(n):
     # The n-th Fibonacci number
     if n < 2:
         return n
     else:▮
-''',
+""",
     ),
     (
         "inside a call",
