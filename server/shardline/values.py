@@ -72,7 +72,7 @@ def _in_words(kind: Any) -> str:
         return "a map"
     if typing.get_origin(kind) is tuple:
         return "a list of texts that are not empty"
-    return {str: "a text", int: "a whole number", float: "a number", type(None): "null"}[kind]
+    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}[kind]
 
 
 _converter = cattrs.Converter(detailed_validation=False)

@@ -113,6 +113,7 @@ class Own:
     def gain_of_drafts(self, ids: Sequence[int], *, temperature: float, repeats: int) -> list[float]:
         """How many times as fast text after `ids` is written with drafts as without, for each repeat."""
         gains = []
+        ids = ids[-(self._runner.context_tokens - 2 * WRITTEN - 1) :]
         for turn in range(-1, repeats):
             seconds = []
             for draft in (Draft([]), Draft(ids)):

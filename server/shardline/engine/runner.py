@@ -36,7 +36,7 @@ class Runner:
         self.plan = plan
         self.model = model
         self.codec = codec
-        self._context_tokens = context_tokens
+        self.context_tokens = context_tokens
         self._caches = KVCaches(model, most=caches_for(plan))
 
     @property
@@ -46,13 +46,13 @@ class Runner:
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
-        budget = prompt_budget(self._context_tokens, request.max_tokens)
+        budget = prompt_budget(self.context_tokens, request.max_tokens)
         built = prompt.build(request, self.codec, budget=budget)
         try:
             yield from generate(
                 request,
                 built,
-                max_tokens=self._context_tokens - budget,
+                max_tokens=self.context_tokens - budget,
                 cache=self._caches.of(request.document),
                 codec=self.codec,
                 cancelled=cancelled,
@@ -79,8 +79,8 @@ class Runner:
                     text,
                     ahead,
                     self.codec,
-                    budget=prompt_budget(self._context_tokens, request.max_tokens),
-                    longest=self._context_tokens,
+                    budget=prompt_budget(self.context_tokens, request.max_tokens),
+                    longest=self.context_tokens,
                 )
                 scores.append(score(cache, ids, count, cancelled) if count else 0.0)
         except torch.OutOfMemoryError as error:

@@ -51,10 +51,8 @@ class Sampler:
         return int(ids[drawn])
 
     def _candidates(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        scaled = (logits - logits.max()).double().cpu() / self._temperature  # never above 0, however cold
-        count = min(self._top_k or len(scaled), len(scaled))
-        kept, ids = scaled.topk(count)
-        probabilities = kept.softmax(0)
+        kept, ids = logits.cpu().topk(min(self._top_k or len(logits), len(logits)))
+        probabilities = ((kept - kept[0]).double() / self._temperature).softmax(0)  # never above 0, however cold
         before = probabilities.cumsum(0) - probabilities  # what the likelier tokens already have
         inside = before < self._top_p
         inside[0] = True  # the likeliest stays whatever top_p says
