@@ -114,6 +114,14 @@ def test_its_figures_are_written_for_each_variant_and_kind(
     assert "full" in capsys.readouterr().out
 
 
+def test_holes_are_cut_into_source_code_where_there_is_any(tmp_path: Path) -> None:
+    text = "".join(f"line number {number} of it\n" for number in range(20))
+    (tmp_path / "key.pem").write_text(text)
+    assert {hole.source.language for hole in cut(tmp_path, 6, seed=0)} == {"pem"}
+    (tmp_path / "code.py").write_text(text)
+    assert {hole.source.language for hole in cut(tmp_path, 6, seed=0)} == {"python"}
+
+
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
     (tmp_path / "binary.py").write_bytes(b"\xff\x00" * 100)

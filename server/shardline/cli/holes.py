@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardline.completion import Source
-from shardline.completion.languages import name_of
+from shardline.completion.languages import language, name_of
 
 MOST_BYTES = 200_000
 """Larger files are data or generated."""
@@ -46,9 +46,13 @@ class Hole:
 
 
 def cut(folder: Path, count: int, seed: int) -> list[Hole]:
-    """Cut `count` holes, of each kind in turn, into the source files below `folder`; the same for the same seed."""
+    """Cut `count` holes, of each kind in turn, into the source files below `folder`; the same for the same seed.
+
+    These are the files of languages that we know by the ending of their name, or where there are none any text.
+    """
     folder = folder.resolve()
-    files = sorted(path for path in folder.rglob("*") if _is_source(path, folder))
+    texts = sorted(path for path in folder.rglob("*") if _is_own_text(path, folder))
+    files = [path for path in texts if language(name_of(path))] or texts
     chance = random.Random(seed)  # noqa: S311  not a secret
     holes: list[Hole] = []
     kinds = list(_KINDS)
@@ -62,7 +66,7 @@ def cut(folder: Path, count: int, seed: int) -> list[Hole]:
     return holes
 
 
-def _is_source(path: Path, folder: Path) -> bool:
+def _is_own_text(path: Path, folder: Path) -> bool:
     within = path.relative_to(folder)
     hidden = any(part.startswith(".") or part in OTHERS_CODE for part in within.parts)
     return not hidden and path.suffix not in NO_CODE and path.is_file() and path.stat().st_size < MOST_BYTES
