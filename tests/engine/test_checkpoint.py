@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from shardline.engine import checkpoint, embedded, planning
+from shardline.engine.quantize import ALIGNMENT
 from shardline.engine.runner import open_runner
 from shardline.errors import CheckpointError, EngineError, PlacementError
 from shardline.settings import ModelSettings
@@ -196,6 +197,18 @@ def test_a_gguf_file_completes_as_the_model_it_was_made_from(
 def test_a_quantized_gguf_file_is_read(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:
     write_gguf(tiny_folder, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.Q8_0)
     assert text(open_tiny(tmp_path / "tiny.gguf"), CODE)
+
+
+def test_packed_weights_are_kept_and_mapped_where_kernels_can_read_them(
+    tiny_folder: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    write_gguf(tiny_folder, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.Q4_1)
+    first, again = open_tiny(tmp_path / "tiny.gguf"), open_tiny(tmp_path / "tiny.gguf")
+    assert text(first, CODE) == text(again, CODE)
+    (kept,) = own_cache.rglob("weights-*.safetensors")
+    begin = 8 + int.from_bytes(kept.read_bytes()[:8], "little")
+    assert begin % ALIGNMENT == 0
+    assert not list(own_cache.rglob(".weights-*"))
 
 
 def test_a_plan_for_a_gguf_file_unpacks_no_weights(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:

@@ -11,7 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from shardline.engine.quantize import Int4, Int8, Linear
+from shardline.engine.quantize import ALIGNMENT, Int4, Int8, Linear
+
+PADDING = "padding"
 
 
 class Weights(Protocol):
@@ -27,7 +29,7 @@ class Weights(Protocol):
 def file_name(dtype: torch.dtype) -> str:
     """The name of such a file: its layout depends on torch and on what the CPU can do."""
     parts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), str(dtype).removeprefix("torch."))
-    return f"packed-{'-'.join(parts).replace(' ', '_')}.safetensors"
+    return f"weights-{'-'.join(parts).replace(' ', '_')}.safetensors"
 
 
 class PackedWeights:
@@ -81,7 +83,16 @@ class Keeper:
         handle, partial = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
         os.close(handle)
         try:
-            save_file({name: weight.contiguous() for name, weight in self._kept.items()}, partial)
+            tensors = {name: weight.contiguous() for name, weight in self._kept.items()}
+            save_file(tensors, partial, metadata={PADDING: ""})
+            # Once more with a longer header, so that what is mapped into memory begins where kernels can read it.
+            save_file(tensors, partial, metadata={PADDING: " " * (-_header_bytes(Path(partial)) % ALIGNMENT)})
             os.replace(partial, file)  # noqa: PTH105  atomic, unlike Path.rename on every system
         finally:
             Path(partial).unlink(missing_ok=True)
+
+
+def _header_bytes(file: Path) -> int:
+    """Where the tensors of a safetensors file begin: behind the length of the header, and the header."""
+    with file.open("rb") as opened:
+        return 8 + int.from_bytes(opened.read(8), "little")
