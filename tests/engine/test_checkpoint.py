@@ -211,6 +211,16 @@ def test_packed_weights_are_kept_and_mapped_where_kernels_can_read_them(
     assert not list(own_cache.rglob(".weights-*"))
 
 
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_what_is_packed_is_computed_in_bfloat16_on_a_cpu_unless_told_otherwise(
+    tiny_folder: Path, quantization: str
+) -> None:
+    source = checkpoint.find(ModelSettings(name=str(tiny_folder)), lambda _: None)
+    wish = {"name": str(tiny_folder), "quantization": quantization}
+    assert planning.make(ModelSettings(**wish), source).plan.dtype == "bfloat16"  # type: ignore[arg-type]
+    assert planning.make(ModelSettings(**wish, dtype="float32"), source).plan.dtype == "float32"  # type: ignore[arg-type]
+
+
 def test_a_plan_for_a_gguf_file_unpacks_no_weights(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:
     write_gguf(tiny_folder, tmp_path / "tiny.gguf", gguf.GGMLQuantizationType.F32)
     wish = ModelSettings(name=str(tmp_path / "tiny.gguf"))

@@ -79,8 +79,9 @@ def _plan(settings: ModelSettings, source: Checkpoint, tokens: int, shape: Shape
     dtype = source.dtype(settings.dtype)
     planned = plan_in(dtype)
     on_cpu = {share.device for share in planned.plan.devices} <= {"cpu", "disk"}
-    if settings.dtype == "auto" and dtype == torch.float16 and on_cpu:
-        return plan_in(torch.bfloat16)  # as large, and many times faster there
+    packed = shape is not None and settings.quantization != "none"
+    if settings.dtype == "auto" and on_cpu and (dtype == torch.float16 or packed):
+        return plan_in(torch.bfloat16)  # many times faster there
     return planned
 
 
