@@ -56,7 +56,7 @@ def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor]
     cache = KVCache(model)
     never = threading.Event()
     logits = prefill(cache, prompt, never)
-    tokens = [token for token, _ in decode(cache, logits, sampler, draft, max_tokens=60, cancelled=never)]
+    tokens = [token for token, _ in decode(cache, logits, sampler, lambda: draft, max_tokens=60, cancelled=never)]
     assert cache.ids == cache._memory.ids  # noqa: SLF001  the law of the cache, after every draft
     assert cache.ids[: len(prompt)] == prompt
     return tokens

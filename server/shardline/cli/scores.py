@@ -39,8 +39,7 @@ class Result:
     @property
     def copies(self) -> bool:
         """Whether it says the next line of the document again, which the hole did not."""
-        below = (line.rstrip() for line in self.hole.source.lines[self.hole.source.line + 1 :])
-        next_line = next((line for line in below if line), "")
+        next_line = self.hole.source.below or ""
         before = self.hole.source.before
         said, wanted = ((before + text).split("\n") for text in (self.text, self.hole.expected))
         return len(next_line.strip()) > 1 and next_line in said and next_line not in wanted

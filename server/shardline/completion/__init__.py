@@ -30,6 +30,11 @@ class Source:
         """The cursor's line from the cursor on, without its line ending."""
         return self.lines[self.line][self.column :].rstrip("\r\n")
 
+    @property
+    def below(self) -> str | None:
+        """The first line below the cursor's that says something, without the white space at its end."""
+        return next((line.rstrip() for line in self.lines[self.line + 1 :] if line.strip()), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:

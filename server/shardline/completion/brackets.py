@@ -68,14 +68,10 @@ def _openers(source: Source, text: str) -> dict[int, int]:
     """For each closing bracket in `text`, by its place, the place of its opening one; `BEFORE` where that is before."""
     before, _ = context.item(source)
     syntax = Syntax(before + text, source.language)
-    opened: list[int] = []
-    openers = {}
-    for bracket in syntax.between(len(before), len(before) + len(text)):
-        if bracket.opens:
-            opened.append(bracket.at - len(before))
-        else:
-            openers[bracket.at - len(before)] = opened.pop() if opened else BEFORE
-    return openers
+    closed, _ = syntax.pairs(len(before), len(before) + len(text))
+    return {
+        bracket.at - len(before): BEFORE if opener is None else opener.at - len(before) for bracket, opener in closed
+    }
 
 
 def _between_words(text: str, after: str, length: int) -> bool:

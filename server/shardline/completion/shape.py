@@ -35,7 +35,7 @@ def is_single_line(source: Source, wish: CompletionSettings) -> bool:
     """
     if wish.multiline != "auto":
         return wish.multiline == "never"
-    below = _below(source)
+    below = source.below
     return bool(source.after.strip() or (source.before.strip() and below and width(below) > width(source.before)))
 
 
@@ -169,13 +169,8 @@ def _opening(source: Source, before: str) -> int | None:
     line = above[start:]
     if not line or not (width(line) < width(source.before) or _opens(line)):
         return None
-    below = _below(source)
+    below = source.below
     return None if below and width(below) > width(line) else start
-
-
-def _below(source: Source) -> str | None:
-    """The first line below the cursor's that says something."""
-    return next((line for line in source.lines[source.line + 1 :] if line.strip()), None)
 
 
 def _next_line(text: str, at: int) -> tuple[int, str]:

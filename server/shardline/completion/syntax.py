@@ -58,23 +58,25 @@ class Syntax:
         """How many characters the text has."""
         return len(self._text)
 
-    def between(self, begin: int, end: int) -> list[Bracket]:
-        """The brackets from `begin` up to `end`."""
-        places = [bracket.at for bracket in self.brackets]
-        return self.brackets[bisect_left(places, begin) : bisect_left(places, end)]
+    def pairs(self, begin: int, end: int) -> tuple[list[tuple[Bracket, Bracket | None]], list[Bracket]]:
+        """The brackets from `begin` up to `end`: each closing one with what opened it, and those left open.
+
+        What was opened before `begin` is None.
+        """
+        closed: list[tuple[Bracket, Bracket | None]] = []
+        opened: list[Bracket] = []
+        first, last = (bisect_left(self.brackets, place, key=lambda bracket: bracket.at) for place in (begin, end))
+        for bracket in self.brackets[first:last]:
+            if bracket.opens:
+                opened.append(bracket)
+            else:
+                closed.append((bracket, opened.pop() if opened else None))
+        return closed, opened
 
     def unmatched(self, begin: int, end: int) -> tuple[list[Bracket], list[Bracket]]:
         """Of the brackets from `begin` up to `end`: closing ones of what was opened before, and those left open."""
-        closing: list[Bracket] = []
-        opened: list[Bracket] = []
-        for bracket in self.between(begin, end):
-            if bracket.opens:
-                opened.append(bracket)
-            elif opened:
-                opened.pop()
-            else:
-                closing.append(bracket)
-        return closing, opened
+        closed, opened = self.pairs(begin, end)
+        return [bracket for bracket, opener in closed if opener is None], opened
 
     def _read_brackets(self) -> Iterator[Bracket]:
         if self._language is None:

@@ -63,8 +63,7 @@ def _circle(source: Source, lines: Sequence[str]) -> int | None:
 
 def _what_follows(source: Source, lines: Sequence[str]) -> int | None:
     """The first line that says what the document's next line says already."""
-    following = (line.rstrip() for line in source.lines[source.line + 1 :])
-    already = next((line for line in following if line), None)
+    already = source.below
     if already is None or len(already.strip()) < 2:
         return None  # a lone bracket may well come twice
     first = source.before + lines[0]

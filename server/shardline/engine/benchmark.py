@@ -105,7 +105,7 @@ class Own:
         never = threading.Event()
         logits = prefill(self._cache, self._cache.reuse(ids), never)
         tokens, began = [], 0.0
-        for token, _ in decode(self._cache, logits, sampler, draft, max_tokens=count + 1, cancelled=never):
+        for token, _ in decode(self._cache, logits, sampler, lambda: draft, max_tokens=count + 1, cancelled=never):
             began = began or time.perf_counter()
             tokens.append(token)
         return tokens, time.perf_counter() - began

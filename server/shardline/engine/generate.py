@@ -70,8 +70,11 @@ def generate(
         )
 
     reason = FinishReason.STOP
-    draft = Draft([*codec.encode_inner(request.suffix), *prompt.ids] if cache.can_forget else [])
-    for token, logprob in decode(cache, logits, sampler, draft, max_tokens=max_tokens, cancelled=cancelled):
+
+    def make_draft() -> Draft:
+        return Draft([*codec.encode_inner(request.suffix), *prompt.ids] if cache.can_forget else [])
+
+    for token, logprob in decode(cache, logits, sampler, make_draft, max_tokens=max_tokens, cancelled=cancelled):
         count += 1
         total += logprob
         first = first or time.perf_counter() - began
@@ -101,20 +104,21 @@ def decode(
     cache: KVCache[Any],
     logits: Tensor,
     sampler: Callable[[Tensor], tuple[int, float]],
-    draft: Draft,
+    make_draft: Callable[[], Draft],
     *,
     max_tokens: int,
     cancelled: threading.Event,
 ) -> Iterator[tuple[int, float]]:
     """Choose a token, hand it out with its log-probability, read it, and again, at most `max_tokens` times.
 
-    What `draft` guesses is read with it in one pass. A guess counts only where it is what the sampler chooses, so
-    the tokens are the same with and without.
+    What the draft guesses is read with it in one pass. A guess counts only where it is what the sampler chooses, so
+    the tokens are the same with and without. The draft is made when the first token is out.
     """
     _check(cancelled)
     token, logprob = sampler(logits)
     yield token, logprob
     left = max_tokens - 1
+    draft = make_draft()
     while left:
         _check(cancelled)
         guesses = draft.guess_after(token)[: left - 1]

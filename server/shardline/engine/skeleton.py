@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shardline.engine.models.outline import Outline
-from shardline.engine.models.shape import Shape
+from shardline.engine.models.shape import Shape, Widths
 from shardline.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
@@ -116,23 +116,11 @@ def _decoder_layers(model: nn.Module, no_split: tuple[str, ...]) -> tuple[str, .
     return tuple(name for name, module in model.named_modules() if type(module).__name__ == layer)
 
 
-@dataclass(frozen=True)
-class _Widths:
-    """How wide a model is where its memory depends on that."""
-
-    hidden: int
-    inner: int
-    vocabulary: int
-    heads: int
-    kv_heads: int
-    head_size: int
-
-
-def _widths(config: "PreTrainedConfig") -> _Widths:
+def _widths(config: "PreTrainedConfig") -> Widths:
     """Those of any architecture; 0 for what its config does not tell."""
     text = config.get_text_config()
     heads = getattr(text, "num_attention_heads", 0) or 0
-    return _Widths(
+    return Widths(
         hidden=text.hidden_size,
         inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocabulary=text.vocab_size,
@@ -142,7 +130,7 @@ def _widths(config: "PreTrainedConfig") -> _Widths:
     )
 
 
-def _workspace_bytes(widths: Shape | _Widths, dtype: torch.dtype, context_tokens: int, prefill_tokens: int) -> int:
+def _workspace_bytes(widths: Widths, dtype: torch.dtype, context_tokens: int, prefill_tokens: int) -> int:
     """What one prefill step needs at its widest: the MLP or the attention scores, and the logits of one token."""
     mlp = prefill_tokens * (4 * widths.hidden + 3 * widths.inner) * dtype.itemsize
     attention = prefill_tokens * (6 * widths.hidden * dtype.itemsize + (widths.heads or 1) * context_tokens * 4)

@@ -14,14 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gguf
 import torch
 from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 
 from shardline.engine import Progress, Report
-from shardline.engine.gguf_weights import stored_bits
 from shardline.engine.plan import GIB
 from shardline.engine.skeleton import empty_model
 from shardline.errors import CheckpointError, first_line
@@ -85,6 +83,8 @@ def _write_outline(file: Path, folder: Path) -> "PreTrainedConfig":
     from transformers import AutoConfig, AutoTokenizer  # here, because they take a second, and files are unpacked once
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
+    from shardline.engine.gguf_weights import stored_bits
+
     values: dict[str, Any] = load_gguf_checkpoint(str(file))["config"]
     config = AutoConfig.for_model(values.pop("model_type"), dtype=STORED_AS, **values)
     config.save_pretrained(folder)
@@ -94,6 +94,7 @@ def _write_outline(file: Path, folder: Path) -> "PreTrainedConfig":
 
 
 def _write_weights(file: Path, config: "PreTrainedConfig", folder: Path, report: Report) -> None:
+    import gguf
     from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
 
     reader = gguf.GGUFReader(file)
@@ -128,6 +129,8 @@ def _write_weights(file: Path, config: "PreTrainedConfig", folder: Path, report:
 
 def _names(architecture: str, config: "PreTrainedConfig") -> dict[str, str]:
     """Map the names that GGUF gives tensors to those of the model's own parameters."""
+    import gguf
+
     known = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
     if architecture not in known:
         raise CheckpointError(f"model.name: GGUF models of the kind {architecture!r} are not supported.")

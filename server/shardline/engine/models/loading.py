@@ -9,7 +9,6 @@ from torch import Tensor
 from shardline.engine import Progress, Report
 from shardline.engine.accounting import device_of
 from shardline.engine.checkpoint import Checkpoint
-from shardline.engine.gguf_weights import GgufWeights
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.reading import reading
 from shardline.engine.models.shape import Shape
@@ -123,6 +122,8 @@ def load(
         kept = source.folder / file_name(dtype)
         if keeps and kept.exists():
             return load_from(PackedWeights(kept))
+        from shardline.engine.gguf_weights import GgufWeights  # here, because it takes a while
+
         weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
         if not keeps:
             return load_from(weights)

@@ -31,20 +31,25 @@ NEEDED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class Widths:
+    """How wide a model is where its memory depends on that; `inner` is the width of its feed-forward."""
+
+    hidden: int
+    inner: int
+    vocabulary: int
+    heads: int
+    kv_heads: int
+    head_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(Widths):
     """What a decoder of this family is made of.
 
     `frequencies` has shape (head size / 2,); `rope_scale` multiplies the rotary tables.
     """
 
     layers: int
-    hidden: int
-    inner: int
-    """The width of the feed-forward."""
-    vocabulary: int
-    heads: int
-    kv_heads: int
-    head_size: int
     longest: int
     """How many tokens it was made for."""
     window: int | None

@@ -75,7 +75,7 @@ class Layer(nn.Module):
 
 
 class Stage(nn.Module):
-    """The layers of one device; `first` is the number of the first of them in the model."""
+    """The layers of one device, with the rotary tables for as many tokens as the model may look at."""
 
     cos: Tensor
     sin: Tensor
