@@ -55,10 +55,10 @@ FAMILIES: dict[str, tuple[str, Mapping[str, Any]]] = {
 PROMPT = [5, 9, 33, 2, 71, 8, 8, 40, 17, 3, 90, 11]
 
 
-def make(folder: Path, family: str) -> Path:
+def make(folder: Path, family: str, **more: int) -> Path:
     kind, changes = FAMILIES[family]
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SIZES, **changes}))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SIZES, **changes, **more}))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def _code(model: ModelSettings) -> list[int]:
 
 
 def _measure(way: Way, ids: Sequence[int], repeats: int) -> "Figures":
+    if way.peer:
+        os.environ.pop("GOMP_SPINCOUNT", None)  # peers run as they do by themselves
     from shardline.engine import benchmark
 
     return benchmark.measure(_subject(way), ids, repeats)

@@ -44,7 +44,7 @@ def doctor(settings: Settings) -> int:
     """Print all findings; returns the exit code, 1 where completions cannot work."""
     table = Table("", "Subject", "Found", "What to do", show_lines=False)
     wrong = False
-    for check in (_versions, _devices, _folders, _hub, _model):
+    for check in (_versions, _devices, _compiler, _folders, _hub, _model):
         for finding in check(settings):
             wrong |= finding.wrong
             mark = Text("✗", "red") if finding.wrong else Text("!", "yellow") if finding.advice else Text("✓", "green")
@@ -78,6 +78,17 @@ def _devices(_: Settings) -> Iterator[Finding]:
             else ("With a GPU, install the torch that matches it (pytorch.org)")
         )
         yield Finding("GPU", f"none; {build}", advice)
+
+
+def _compiler(_: Settings) -> Iterator[Finding]:
+    from shardline.engine.kernel import build
+
+    if build.library().exists():
+        yield Finding("Compiled step", f"ready at {build.library()}")
+    elif build.supported():
+        compiler = build.compiler()
+        advice = "" if compiler else "Install g++: on the CPU, suggestions then take about half the time"
+        yield Finding("Compiled step", f"will be made by {compiler}" if compiler else "no C++ compiler", advice)
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:

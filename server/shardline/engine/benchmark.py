@@ -25,9 +25,13 @@ LONG, SHORT, WRITTEN = 1000, 64, 64
 """Tokens of the long prompt, of the short one, and of what is written after the short one."""
 
 BLOCK_BYTES = 2**29
-REPEATING = "".join(
-    f"def test_{name}() -> None:\n    table = read('{name}.csv')\n    assert table.rows == 10\n    assert table.ok\n\n"
-    for name in ("one", "two", "three", "four", "five")
+REPEATING = (
+    "".join(
+        f"def test_{name}() -> None:\n    table = read('{name}.csv')\n"
+        "    assert table.rows == 10\n    assert table.ok\n\n"
+        for name in ("one", "two", "three", "four", "five")
+    )
+    + "def test_six() -> None:\n    table ="
 )
 
 
@@ -82,6 +86,8 @@ class Own:
 
     def __init__(self, settings: ModelSettings) -> None:
         self._runner = open_runner(settings, lambda _: None)
+        if self._runner.compilation:
+            self._runner.compilation.join()
         self.bytes_per_token = self._runner.model.bytes_per_token
         self.forget()
 

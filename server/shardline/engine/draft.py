@@ -8,14 +8,14 @@ from collections.abc import Sequence
 SIZES = (3, 2)
 """How many tokens must agree: the longer match is tried first."""
 
-FEW, MANY = 3, 7
-"""How many tokens are guessed: with the one before them four or eight, which packed weights multiply at once."""
+GUESSES = 3
+"""How many tokens are guessed: with the one before them four, which packed weights multiply at once."""
 
 LONGEST_PAUSE = 32
 
 
 class Draft:
-    """Guesses tokens; guesses more while it is right, and falls silent for a while where it is wrong.
+    """Guesses tokens, and falls silent for a while where it is wrong.
 
     `text` are the tokens that may be repeated; those just before the first to be guessed are at its end. With none,
     nothing is ever guessed.
@@ -25,7 +25,6 @@ class Draft:
         self._ids: list[int] = []
         self._after: dict[tuple[int, ...], int] = {}
         """For tokens that agree, where what followed them the last time begins."""
-        self._length = FEW
         self._pause, self._silent = 1, 0
         self._is_used = bool(text)
         for token in text:
@@ -54,9 +53,9 @@ class Draft:
 
     def _from(self, begin: int) -> list[int]:
         """The tokens from `begin` on; at the end of the text, those guessed already are gone through again."""
-        guesses = self._ids[begin : begin + self._length]
+        guesses = self._ids[begin : begin + GUESSES]
         known = len(guesses)
-        return [guesses[number % known] for number in range(self._length)]
+        return [guesses[number % known] for number in range(GUESSES)]
 
     def learn(self, guessed: int, right: int) -> None:
         """Take into account that of `guessed` tokens the first `right` were right."""
@@ -65,7 +64,5 @@ class Draft:
         if right == 0:
             self._silent = self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self._length = FEW
         else:
             self._pause = 1
-            self._length = MANY if right == guessed else FEW

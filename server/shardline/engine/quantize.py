@@ -96,7 +96,7 @@ class Int4(Linear):
     def of(cls, numbers: Tensor, scales: Tensor, zeros: Tensor, dtype: torch.dtype, bias: Tensor | None) -> "Int4":
         """Take `numbers`, shape (out, in), as they are; `scales` and `zeros` have shape (out, groups)."""
         both = torch.stack([scales, zeros], 2).transpose(0, 1).contiguous().to(dtype)
-        return cls(_packed(numbers), both, bias)
+        return cls(pack_int4(numbers), both, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
@@ -116,7 +116,8 @@ def packed_bytes(bits: int, weight: Tensor, itemsize: int) -> int:
     return weight.numel() // 2 + 2 * itemsize * (weight.numel() // GROUP)
 
 
-def _packed(numbers: Tensor) -> Tensor:
+def pack_int4(numbers: Tensor) -> Tensor:
+    """Numbers from 0 to 15, of shape (out, in), as the kernels of their device want them."""
     if numbers.device.type == "cpu":
         packed: Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
     else:

@@ -9,6 +9,7 @@ import torch
 
 from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, planning, prompt
 from shardline.engine.codec import Codec
+from shardline.engine.compilation import compile_step
 from shardline.engine.generate import Cancelled, generate, score
 from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models import Model, loading
@@ -32,11 +33,14 @@ class Runner:
         model: Model[Any],
         codec: Codec,
         context_tokens: int,
+        compilation: threading.Thread | None = None,
     ) -> None:
         self.plan = plan
         self.model = model
         self.codec = codec
         self.context_tokens = context_tokens
+        self.compilation = compilation
+        """What is still being compiled to make the model faster."""
         self._caches = KVCaches(model, most=caches_for(plan))
 
     @property
@@ -124,12 +128,13 @@ def open_runner(settings: ModelSettings, report: Report) -> Runner:
     devices.check_present([share.device for share in planned.plan.devices])
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
     model: Model[Any]
+    compilation = None
     if planned.shape is None:
         from shardline.engine.models import transformers  # here, because it takes a second
 
         model = transformers.load(source, planned.plan, report, offload_folder=settings.offload_folder)
     else:
-        model = loading.load(
+        llama = loading.load(
             source,
             planned.plan,
             planned.shape,
@@ -137,7 +142,14 @@ def open_runner(settings: ModelSettings, report: Report) -> Runner:
             quantization=settings.quantization,
             capacity=planned.context_tokens,
         )
-    runner = Runner(plan=planned.plan, model=model, codec=codec, context_tokens=planned.context_tokens)
+        model, compilation = llama, compile_step(llama)
+    runner = Runner(
+        plan=planned.plan,
+        model=model,
+        codec=codec,
+        context_tokens=planned.context_tokens,
+        compilation=compilation,
+    )
     report(Progress(activity="Warming up"))
     warm_up = Request(document="", prefix="a", max_tokens=1)
     for _ in runner.complete(warm_up, threading.Event()):

@@ -1,0 +1,75 @@
+"""From the sources beside this file to a library for exactly this CPU, kept in the user's cache folder."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from shardline.engine.checkpoint import cache_folder
+from shardline.engine.quantize import GROUP, pack_int4
+
+FOLDER = Path(__file__).parent
+COMPILERS = ("g++", "c++")
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", "-w")
+BLOCKS = (64, 32)
+"""How many outputs torch may put together in a block of 4-bit weights, by what the CPU can do."""
+
+AT_REST = 'trap "" INT; nice -n 19 "$@" -o "$PARTIAL" && mv "$PARTIAL" "$LIBRARY" || { rm -f "$PARTIAL"; exit 1; }'
+"""The compiler, at the lowest priority; goes on where this process is ended, so that the next one finds the library."""
+
+
+def supported() -> bool:
+    """Whether the library is written for this system and this CPU."""
+    return platform.system() == "Linux" and platform.machine() == "x86_64" and block() is not None
+
+
+def compiler() -> str | None:
+    """The C++ compiler that can make the library, or None."""
+    if not supported():
+        return None
+    return next((path for name in COMPILERS if (path := shutil.which(name))), None)
+
+
+def library() -> Path:
+    """Where the library is kept, or will be: its name says what it is made of and for which CPU."""
+    made_of = hashlib.sha256(" ".join([*FLAGS, str(block()), torch.__version__]).encode())
+    for source in [*sorted(FOLDER.glob("*.h")), FOLDER / "step.cpp"]:
+        made_of.update(source.read_bytes())
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    made_of.update(next((line for line in lines if line.startswith("flags")), "").encode())
+    return cache_folder() / "kernels" / f"step-{made_of.hexdigest()[:16]}.so"
+
+
+def build(compiler: str) -> str:
+    """Make the library, which appears whole or not at all; returns what the compiler has to say against it."""
+    target = library()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler makes it
+    done = subprocess.run(  # noqa: S603  the compiler that the user's PATH names
+        ["/bin/sh", "-c", AT_REST, "sh", compiler, *FLAGS, f"-DBLOCK={block()}", str(FOLDER / "step.cpp")],
+        env={**os.environ, "PARTIAL": partial, "LIBRARY": str(target)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"
+
+
+@cache
+def block() -> int | None:
+    """How many outputs a block of torch's 4-bit weights has here, or None where they lie otherwise."""
+    for size in BLOCKS:
+        numbers = torch.zeros(2 * size, GROUP, dtype=torch.int32)
+        numbers[size // 2, 0] = 15
+        packed = pack_int4(numbers)
+        if packed.flatten()[0] == 15 << 4:
+            return size
+    return None

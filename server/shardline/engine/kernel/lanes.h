@@ -1,0 +1,110 @@
+// Sixteen numbers at a time, and how the ones that are stored in fewer bits become float32.
+
+#pragma once
+
+// GCC 12 drops calls of functions that write through a reference where it sees one value of a template's number.
+#pragma GCC optimize("no-ipa-modref")
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+constexpr int WIDTH = 16;
+
+typedef float Lanes __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t Integers __attribute__((vector_size(4 * WIDTH)));
+
+struct Bfloat {
+    uint16_t bits;
+};
+
+template <class To, class From>
+inline To cast(From from) {
+    static_assert(sizeof(To) == sizeof(From), "a cast keeps all bits");
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+template <class Vector, class Element>
+inline Vector read(const Element* from) {
+    Vector vector;
+    std::memcpy(&vector, from, sizeof vector);
+    return vector;
+}
+
+// Compilers do not find these instructions by themselves.
+#ifdef __AVX512F__
+inline Integers widen(const uint8_t* from) { return cast<Integers>(_mm512_cvtepu8_epi32(read<__m128i>(from))); }
+inline Integers widen(const int8_t* from) { return cast<Integers>(_mm512_cvtepi8_epi32(read<__m128i>(from))); }
+inline Integers widen(const Bfloat* from) { return cast<Integers>(_mm512_cvtepu16_epi32(read<__m256i>(from))); }
+#else
+struct Halves {
+    __m256i low, high;
+};
+
+inline Integers widen(const uint8_t* from) {
+    const auto bytes = read<__m128i>(from);
+    return cast<Integers>(Halves{_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))});
+}
+inline Integers widen(const int8_t* from) {
+    const auto bytes = read<__m128i>(from);
+    return cast<Integers>(Halves{_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))});
+}
+inline Integers widen(const Bfloat* from) {
+    return cast<Integers>(
+        Halves{_mm256_cvtepu16_epi32(read<__m128i>(from)), _mm256_cvtepu16_epi32(read<__m128i>(from + 8))});
+}
+#endif
+
+inline Lanes load(const float* from) { return read<Lanes>(from); }
+inline Lanes load(const int8_t* from) { return __builtin_convertvector(widen(from), Lanes); }
+inline Lanes load(const Bfloat* from) { return cast<Lanes>(widen(from) << 16); }
+
+inline void store(float* to, Lanes lanes) { std::memcpy(to, &lanes, sizeof lanes); }
+
+inline float number(Bfloat from) { return cast<float>(uint32_t(from.bits) << 16); }
+
+// To the nearest number, of two as near to the even one.
+inline Bfloat rounded(float from) {
+    const auto bits = cast<uint32_t>(from);
+    return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+
+inline float sum(Lanes lanes) {
+    typedef float Eight __attribute__((vector_size(32)));
+    typedef float Four __attribute__((vector_size(16)));
+    struct Eights {
+        Eight low, high;
+    };
+    struct Fours {
+        Four low, high;
+    };
+    const auto eights = cast<Eights>(lanes);
+    const auto fours = cast<Fours>(eights.low + eights.high);
+    const Four four = fours.low + fours.high;
+    return four[0] + four[1] + (four[2] + four[3]);
+}
+
+inline float largest(Lanes lanes) {
+    float most = lanes[0];
+    for (int lane = 1; lane < WIDTH; ++lane) most = lanes[lane] > most ? lanes[lane] : most;
+    return most;
+}
+
+// e to the power of x, at least e^-87: a power of two times a polynomial in what is left, good to a float's last digits.
+inline Lanes exponential(Lanes x) {
+    x = x < -87.0f ? Lanes{} - 87.0f : x;
+    x = x > 88.0f ? Lanes{} + 88.0f : x;
+    const Lanes scaled = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: what is left of it are whole numbers
+    const Lanes whole = scaled - 12582912.0f;
+    const Lanes left = x - whole * 0.693359375f + whole * 2.12194440e-4f;  // ln 2 in two parts
+    Lanes power = left * (1.0f / 720) + 1.0f / 120;
+    power = power * left + 1.0f / 24;
+    power = power * left + 1.0f / 6;
+    power = power * left + 0.5f;
+    power = power * left + 1.0f;
+    power = power * left + 1.0f;
+    return cast<Lanes>(cast<Integers>(power) + (cast<Integers>(scaled) << 23));
+}

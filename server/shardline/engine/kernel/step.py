@@ -1,0 +1,164 @@
+"""One step through the library: a few tokens through all layers of a model, on torch's own tensors."""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, byref, c_double, c_int64, c_void_p
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from shardline.engine.kernel.build import block
+from shardline.engine.models.shape import Shape
+from shardline.engine.models.stage import Layer, Stage
+from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
+
+MOST_ROWS = 8
+"""Tokens of one step: more are read faster by torch."""
+
+WIDTH = 16
+"""Numbers that the library takes at a time."""
+
+
+class _Matrix(Structure):
+    _fields_ = (
+        ("kind", c_int64),
+        ("outs", c_int64),
+        ("ins", c_int64),
+        ("weight", c_void_p),
+        ("scales", c_void_p),
+        ("bias", c_void_p),
+    )
+
+
+class _Layer(Structure):
+    _fields_ = (
+        ("attention_norm", c_void_p),
+        ("feed_norm", c_void_p),
+        ("qkv", _Matrix),
+        ("out", _Matrix),
+        ("gate_up", _Matrix),
+        ("down", _Matrix),
+    )
+
+
+class _Model(Structure):
+    _fields_ = (
+        *(
+            (name, c_int64)
+            for name in ("layers", "hidden", "inner", "heads", "kv_heads", "size", "capacity", "threads")
+        ),
+        ("epsilon", c_double),
+        ("layer", POINTER(_Layer)),
+        ("embedding", _Matrix),
+        ("head", _Matrix),
+        ("norm", c_void_p),
+        ("cos", c_void_p),
+        ("sin", c_void_p),
+    )
+
+
+class Step:
+    """A model of these parts, as the library runs it; they must stay where they are as long as it is used."""
+
+    def __init__(
+        self, library: Path, shape: Shape, *, embedding: Linear, stage: Stage, norm: Tensor, head: Linear, capacity: int
+    ) -> None:
+        self._kept: list[Tensor] = []
+        self._vocabulary = shape.vocabulary
+        layers = [layer for layer in stage.layers if isinstance(layer, Layer)]
+        self._layers = (_Layer * len(layers))(*map(self._layer, layers))
+        self._model = _Model(
+            layers=len(layers),
+            hidden=shape.hidden,
+            inner=shape.inner,
+            heads=shape.heads,
+            kv_heads=shape.kv_heads,
+            size=shape.head_size,
+            capacity=capacity,
+            threads=torch.get_num_threads(),
+            epsilon=shape.epsilon,
+            layer=self._layers,
+            embedding=self._matrix(embedding),
+            head=self._matrix(head),
+            norm=norm.data_ptr(),
+            cos=stage.cos.data_ptr(),
+            sin=stage.sin.data_ptr(),
+        )
+        self._library = ctypes.CDLL(str(library))
+        self._library.shardline_open.restype = c_void_p
+        self._step = c_void_p(self._library.shardline_open(byref(self._model)))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_step"):
+            self._library.shardline_close(self._step)
+
+    def __call__(
+        self, ids: Sequence[int], start: int, keys: Sequence[int], values: Sequence[int], *, every: bool
+    ) -> Tensor:
+        """Read `ids`, at most `MOST_ROWS`, after `start` tokens, whose `keys` and `values` begin at these addresses.
+
+        Returns the logits, shape (len(ids), vocabulary), of the tokens after each; without `every`, (1, vocabulary), of
+        the one after the last.
+        """
+        first = 0 if every else len(ids) - 1
+        logits = torch.empty(len(ids) - first, _padded(self._vocabulary))
+        self._library.shardline_run(
+            self._step,
+            (c_int64 * len(ids))(*ids),
+            c_int64(len(ids)),
+            c_int64(start),
+            (c_void_p * len(keys))(*keys),
+            (c_void_p * len(values))(*values),
+            c_int64(first),
+            c_void_p(logits.data_ptr()),
+            c_int64(logits.shape[1]),
+        )
+        return logits[:, : self._vocabulary]
+
+    def _layer(self, layer: Layer) -> _Layer:
+        return _Layer(
+            layer.attention_norm.data_ptr(),
+            layer.feed_norm.data_ptr(),
+            *map(self._matrix, (layer.qkv, layer.out, layer.gate_up, layer.down)),
+        )
+
+    def _matrix(self, linear: Linear) -> _Matrix:
+        bias = None if linear.bias is None else self._padded(linear.bias).data_ptr()
+        if isinstance(linear, Int4):
+            outs, half = linear.packed.shape
+            return _Matrix(2, outs, 2 * half, linear.packed.data_ptr(), linear.scales_and_zeros.data_ptr(), bias)
+        if isinstance(linear, Int8):
+            scales = self._padded(linear.scales).data_ptr()
+            return _Matrix(1, *linear.values.shape, linear.values.data_ptr(), scales, bias)
+        if isinstance(linear, Dense):
+            return _Matrix(0, *linear.weight.shape, linear.weight.data_ptr(), None, bias)
+        raise TypeError(f"{type(linear).__name__} has no place in the library")
+
+    def _padded(self, numbers: Tensor) -> Tensor:
+        """`numbers` with room behind them, because the library takes several at a time."""
+        padded = torch.zeros(_padded(len(numbers)), dtype=numbers.dtype)
+        padded[: len(numbers)] = numbers
+        self._kept.append(padded)
+        return padded
+
+
+def runs(shape: Shape, stage: Stage, *ends: Linear) -> bool:
+    """Whether the library can run a model of this one stage, with this embedding and head."""
+    size = block()
+    if stage.device.type != "cpu" or stage.dtype != torch.bfloat16 or size is None:
+        return False
+    linears = [module for module in stage.modules() if isinstance(module, Linear)]
+    packed = [linear.packed for linear in linears if isinstance(linear, Int4)]
+    widths = (shape.hidden, shape.inner, shape.heads * shape.head_size)
+    return (
+        all(width % GROUP == 0 for width in widths)
+        and shape.head_size % WIDTH == 0
+        and all(len(weight) % size == 0 for weight in packed)
+        and not (packed and shape.inner % size)
+        and not any(isinstance(end, Int4) for end in ends)
+    )
+
+
+def _padded(count: int) -> int:
+    return -(-count // (2 * WIDTH)) * 2 * WIDTH

@@ -1,0 +1,125 @@
+"""The compiled step says what torch says, is made in the background, and is never used where it says something else."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from shardline.engine.compilation import compile_step
+from shardline.engine.kernel import build
+from shardline.engine.models.llama import LlamaModel
+from tests.engine.test_llama import PROMPT, load, make
+
+COMPILER = build.compiler() or ""
+INNER = 128
+"""A width that torch's blocks of 4-bit weights divide."""
+
+pytestmark = pytest.mark.skipif(not COMPILER, reason="needs Linux on x86-64 and g++")
+
+
+@pytest.fixture(scope="module")
+def library() -> Path:
+    if not build.library().exists():
+        assert build.build(COMPILER) == ""
+    return build.library()
+
+
+def read(model: LlamaModel, sizes: list[int]) -> torch.Tensor:
+    """The logits after each token, read in parts of these sizes."""
+    memory, rows, at = model.new_memory(), [], 0
+    for size in sizes:
+        rows.append(model.forward(PROMPT[at : at + size], memory, every=True))
+        at += size
+    return torch.cat(rows)
+
+
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+@pytest.mark.parametrize("family", ["llama", "llama, tied", "codellama", "biases", "wide heads", "qwen2"])
+def test_compiled_equals_torch(tmp_path: Path, library: Path, family: str, quantization: str) -> None:
+    model = load(make(tmp_path, family, intermediate_size=INNER), dtype="bfloat16", quantization=quantization)
+    sizes = [1, 2, 3, 1, 4, 1]
+    expected = read(model, sizes)
+    model.compile(library)
+    found = read(model, sizes)
+    assert (found - expected).norm() < 0.02 * expected.norm()
+    assert not torch.equal(found, expected)  # it rounds less: else torch would still answer
+
+
+def test_what_it_read_torch_can_go_on_with(tmp_path: Path, library: Path) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    expected = read(model, [12])
+    model.compile(library)
+    found = read(model, [3, 9])  # nine are more than a step takes
+    assert (found - expected).norm() < 0.02 * expected.norm()
+
+
+def test_rows_do_not_change_each_other(tmp_path: Path, library: Path) -> None:
+    model = load(make(tmp_path, "qwen2", intermediate_size=INNER), dtype="bfloat16", quantization="int4")
+    model.compile(library)
+    torch.testing.assert_close(read(model, [8, 4]), read(model, [1] * 12), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_other_dtypes_stay_with_torch(tmp_path: Path, dtype: str) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype=dtype)
+    assert not model.can_be_compiled
+
+
+def test_widths_that_do_not_fit_stay_with_torch(tmp_path: Path) -> None:
+    assert not load(make(tmp_path, "llama"), dtype="bfloat16", quantization="int4").can_be_compiled
+
+
+def test_a_library_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.so"
+    source = Path(build.__file__).parent / "step.cpp"
+    block = 32 if build.block() == 64 else 64
+    subprocess.run([COMPILER, *build.FLAGS, f"-DBLOCK={block}", source, "-o", wrong], check=True)
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16", quantization="int4")
+    expected = read(model, [1, 1])
+    with pytest.raises(ValueError, match="something else"):
+        model.compile(wrong)
+    assert torch.equal(read(model, [1, 1]), expected)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_it_is_made_once_and_then_found(tmp_path: Path) -> None:
+    folder = make(tmp_path, "llama", intermediate_size=INNER)
+    model = load(folder, dtype="bfloat16")
+    before = read(model, [1, 1])
+    thread = compile_step(model)
+    assert thread
+    assert torch.equal(read(model, [1, 1]), before) or build.library().exists()  # torch answers meanwhile
+    thread.join()
+    assert not torch.equal(read(model, [1, 1]), before)
+    assert [file.name for file in build.library().parent.iterdir()] == [build.library().name]
+    again = load(folder, dtype="bfloat16")
+    assert compile_step(again) is None
+    assert torch.equal(read(again, [1, 1]), read(model, [1, 1]))
+
+
+@pytest.mark.parametrize("script", [None, "echo 'no such flag' >&2; exit 1"])
+def test_without_a_compiler_that_can_torch_goes_on(
+    tmp_path: Path,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str | None,
+) -> None:
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    for tool in ("nice", "mv", "rm"):
+        (bin_folder / tool).symlink_to(shutil.which(tool) or "")
+    if script:
+        (bin_folder / "g++").write_text(f"#!/bin/sh\n{script}\n")
+        (bin_folder / "g++").chmod(0o755)
+    monkeypatch.setenv("PATH", str(bin_folder))
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    before = read(model, [1, 1])
+    with caplog.at_level("INFO", logger="shardline"):
+        if thread := compile_step(model):
+            thread.join()
+    assert torch.equal(read(model, [1, 1]), before)
+    assert ("no such flag" if script else "no C++ compiler") in caplog.text
+    assert not list(own_cache.rglob("*.so*"))
