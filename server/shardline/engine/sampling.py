@@ -1,5 +1,6 @@
 """From logits to one token."""
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -38,14 +39,16 @@ class Sampler:
         That probability is the model's own, at temperature 1 and with all tokens in.
         """
         token = self._choose(logits)
-        return token, float(logits[token] - logits.logsumexp(0))
+        numbers = logits.cpu().numpy()  # NumPy wakes no other threads, which takes longer than the work
+        most = numbers.max()
+        return token, float(numbers[token] - most - numpy.log(numpy.exp(numbers - most).sum()))
 
     def _choose(self, logits: Tensor) -> int:
         if self._choice:
             rank, self._choice = min(self._choice, len(logits) - 1), 0
             return int(logits.topk(rank + 1).indices[rank])
         if self._temperature == 0:
-            return int(logits.argmax())
+            return int(logits.cpu().numpy().argmax())
         probabilities, ids = self._candidates(logits)
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)
         return int(ids[drawn])
