@@ -95,13 +95,17 @@ class Int4(Linear):
     @classmethod
     def of(cls, numbers: Tensor, scales: Tensor, zeros: Tensor, dtype: torch.dtype, bias: Tensor | None) -> "Int4":
         """Take `numbers`, shape (out, in), as they are; `scales` and `zeros` have shape (out, groups)."""
-        both = torch.stack([scales, zeros], 2).transpose(0, 1).contiguous().to(dtype)
+        both = torch.stack([scales, zeros], 2).transpose(0, 1).contiguous()
+        both = both.to(dtype if numbers.is_cpu else torch.bfloat16)
         return cls(_packed(numbers), both, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
-        multiply = torch.ops.aten._weight_int4pack_mm_for_cpu if x.is_cpu else torch.ops.aten._weight_int4pack_mm
-        return self._with_bias(multiply(x, self.packed, GROUP, self.scales_and_zeros))
+        if x.is_cpu:
+            multiply = torch.ops.aten._weight_int4pack_mm_for_cpu
+            return self._with_bias(multiply(x, self.packed, GROUP, self.scales_and_zeros))
+        y = torch.ops.aten._weight_int4pack_mm(x.bfloat16(), self.packed, GROUP, self.scales_and_zeros)
+        return self._with_bias(y.to(x.dtype))
 
 
 def _aligned(tensor: Tensor) -> Tensor:
@@ -121,5 +125,6 @@ def _packed(numbers: Tensor) -> Tensor:
         packed: Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
     else:
         pairs = (numbers[:, ::2] << 4 | numbers[:, 1::2]).to(torch.uint8)
-        packed = torch.ops.aten._convert_weight_to_int4pack(pairs, 8)
+        tiles = next(tiles for tiles in (8, 4, 2) if numbers.shape[1] % (16 * tiles) == 0)
+        packed = torch.ops.aten._convert_weight_to_int4pack(pairs, tiles)
     return packed

@@ -1,6 +1,8 @@
 """A lean decoder for the Llama family, in stages: one for each device, and only the hidden state passes between."""
 
+import logging
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,12 @@ from torch.nn import functional
 
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Stage
+from shardline.engine.models.step import Compute, Step, rows_for
+from shardline.engine.models.streaming import Streamed
 from shardline.engine.quantize import Dense, Int8
+from shardline.errors import first_line
+
+log = logging.getLogger(__name__)
 
 
 class LlamaMemory:
@@ -20,6 +27,12 @@ class LlamaMemory:
         self.parts = parts
         """For each layer of each stage keys and values, of shape (kv heads, capacity, head size)."""
         self.length = 0
+        self.steps: dict[int, Step] = {}
+        """Decode steps captured for exactly these keys and values, by how many rows they look at."""
+
+    def step(self, end: int) -> Step | None:
+        """The shortest captured step that sees the first `end` rows, if there is one."""
+        return self.steps.get(min((rows for rows in self.steps if rows >= end), default=0))
 
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
@@ -45,12 +58,15 @@ class LlamaModel:
         self._norm = norm
         self._head = head
         self._capacity = capacity
+        self._home = next(embedding.buffers()).device
+        # Fetching weights takes so long that starting kernels costs nothing beside it.
+        self._captures = all(s.device.type == "cuda" and not isinstance(s.layers, Streamed) for s in stages)
         modules = [*stages, head]
         self.bytes_per_token = sum(weight.nbytes for module in modules for weight in _weights(module))
 
     def new_memory(self) -> LlamaMemory:
         """An empty memory for `forward`."""
-        return LlamaMemory([[self._empty(stage) for _ in stage.layers] for stage in self._stages])
+        return LlamaMemory([[self._empty(stage) for _ in range(len(stage.layers))] for stage in self._stages])
 
     def _empty(self, stage: Stage) -> tuple[Tensor, Tensor]:
         size = (self._shape.kv_heads, self._capacity, self._shape.head_size)
@@ -60,16 +76,45 @@ class LlamaModel:
     @torch.inference_mode()
     def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:
         """Read `ids` after what is in `memory`; see `Model.forward`."""
+        step = memory.step(memory.length + 1) if len(ids) == 1 else None
+        logits = step(ids[0], memory.length) if step else self._read(ids, memory, every=every)
+        memory.length += len(ids)
+        return logits if every else logits[0]
+
+    def _read(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool) -> Tensor:
         start, end = memory.length, memory.length + len(ids)
-        device = self._stages[0].device
-        x = self._embedding.rows(torch.tensor(list(ids), device=device))
+        x = self._embedding.rows(torch.tensor(list(ids), device=self._home))
         for stage, part in zip(self._stages, memory.parts, strict=True):
             x = stage(x.to(stage.device), torch.arange(start, end, device=stage.device), end, part)
-        memory.length = end
-        x = x if every else x[-1:]
-        x = functional.rms_norm(x.to(self._norm.device), (self._shape.hidden,), self._norm, self._shape.epsilon)
+        return self._logits((x if every else x[-1:]).to(self._norm.device))
+
+    def step(self, memory: LlamaMemory, length: int) -> Step:
+        """How one token is read over the first `length` rows of `memory`, on each device; nothing is captured yet."""
+        segments: list[tuple[torch.device, Compute]] = [(self._home, lambda ids, _: self._embedding.rows(ids))]
+        for stage, part in zip(self._stages, memory.parts, strict=True):
+            segments.append((stage.device, partial(stage.step, length=length, memory=part)))
+        return Step([*segments, (self._norm.device, lambda x, _: self._logits(x))])
+
+    @torch.inference_mode()
+    def prepare(self, memory: LlamaMemory) -> None:
+        """Where all layers are on CUDA devices, capture the step for texts about as long as that in `memory`."""
+        length = rows_for(memory.length + 1, self._capacity)
+        if not self._captures or memory.length >= self._capacity or length in memory.steps:
+            return
+        pool = next((step.pool for step in memory.steps.values()), None)
+        try:
+            memory.steps[length] = self.step(memory, length).captured(memory.length, pool)
+        except RuntimeError as error:
+            self._captures = False
+            log.warning("CUDA captures no graphs here (%s); without them tokens come slower.", first_line(error))
+        if not self._captures:
+            torch.cuda.empty_cache()  # of what was taken until it failed
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """Of the tokens that follow those of `x`, shape (n, hidden): shape (n, vocabulary)."""
+        x = functional.rms_norm(x, (self._shape.hidden,), self._norm, self._shape.epsilon)
         logits: Tensor = self._head(x).float()
-        return logits if every else logits[0]
+        return logits
 
 
 def _weights(module: nn.Module) -> list[Tensor]:
