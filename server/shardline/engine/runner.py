@@ -90,10 +90,7 @@ class Runner:
 
     def prepare(self, document: str) -> None:
         """Make the next answer for `document` faster, at a time when nobody waits."""
-        try:
-            self._caches.of(document).prepare()
-        except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(error) from error
+        self._caches.of(document).prepare()
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
