@@ -1,11 +1,14 @@
 """What a placement costs each device, whether that is too much, and what would help then."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from shardline.engine import devices
 from shardline.engine.plan import Device, DeviceShare, in_words
 from shardline.engine.skeleton import KV_CACHE_BUFFER, Skeleton
-from shardline.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from shardline.settings import ModelSettings
 
 DeviceMap = Mapping[str, Device]
 Limits = Mapping[Device, int]
@@ -112,7 +115,7 @@ def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked
 
 def refusal_of(
     skeleton: Skeleton,
-    settings: ModelSettings,
+    settings: "ModelSettings",
     shares: Sequence[DeviceShare],
     limits: Limits,
     disk_asked: bool,

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from shardline.engine import Progress, Report
 from shardline.engine.accounting import device_of, main_device, waiting_places
-from shardline.engine.checkpoint import Checkpoint
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.reading import reading
 from shardline.engine.models.shape import Shape
@@ -19,6 +19,9 @@ from shardline.engine.plan import Plan
 from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
 from shardline.engine.tensors import SafetensorsWeights
 from shardline.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from shardline.engine.checkpoint import Checkpoint
 
 LAYER = "model.layers.{}"
 
@@ -110,7 +113,7 @@ class Loader:
 
 
 def load(
-    source: Checkpoint, plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
+    source: "Checkpoint", plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
 ) -> LlamaModel:
     """Read the weights of `source` for the lean decoder; raises `EngineError` with what to do.
 
