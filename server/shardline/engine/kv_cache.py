@@ -64,7 +64,8 @@ class KVCache(Generic[MemoryT]):
 
     def prepare(self) -> None:
         """Make what follows faster, at a time when nobody waits."""
-        self._model.prepare(self.memory)
+        if self._memory is not None:
+            self._model.prepare(self._memory)
 
     def clear(self) -> None:
         """Forget everything and free the memory."""
