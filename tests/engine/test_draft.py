@@ -46,6 +46,9 @@ class Echo:
             rows.append(self.table[before, last])
         return torch.stack(rows) if every else rows[-1]
 
+    def prepare(self, memory: "Echo.Memory") -> None:
+        pass
+
 
 def table(seed: int, sharpness: float) -> Tensor:
     noise = torch.Generator().manual_seed(seed)
@@ -57,7 +60,7 @@ def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor]
     never = threading.Event()
     logits = prefill(cache, prompt, never)
     tokens = [token for token, _ in decode(cache, logits, sampler, lambda: draft, max_tokens=60, cancelled=never)]
-    assert cache.ids == cache._memory.ids  # noqa: SLF001  the law of the cache, after every draft
+    assert cache.ids == cache.memory.ids  # the law of the cache, after every draft
     assert cache.ids[: len(prompt)] == prompt
     return tokens
 

@@ -70,7 +70,12 @@ def plan(dtype: str, places: Mapping[str, Device]) -> Plan:
 
 
 def load(
-    folder: Path, *, dtype: str = "float32", places: Mapping[str, Device] | None = None, quantization: str = "none"
+    folder: Path,
+    *,
+    dtype: str = "float32",
+    places: Mapping[str, Device] | None = None,
+    quantization: str = "none",
+    capacity: int = CAPACITY,
 ) -> LlamaModel:
     shape = shape_of(json.loads((folder / "config.json").read_text()))
     assert shape is not None
@@ -79,7 +84,7 @@ def load(
         plan(dtype, places or {"": "cpu"}),
         SafetensorsWeights(folder),
         quantization=quantization,
-        capacity=CAPACITY,
+        capacity=capacity,
     )
     return loader.load("tiny", lambda _: None)
 

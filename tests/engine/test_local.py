@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from shardline.engine import Progress, Request
 from shardline.engine.local import LocalEngine
 from shardline.errors import CheckpointError, EngineError, NotReadyError
 from shardline.settings import ModelSettings
+from tests.engine.crowded import crowded
 
 CODE = "def add(a, b):\n    return a + b\n"
 
@@ -98,3 +100,13 @@ async def test_a_foreign_error_becomes_a_sentence_and_the_next_request_works(tin
         await collect(engine, broken)
     assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
     engine.close()
+
+
+async def test_what_comes_next_is_prepared_when_the_answer_is_out(tiny_folder: Path) -> None:
+    peer, runner = crowded(tiny_folder, full=())
+    with closing(LocalEngine(ModelSettings(), lambda *_: runner)) as engine:
+        await engine.load(lambda _: None)
+        assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
+        assert await asyncio.to_thread(peer.prepared.wait, 60)
+    assert peer.passes_when_prepared == peer.passes > 1
+    await engine.wait_closed()

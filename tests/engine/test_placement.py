@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, LlamaConfig, PreTrainedConfig
 
+from shardline.engine.models.shape import shape_of
 from shardline.engine.placement import modules, place
 from shardline.engine.plan import GIB, KIB, MIB, Plan
 from shardline.engine.skeleton import Skeleton, build_skeleton
@@ -136,6 +137,21 @@ def test_offloaded_layers_keep_their_kv_cache_where_they_are_computed() -> None:
     assert cpu.kv_cache == 0
     assert gpu.limit is not None
     assert gpu.used <= gpu.limit
+
+
+def test_two_waiting_layers_are_counted_where_the_lean_decoder_computes_them() -> None:
+    shape = shape_of({**CODELLAMA_7B.to_dict(), "eos_token_id": 2})
+    model = build_skeleton(shape, dtype=torch.float16, context_tokens=4096, prefill_tokens=256)
+    wish = ModelSettings(max_memory={"0": "8GiB", "cpu": "16GiB"})
+    result = place(model, wish, context_tokens=4096)
+    gpu, cpu = result.devices
+    layer = 2 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096)
+    assert result.fits
+    assert gpu.workspace == model.workspace + 2 * layer
+    assert gpu.kv_cache == 2 * GIB
+    assert cpu.workspace == 0
+    assert gpu.missing == 0
+    assert gpu.layers > 8
 
 
 def test_a_refusal_says_by_how_much_and_what_would_help() -> None:

@@ -1,11 +1,14 @@
 """What a placement costs each device, whether that is too much, and what would help then."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from shardline.engine import devices
 from shardline.engine.plan import Device, DeviceShare, in_words
 from shardline.engine.skeleton import KV_CACHE_BUFFER, Skeleton
-from shardline.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from shardline.settings import ModelSettings
 
 DeviceMap = Mapping[str, Device]
 Limits = Mapping[Device, int]
@@ -16,7 +19,7 @@ SPILLED: Device = "disk"
 
 def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_asked: bool) -> tuple[DeviceShare, ...]:
     """What each device holds; where the disk was not asked for, "disk" stands for what found no room."""
-    main = _main_device(device_map.values())
+    main = main_device(device_map.values())
     waiting = waiting_places(main) if disk_asked else waiting_places(main)[:-1]
     used = [device for device in limits if device in device_map.values()]
     used += [device for device in dict.fromkeys(device_map.values()) if device not in used]
@@ -33,7 +36,7 @@ def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_as
         kv_cache[main if device in waiting else device] += skeleton.kv_cache_per_layer
     workspace = {device: skeleton.workspace for device in used if device not in (*waiting, "disk")}
     if any(device in waiting for device in used):
-        workspace[main] += _largest_waiting(skeleton, device_map, waiting)
+        workspace[main] += _fetched(skeleton, device_map, waiting)
     return tuple(
         DeviceShare(
             device=device,
@@ -52,7 +55,7 @@ def waiting_places(main: Device) -> tuple[Device, ...]:
     return ("disk",) if main == "cpu" else ("cpu", "disk")
 
 
-def _main_device(used: Iterable[Device]) -> Device:
+def main_device(used: Iterable[Device]) -> Device:
     """Where offloaded layers are computed: the first accelerator of those used, else the CPU."""
     return next((device for device in used if device not in ("cpu", "disk")), "cpu")
 
@@ -72,15 +75,15 @@ def _weights(skeleton: Skeleton, device_map: DeviceMap) -> dict[Device, int]:
     return total
 
 
-def _largest_waiting(skeleton: Skeleton, device_map: DeviceMap, places: Sequence[Device]) -> int:
-    """Bytes of the largest module that is fetched from `places`: a decoder layer, or one that is in none."""
+def _fetched(skeleton: Skeleton, device_map: DeviceMap, places: Sequence[Device]) -> int:
+    """Bytes of what is fetched from `places` at a time, at most: decoder layers, or modules that are in none."""
     inside = {id(module) for name in skeleton.layers for module in skeleton.model.get_submodule(name).modules()}
-    sizes = [0]
+    sizes = []
     for name, module in skeleton.model.named_modules():
         whole = name in skeleton.layers or (id(module) not in inside and not list(module.children()))
         if whole and device_of(device_map, name) in places:
             sizes.append(sum(weight.nbytes for weight in module.parameters()))
-    return max(sizes)
+    return sum(sorted(sizes)[-skeleton.fetched_at_once :])
 
 
 def device_of(device_map: DeviceMap, name: str) -> Device | None:
@@ -97,7 +100,7 @@ def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked
     warnings = []
     if missing := devices.missing_devices([share.device for share in shares]):
         warnings.append(devices.not_here(missing))
-    main = _main_device(share.device for share in shares)
+    main = main_device(share.device for share in shares)
     for share in shares:
         if share.device in waiting_places(main) and share.weights and (disk_asked or share.device != "disk"):
             place = "in CPU memory" if share.device == "cpu" else "on disk"
@@ -112,7 +115,7 @@ def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked
 
 def refusal_of(
     skeleton: Skeleton,
-    settings: ModelSettings,
+    settings: "ModelSettings",
     shares: Sequence[DeviceShare],
     limits: Limits,
     disk_asked: bool,

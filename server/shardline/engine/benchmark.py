@@ -110,6 +110,7 @@ class Own:
         """The tokens, and the seconds from the first to the last."""
         never = threading.Event()
         logits = prefill(self._cache, self._cache.reuse(ids), never)
+        self._cache.prepare()  # as after a first answer
         tokens, began = [], 0.0
         for token, _ in decode(self._cache, logits, sampler, lambda: draft, max_tokens=count + 1, cancelled=never):
             began = began or time.perf_counter()

@@ -3,19 +3,21 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from shardline.engine import Chunk, FinishReason, Request, Usage
-from shardline.engine.codec import Codec
 from shardline.engine.draft import Draft
 from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
-from shardline.engine.prompt import Prompt
 from shardline.engine.sampling import Sampler
 from shardline.engine.stopping import StopSequences
+
+if TYPE_CHECKING:
+    from shardline.engine.codec import Codec
+    from shardline.engine.prompt import Prompt
 
 PREFILL_STEP = 256
 """Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
@@ -30,11 +32,11 @@ class Cancelled(Exception):  # noqa: N818  not an error: nobody waits for the an
 
 def generate(
     request: Request,
-    prompt: Prompt,
+    prompt: "Prompt",
     *,
     max_tokens: int,
     cache: KVCache[Any],
-    codec: Codec,
+    codec: "Codec",
     cancelled: threading.Event,
 ) -> Iterator[Chunk]:
     """Complete `prompt`, made of `request`, with at most `max_tokens` (one or more).

@@ -6,12 +6,15 @@ with it. What comes after is what the model would have written had it seen whole
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from shardline.engine.codec import Encoded
 from shardline.engine.sampling import Sampler
 from shardline.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from shardline.engine.codec import Encoded
 
 MOST_TOKENS = 8
 """A word of more tokens than this is cut back only this far."""
@@ -19,7 +22,7 @@ MOST_TOKENS = 8
 _WORD = re.compile(r"\w*\Z")
 
 
-def cut_back(text: str, encoded: Encoded, vocabulary: Vocabulary) -> int:
+def cut_back(text: str, encoded: "Encoded", vocabulary: Vocabulary) -> int:
     """How many tokens of `encoded`, that of `text`, to keep.
 
     The last token goes, and as many more as the word at the end of the text has. Tokens stay that do not stand

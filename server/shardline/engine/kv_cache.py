@@ -16,13 +16,20 @@ class KVCache(Generic[MemoryT]):
 
     def __init__(self, model: Model[MemoryT]) -> None:
         self._model = model
-        self._memory = model.new_memory()
+        self._memory: MemoryT | None = None
         self.ids: list[int] = []
+
+    @property
+    def memory(self) -> MemoryT:
+        """What the model keeps of the ids, made when it is needed."""
+        if self._memory is None:
+            self._memory = self._model.new_memory()
+        return self._memory
 
     @property
     def can_forget(self) -> bool:
         """Whether the last tokens can be forgotten without reading all others again."""
-        return self._memory.can_forget
+        return self.memory.can_forget
 
     def reuse(self, prompt: Sequence[int]) -> Sequence[int]:
         """Cut back to what `prompt` shares with the cache; return the rest of it, at least one token.
@@ -41,8 +48,8 @@ class KVCache(Generic[MemoryT]):
         """Forget all but the first `length` tokens, or all of them where the model cannot forget a part."""
         if length == len(self.ids):
             return
-        if length and self._memory.can_forget:
-            self._memory.truncate(length)
+        if self.can_forget:
+            self.memory.truncate(length)
             del self.ids[length:]
         else:
             self.clear()
@@ -55,14 +62,19 @@ class KVCache(Generic[MemoryT]):
         """Let the model read `ids`; returns the logits, shape (len(ids), vocabulary), of the token after each."""
         return self._forward(ids, every=True)
 
+    def prepare(self) -> None:
+        """Make what follows faster, at a time when nobody waits."""
+        if self._memory is not None:
+            self._model.prepare(self._memory)
+
     def clear(self) -> None:
         """Forget everything and free the memory."""
-        self._memory = self._model.new_memory()
+        self._memory = None
         self.ids = []
 
     def _forward(self, ids: Sequence[int], *, every: bool) -> Tensor:
         try:
-            logits = self._model.forward(ids, self._memory, every=every)
+            logits = self._model.forward(ids, self.memory, every=every)
         except BaseException:
             self.clear()
             raise

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 Job = Callable[[], None]
 
 
-class LocalEngine:
-    """Runs a model in a thread of its own, one request after another."""
+def _open_runner(settings: ModelSettings, report: Report) -> "Runner":
+    from shardline.engine.runner import open_runner  # imports torch
 
-    def __init__(self, settings: ModelSettings) -> None:
+    return open_runner(settings, report)
+
+
+class LocalEngine:
+    """Runs a model in a thread of its own, one request after another; `opener` finds and loads it in that thread."""
+
+    def __init__(
+        self, settings: ModelSettings, opener: Callable[[ModelSettings, Report], "Runner"] = _open_runner
+    ) -> None:
         self._settings = settings
+        self._opener = opener
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._runner: Runner | None = None
         self._closed = threading.Event()
@@ -42,9 +51,7 @@ class LocalEngine:
 
         def job() -> None:
             try:
-                from shardline.engine.runner import open_runner  # imports torch
-
-                self._runner = open_runner(self._settings, report_unless_closed)
+                self._runner = self._opener(self._settings, report_unless_closed)
             except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
                 loaded.set_exception(error)
             else:
@@ -69,6 +76,8 @@ class LocalEngine:
             try:
                 for chunk in self._chunks(request, cancelled):
                     tell(chunk)
+                if self._jobs.empty() and not self._closed.is_set():
+                    self._loaded().prepare(request.document)  # the answer is out, and nobody waits for another
             except Exception as error:  # noqa: BLE001  the one door through which foreign errors leave
                 tell(_as_engine_error(error))
 

@@ -7,6 +7,8 @@ device may give, and turns what comes back into a plan or into a refusal that sa
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from shardline.engine import devices
 from shardline.engine.accounting import (
     SPILLED,
@@ -148,14 +150,19 @@ def _pack(skeleton: Skeleton, limits: Limits) -> DeviceMap:
 
 
 def _with_offload(skeleton: Skeleton, limits: Limits) -> DeviceMap:
-    """Let layers wait on the CPU and on disk; they are computed, and keep their KV cache, on the first device."""
+    """Let layers wait on the CPU and on disk; they are computed, and keep their KV cache, on the first device.
+
+    Of those that are fetched there at once, accelerate itself keeps room for one.
+    """
     main = next(iter(limits))
+    largest = max((_bytes(skeleton.model.get_submodule(layer)) for layer in skeleton.layers), default=0)
+    buffers = (skeleton.fetched_at_once - 1) * largest if main != "cpu" else 0
     kept = 0
     while True:
         room = {
             device: limit if device == "cpu" != main else _room(skeleton, limit) for device, limit in limits.items()
         }
-        room[main] = max(0, room[main] - kept)
+        room[main] = max(0, room[main] - kept - buffers)
         device_map = _infer(skeleton, room)
         waiting = sum(device_of(device_map, layer) in waiting_places(main) for layer in skeleton.layers)
         if waiting * skeleton.kv_cache_per_layer <= kept:
@@ -175,6 +182,10 @@ def _infer(skeleton: Skeleton, limits: Mapping[Any, int]) -> dict[str, Any]:
     )
     # The KV cache is ours, not the model's: where a lone layer was split off, its buffer is listed by itself.
     return {name: device for name, device in inferred.items() if not name.endswith(KV_CACHE_BUFFER)}
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(weight.nbytes for weight in module.parameters())
 
 
 def _room(skeleton: Skeleton, limit: int) -> int:

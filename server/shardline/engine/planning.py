@@ -43,7 +43,7 @@ def make(settings: ModelSettings, source: Checkpoint) -> Planned:
     planned = _plan(settings, source, tokens, shape)
     if not planned.plan.fits or _in_stages(planned):
         return planned
-    _refuse_what_needs_llama(settings, "would have layers that wait in CPU memory or on disk, or are taken apart")
+    _refuse_what_needs_llama(settings, "would have layers that wait on disk, or are taken apart")
     return _plan(settings, source, tokens, None)
 
 
@@ -80,8 +80,8 @@ def _plan(settings: ModelSettings, source: Checkpoint, tokens: int, shape: Shape
     planned = plan_in(dtype)
     on_cpu = {share.device for share in planned.plan.devices} <= {"cpu", "disk"}
     packed = shape is not None and settings.quantization != "none"
-    if settings.dtype == "auto" and on_cpu and (dtype == torch.float16 or packed):
-        return plan_in(torch.bfloat16)  # many times faster there
+    if settings.dtype == "auto" and (packed or (on_cpu and dtype == torch.float16)):
+        return plan_in(torch.bfloat16)  # for which the fast kernels are written, and on a CPU no others are fast
     return planned
 
 
@@ -125,22 +125,21 @@ def _packed_bytes(settings: ModelSettings, source: Checkpoint, dtype: torch.dtyp
 
 
 def _in_stages(planned: Planned) -> bool:
-    """Whether each layer is whole on a device that computes it."""
+    """Whether each layer is whole on a device that computes it, or waits for a CUDA device in CPU memory."""
     places = planned.plan.device_map
     parts = [*planned.skeleton.layers, "model.embed_tokens", "model.norm", "lm_head"]
     used = {device_of(places, part) for part in parts}
-    waiting = "disk" in used or ("cpu" in used and len(used) > 1)
-    return None not in used and not waiting
+    return used <= {"cpu"} or not used & {None, "disk", "mps"} or used == {"mps"}
 
 
 def _refuse_what_needs_llama(settings: ModelSettings, why: str) -> None:
     if settings.quantization != "none":
         raise PlacementError(
-            f"model.quantization: only a model like Llama can be packed, with all its layers on devices that compute "
-            f"them; {settings.name} {why}. Set it to none."
+            f"model.quantization: only a model like Llama can be packed, with each layer whole and none on disk; "
+            f"{settings.name} {why}. Set it to none."
         )
     if settings.engine == "llama":
         raise SettingsError(
-            f"model.engine: llama runs only models like Llama, with all their layers on devices that compute them; "
+            f"model.engine: llama runs only models like Llama, with each layer whole and none on disk; "
             f"{settings.name} {why}. Set it to auto."
         )

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shardline.engine import gpu_products
+
 GROUP = 32
 """How many weights of a row share a scale in 4 bits, as in GGUF's Q4_0 and Q4_1."""
 
@@ -65,7 +67,8 @@ class Int8(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
-        return self._with_bias(torch.ops.aten._weight_int8pack_mm(x, self.values, self.scales))
+        multiply = gpu_products.multiply_int8 if x.is_cuda else torch.ops.aten._weight_int8pack_mm
+        return self._with_bias(multiply(x, self.values, self.scales))
 
     def rows(self, ids: Tensor) -> Tensor:
         """The rows `ids` of the weight, shape (n, in features)."""
@@ -95,11 +98,15 @@ class Int4(Linear):
     @classmethod
     def of(cls, numbers: Tensor, scales: Tensor, zeros: Tensor, dtype: torch.dtype, bias: Tensor | None) -> "Int4":
         """Take `numbers`, shape (out, in), as they are; `scales` and `zeros` have shape (out, groups)."""
-        both = torch.stack([scales, zeros], 2).transpose(0, 1).contiguous().to(dtype)
-        return cls(pack_int4(numbers), both, bias)
+        both = torch.stack([scales, zeros], 2).to(dtype)
+        if numbers.is_cuda:
+            return cls(gpu_products.pack_int4(numbers.view(len(numbers), -1, GROUP)), both, bias)
+        return cls(pack_int4(numbers), both.transpose(0, 1).contiguous(), bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
+        if x.is_cuda:
+            return self._with_bias(gpu_products.multiply_int4(x, self.packed, self.scales_and_zeros))
         multiply = torch.ops.aten._weight_int4pack_mm_for_cpu if x.is_cpu else torch.ops.aten._weight_int4pack_mm
         return self._with_bias(multiply(x, self.packed, GROUP, self.scales_and_zeros))
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ class Runner:
         except Cancelled:
             log.debug("cancelled")
         except torch.OutOfMemoryError as error:
-            raise self._out_of_memory() from error
+            raise self._out_of_memory(error) from error
 
     def score_suffix(self, request: Request, texts: Sequence[str], cancelled: threading.Event) -> list[float]:
         """For each of `texts`, put at the cursor, the log-probability of the next lines of the suffix; 0 for none.
@@ -88,14 +89,19 @@ class Runner:
                 )
                 scores.append(score(cache, ids, count, cancelled) if count else 0.0)
         except torch.OutOfMemoryError as error:
-            raise self._out_of_memory() from error
+            raise self._out_of_memory(error) from error
         return scores
+
+    def prepare(self, document: str) -> None:
+        """Make the next answer for `document` faster, at a time when nobody waits."""
+        self._caches.of(document).prepare()
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
         self._caches.forget(document)
 
-    def _out_of_memory(self) -> GenerationError:
+    def _out_of_memory(self, error: torch.OutOfMemoryError) -> GenerationError:
+        traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the tensors in them
         self._caches.clear()
         torch.cuda.empty_cache()
         return GenerationError(

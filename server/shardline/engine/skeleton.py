@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from shardline.engine.models.outline import Outline
 from shardline.engine.models.shape import Shape, Widths
+from shardline.engine.models.streaming import BUFFERS
 from shardline.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Skeleton:
     """Bytes for the keys and values of a whole context in one layer."""
     workspace: int
     """Bytes that one device needs while it computes, beside weights and KV cache."""
+    fetched_at_once: int
+    """How many layers that wait elsewhere are on the device that computes them at a time."""
 
 
 def empty_model(config: "PreTrainedConfig", dtype: torch.dtype) -> nn.Module:
@@ -87,6 +90,7 @@ def build_skeleton(
         no_split=no_split,
         kv_cache_per_layer=per_layer,
         workspace=_workspace_bytes(widths, dtype, context_tokens, min(prefill_tokens, context_tokens)),
+        fetched_at_once=BUFFERS if isinstance(made_of, Shape) else 1,
     )
 
 

@@ -1,5 +1,5 @@
 // A few tokens through all layers of a Llama-like decoder on a CPU, in one parallel region. Weights, keys and values are
-// torch's own tensors; what lies between is float32. step.py has the same structs.
+// torch's own tensors; what lies between is float32. compiled.py has the same structs.
 
 #include <omp.h>
 

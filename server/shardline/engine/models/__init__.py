@@ -34,3 +34,6 @@ class Model(Protocol[MemoryT]):
         Returns the logits, shape (vocabulary,), of the token that follows the last one; with `every`, of those that
         follow each of `ids`, shape (len(ids), vocabulary).
         """
+
+    def prepare(self, memory: MemoryT) -> None:
+        """Make what follows the text in `memory` faster, at a time when nobody waits; `memory` stays as it is."""

@@ -1,17 +1,23 @@
 """A lean decoder for the Llama family, in stages: one for each device, and only the hidden state passes between."""
 
+import logging
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shardline.engine.kernel import step
+from shardline.engine.kernel import compiled
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Stage
+from shardline.engine.models.step import Compute, Step, rows_for
+from shardline.engine.models.streaming import Streamed
 from shardline.engine.quantize import Dense, Int8
+from shardline.errors import first_line
+
+log = logging.getLogger(__name__)
 
 TOLERANCE = 0.05
 """How far compiled logits may be from torch's, in parts of their size: it rounds less, and both round to bfloat16."""
@@ -26,6 +32,12 @@ class LlamaMemory:
         self.parts = parts
         """For each layer of each stage keys and values, of shape (kv heads, capacity, head size)."""
         self.length = 0
+        self.steps: dict[int, Step] = {}
+        """Decode steps captured for exactly these keys and values, by how many rows they look at."""
+
+    def step(self, end: int) -> Step | None:
+        """The shortest captured step that sees the first `end` rows, if there is one."""
+        return self.steps.get(min((rows for rows in self.steps if rows >= end), default=0))
 
     @cached_property
     def addresses(self) -> tuple[list[int], list[int]]:
@@ -57,13 +69,16 @@ class LlamaModel:
         self._norm = norm
         self._head = head
         self._capacity = capacity
-        self._step: step.Step | None = None
+        self._compiled: compiled.CompiledStep | None = None
+        self._home = next(embedding.buffers()).device
+        # Fetching weights takes so long that starting kernels costs nothing beside it.
+        self._captures = all(s.device.type == "cuda" and not isinstance(s.layers, Streamed) for s in stages)
         modules = [*stages, head]
         self.bytes_per_token = sum(weight.nbytes for module in modules for weight in _weights(module))
 
     def new_memory(self) -> LlamaMemory:
         """An empty memory for `forward`."""
-        return LlamaMemory([[self._empty(stage) for _ in stage.layers] for stage in self._stages])
+        return LlamaMemory([[self._empty(stage) for _ in range(len(stage.layers))] for stage in self._stages])
 
     def _empty(self, stage: Stage) -> tuple[Tensor, Tensor]:
         size = (self._shape.kv_heads, self._capacity, self._shape.head_size)
@@ -73,11 +88,13 @@ class LlamaModel:
     @property
     def can_be_compiled(self) -> bool:
         """Whether `compile` can do anything for this model."""
-        return len(self._stages) == 1 and step.runs(self._shape, self._stages[0], self._embedding, self._head)
+        stage, *others = self._stages
+        whole = not others and not isinstance(stage.layers, Streamed)
+        return whole and compiled.runs(self._shape, stage, self._embedding, self._head)
 
     def compile(self, library: Path) -> None:
         """Read few tokens with `library` from now on; raises `OSError` or `ValueError` where it cannot be trusted."""
-        compiled = step.Step(
+        step = compiled.CompiledStep(
             library,
             self._shape,
             embedding=self._embedding,
@@ -90,29 +107,56 @@ class LlamaModel:
         count = self._shape.vocabulary
         for ids in ([1, count // 3, count // 2], [count - 1]):
             logits = self.forward(ids, expected, every=True)
-            difference = compiled(ids, found.length, *found.addresses, every=True) - logits
+            difference = step(ids, found.length, *found.addresses, every=True) - logits
             found.length += len(ids)
             if not difference.norm() <= TOLERANCE * logits.norm():
                 raise ValueError("it computes something else than torch")
-        self._step = compiled
+        self._compiled = step
 
     @torch.inference_mode()
     def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:
         """Read `ids` after what is in `memory`; see `Model.forward`."""
+        step = memory.step(memory.length + 1) if len(ids) == 1 else None
+        logits = step(ids[0], memory.length) if step else self._read(ids, memory, every=every)
+        memory.length += len(ids)
+        return logits if every else logits[0]
+
+    def _read(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool) -> Tensor:
         start, end = memory.length, memory.length + len(ids)
-        if self._step and len(ids) <= step.MOST_ROWS:
-            compiled = self._step(ids, start, *memory.addresses, every=every)
-            memory.length = end
-            return compiled if every else compiled[0]
-        device = self._stages[0].device
-        x = self._embedding.rows(torch.tensor(list(ids), device=device))
+        if self._compiled and len(ids) <= compiled.MOST_ROWS:
+            return self._compiled(ids, start, *memory.addresses, every=every)
+        x = self._embedding.rows(torch.tensor(list(ids), device=self._home))
         for stage, part in zip(self._stages, memory.parts, strict=True):
             x = stage(x.to(stage.device), torch.arange(start, end, device=stage.device), end, part)
-        memory.length = end
-        x = x if every else x[-1:]
-        x = functional.rms_norm(x.to(self._norm.device), (self._shape.hidden,), self._norm, self._shape.epsilon)
+        return self._logits((x if every else x[-1:]).to(self._norm.device))
+
+    def step(self, memory: LlamaMemory, length: int) -> Step:
+        """How one token is read over the first `length` rows of `memory`, on each device; nothing is captured yet."""
+        segments: list[tuple[torch.device, Compute]] = [(self._home, lambda ids, _: self._embedding.rows(ids))]
+        for stage, part in zip(self._stages, memory.parts, strict=True):
+            segments.append((stage.device, partial(stage.step, length=length, memory=part)))
+        return Step([*segments, (self._norm.device, lambda x, _: self._logits(x))])
+
+    @torch.inference_mode()
+    def prepare(self, memory: LlamaMemory) -> None:
+        """Where all layers are on CUDA devices, capture the step for texts about as long as that in `memory`."""
+        length = rows_for(memory.length + 1, self._capacity)
+        if not self._captures or memory.length >= self._capacity or length in memory.steps:
+            return
+        pool = next((step.pool for step in memory.steps.values()), None)
+        try:
+            memory.steps[length] = self.step(memory, length).captured(memory.length, pool)
+        except RuntimeError as error:
+            self._captures = False
+            log.warning("CUDA captures no graphs here (%s); without them tokens come slower.", first_line(error))
+        if not self._captures:
+            torch.cuda.empty_cache()  # of what was taken until it failed
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """Of the tokens that follow those of `x`, shape (n, hidden): shape (n, vocabulary)."""
+        x = functional.rms_norm(x, (self._shape.hidden,), self._norm, self._shape.epsilon)
         logits: Tensor = self._head(x).float()
-        return logits if every else logits[0]
+        return logits
 
 
 def _weights(module: nn.Module) -> list[Tensor]:

@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shardline.engine import Progress, Report
-from shardline.engine.accounting import device_of
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.accounting import device_of, main_device, waiting_places
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.reading import reading
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Layer, Stage
+from shardline.engine.models.streaming import Streamed
 from shardline.engine.packed import Keeper, PackedWeights, Weights, file_name
 from shardline.engine.plan import Plan
 from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
 from shardline.engine.tensors import SafetensorsWeights
 from shardline.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from shardline.engine.checkpoint import Checkpoint
 
 LAYER = "model.layers.{}"
 
@@ -35,17 +39,14 @@ class Loader:
 
     def load(self, name: str, report: Report) -> LlamaModel:
         """Read all of it; `name` is how progress calls it."""
-        devices = [self._device(LAYER.format(number)) for number in range(self._shape.layers)]
         stages = []
-        for device, numbers in groupby(range(self._shape.layers), key=lambda number: devices[number]):
-            layers = []
-            for number in numbers:
-                report(Progress(activity=f"Loading {name}", done=number, total=self._shape.layers, unit="layers"))
-                layers.append(self._layer(number, device))
-            stages.append(Stage(self._shape, layers, capacity=self._capacity, device=device, dtype=self._dtype))
-        last = self._device("lm_head")
-        embedding = self._table("model.embed_tokens", stages[0].device)
-        shared = self._shape.tied and last == stages[0].device
+        for (device, waits), numbers in groupby(range(self._shape.layers), key=self._layer_place):
+            layers = (self._layer(number, device, name, report) for number in numbers)
+            held = Streamed(layers, device) if waits else nn.ModuleList(layers)
+            stages.append(Stage(self._shape, held, capacity=self._capacity, device=device, dtype=self._dtype))
+        first, last = self._device("model.embed_tokens"), self._device("lm_head")
+        embedding = self._table("model.embed_tokens", first)
+        shared = self._shape.tied and last == first
         head = embedding if shared else self._table("model.embed_tokens" if self._shape.tied else "lm_head", last)
         return LlamaModel(
             self._shape,
@@ -56,7 +57,15 @@ class Loader:
             capacity=self._capacity,
         )
 
-    def _layer(self, number: int, device: torch.device) -> Layer:
+    def _layer_place(self, number: int) -> tuple[torch.device, bool]:
+        """Where a layer computes, and whether its weights wait in CPU memory until then."""
+        places = self._plan.device_map
+        main = main_device(places.values())
+        waits = device_of(places, LAYER.format(number)) in waiting_places(main)
+        return torch.device(main) if waits else self._device(LAYER.format(number)), waits
+
+    def _layer(self, number: int, device: torch.device, name: str, report: Report) -> Layer:
+        report(Progress(activity=f"Loading {name}", done=number, total=self._shape.layers, unit="layers"))
         at = LAYER.format(number)
         attention, feed = f"{at}.self_attn", f"{at}.mlp"
         return Layer(
@@ -104,7 +113,7 @@ class Loader:
 
 
 def load(
-    source: Checkpoint, plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
+    source: "Checkpoint", plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
 ) -> LlamaModel:
     """Read the weights of `source` for the lean decoder; raises `EngineError` with what to do.
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
-from shardline.engine.checkpoint import Checkpoint
 from shardline.errors import CheckpointError, EngineError, PlacementError, first_line
+
+if TYPE_CHECKING:
+    from shardline.engine.checkpoint import Checkpoint
 
 
 @contextmanager
-def reading(checkpoint: Checkpoint) -> Iterator[None]:
+def reading(checkpoint: "Checkpoint") -> Iterator[None]:
     """Raise what goes wrong inside as an `EngineError` that says what to do."""
     try:
         yield

@@ -10,13 +10,17 @@ from torch.nn import functional
 from shardline.engine.models.shape import Shape
 from shardline.engine.quantize import Linear
 
+Memory = Sequence[tuple[Tensor, Tensor]]
+"""The keys and values of each layer of a stage, of shape (kv heads, capacity, head size)."""
+
 
 @dataclass(frozen=True)
 class Place:
     """Where in the text the tokens stand that are being read, n of them, the same for all layers of a stage.
 
-    `rows` are their numbers, shape (n,); `cos` and `sin` their rotary tables, shape (n, head size); `end` is the
-    number of tokens read with them; `mask`, shape (n, end), says which of those each may look at, None for all.
+    `rows` are their numbers, shape (n,); `cos` and `sin` their rotary tables, shape (n, head size), `sin` negative in
+    its first half; `end` is the number of rows they look at; `mask`, shape (n, end), says which of those each may look
+    at, or what to add to its scores; None for all.
     """
 
     rows: Tensor
@@ -66,7 +70,7 @@ class Layer(nn.Module):
         known_keys, known_values = keys[None, :, : place.end], values[None, :, : place.end]
         if count == 1:  # the heads that share keys, as if they were several tokens
             query = qk[: self._heads].view(1, self._kv_heads, -1, self._size)
-            seen = functional.scaled_dot_product_attention(query, known_keys, known_values)
+            seen = functional.scaled_dot_product_attention(query, known_keys, known_values, attn_mask=place.mask)
             return seen.reshape(1, -1)
         seen = functional.scaled_dot_product_attention(
             qk[None, : self._heads], known_keys, known_values, attn_mask=place.mask, enable_gqa=True
@@ -81,25 +85,33 @@ class Stage(nn.Module):
     sin: Tensor
 
     def __init__(
-        self, shape: Shape, layers: list[Layer], *, capacity: int, device: torch.device, dtype: torch.dtype
+        self, shape: Shape, layers: nn.ModuleList, *, capacity: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers = layers
         self.device, self.dtype = device, dtype
         angles = torch.outer(torch.arange(capacity).float(), shape.frequencies)
         angles = torch.cat((angles, angles), 1)
         self.register_buffer("cos", (angles.cos() * shape.rope_scale).to(device, dtype))
         self.register_buffer("sin", (angles.sin() * shape.rope_scale).to(device, dtype))
 
-    def forward(self, x: Tensor, rows: Tensor, end: int, memory: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Read `x`, shape (n, hidden), as the tokens `rows`.
+    def forward(self, x: Tensor, rows: Tensor, end: int, memory: Memory) -> Tensor:
+        """Read `x`, shape (n, hidden), as the tokens `rows`, the last of which is the one before `end`."""
+        mask = torch.arange(end, device=x.device) <= rows.unsqueeze(1) if len(x) > 1 else None
+        return self._read(x, rows, end, mask, memory)
 
-        `memory` has the keys and values of each layer, of shape (kv heads, capacity, head size).
+    def step(self, x: Tensor, row: Tensor, *, length: int, memory: Memory) -> Tensor:
+        """Read `x`, shape (1, hidden), as the token `row`, shape (1,), which is any below `length`.
+
+        Nothing in it depends on where that is but by tensors, so that a CUDA graph can repeat it.
         """
-        mask = None
-        if len(x) > 1:
-            mask = torch.arange(end, device=x.device) <= rows.unsqueeze(1)
-        place = Place(rows, self.cos[rows], self.sin[rows], end, mask)
+        ahead = torch.arange(length, device=x.device) > row
+        mask = torch.zeros(1, length, dtype=x.dtype, device=x.device).masked_fill_(ahead, -torch.inf)
+        return self._read(x, row, length, mask, memory)
+
+    def _read(self, x: Tensor, rows: Tensor, end: int, mask: Tensor | None, memory: Memory) -> Tensor:
+        before, after = self.sin[rows].chunk(2, 1)
+        place = Place(rows, self.cos[rows], torch.cat((-before, after), 1), end, mask)
         for layer, (keys, values) in zip(self.layers, memory, strict=True):
             x = layer(x, place, keys, values)
         return x
@@ -111,5 +123,4 @@ def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding (Su et al. 2021, arXiv:2104.09864) of `x`, shape (heads, n, head size), by halves."""
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat((-second, first), -1) * sin
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin

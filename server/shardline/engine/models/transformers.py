@@ -63,6 +63,9 @@ class TransformersModel:
         logits: Tensor = output.logits[0]
         return (logits if every else logits[-1]).float()
 
+    def prepare(self, memory: TransformersMemory) -> None:
+        """Nothing: it is as fast as it will be."""
+
 
 def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: str | None) -> TransformersModel:
     """Read the weights of `checkpoint`, each straight to its device; raises `EngineError` with what to do."""

@@ -58,7 +58,7 @@ class _Model(Structure):
     )
 
 
-class Step:
+class CompiledStep:
     """A model of these parts, as the library runs it; they must stay where they are as long as it is used."""
 
     def __init__(

@@ -1,0 +1,84 @@
+"""CodeLlama-7B's shape, or one like it with fewer or narrower layers, filled with random weights."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shardline.engine.models.llama import LlamaModel
+from shardline.engine.models.loading import Loader
+from shardline.engine.models.outline import Outline
+from shardline.engine.models.shape import Shape, shape_of
+from shardline.engine.plan import Device, Plan
+from shardline.engine.quantize import Linear
+
+CODELLAMA_7B: Mapping[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "vocab_size": 32016,
+    "max_position_embeddings": 16384,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 1e6,
+    "tie_word_embeddings": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+SMALL: Mapping[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+}
+"""Changes that let a CPU rehearse it."""
+
+SPREAD = 0.02
+
+
+class RandomWeights:
+    """Weights drawn on `device` when they are asked for: the same for the same name."""
+
+    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
+        self._dtype = dtype
+        self._device = device
+        self.sizes = {name: weight.shape for name, weight in Outline(shape, dtype).named_parameters()}
+
+    def tensor(self, name: str) -> Tensor | None:
+        """Normally distributed numbers, or ones where rows are normed; None where the shape has none of this name."""
+        size = self.sizes.get(name)
+        if size is None:
+            return None
+        if len(size) == 1:
+            return torch.ones(size, dtype=self._dtype, device=self._device)
+        noise = torch.Generator(self._device).manual_seed(zlib.crc32(name.encode()))
+        return torch.empty(size, dtype=self._dtype, device=self._device).normal_(std=SPREAD, generator=noise)
+
+    def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:  # noqa: ARG002  as all sources
+        """None: these weights are not packed."""
+        return None
+
+
+def shape(config: Mapping[str, Any]) -> Shape:
+    """The shape of `config`, which is of the Llama family."""
+    found = shape_of(config)
+    if found is None:
+        raise ValueError("only models of the Llama family can be measured")
+    return found
+
+
+def load(
+    config: Mapping[str, Any], device: torch.device, *, stages: Sequence[Device], quantization: str, capacity: int
+) -> LlamaModel:
+    """The lean decoder in bfloat16, its layers spread evenly over `stages`, which may name one device several times."""
+    made = shape(config)
+    places: dict[str, Device] = {"": stages[0], "lm_head": stages[-1], "model.norm": stages[-1]}
+    places |= {f"model.layers.{number}": stages[number * len(stages) // made.layers] for number in range(made.layers)}
+    plan = Plan(model="random", dtype="bfloat16", device_map=places, devices=())
+    weights = RandomWeights(made, torch.bfloat16, device)
+    loader = Loader(made, plan, weights, quantization=quantization, capacity=capacity)
+    return loader.load("random weights", lambda _: None)
