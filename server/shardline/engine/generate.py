@@ -44,7 +44,6 @@ def generate(
     began = time.perf_counter()
     rest = cache.reuse(prompt.ids)
     cached = len(prompt.ids) - len(rest)
-    logits = prefill(cache, rest, cancelled)
     sampler = HealingSampler(
         Sampler(
             temperature=request.temperature,
@@ -62,13 +61,16 @@ def generate(
 
     def usage() -> Usage:
         return Usage(
-            prompt_tokens=len(prompt.ids),
+            prompt_tokens=min(len(cache.ids), len(prompt.ids)),
             cached_tokens=cached,
             completion_tokens=count,
             time_to_first_token=first,
             total_time=time.perf_counter() - began,
         )
 
+    for at in range(0, len(rest), PREFILL_STEP):
+        logits = prefill(cache, rest[at : at + PREFILL_STEP], cancelled)
+        yield Chunk(text="", usage=usage())  # so that its cost is known where it is cancelled before the first token
     reason = FinishReason.STOP
 
     def make_draft() -> Draft:
