@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from shardline.cli import plot
 from shardline.cli.record import Outcome, Record
@@ -17,8 +18,8 @@ ANSWERED = (Outcome.EMPTY, Outcome.SHOWN, Outcome.STALE, Outcome.UNTRUE)
 def report(record: Record) -> dict[str, Any]:
     """The figures as `--json` writes them; None where nothing was measured, or where the server does not tell.
 
-    `requests` is the sum of `answered`, `unanswered`, `cancelled`, `superseded` and `failed`. Latency is from the key to
-    a suggestion that fits the document as it is then. Tokens are those of all requests, of cancelled ones too.
+    `requests` is the sum of `answered`, `unanswered`, `cancelled`, `superseded` and `failed`. Latency is from the key
+    to a suggestion that fits the document as it is then. Tokens are those of all requests, of cancelled ones too.
     """
     requests = record.requests.values()
     counts = Counter(request.outcome for request in requests)
@@ -45,8 +46,11 @@ def percentile(values: Sequence[float], percent: int) -> float | None:
 
 def table(report: dict[str, Any]) -> Table:
     """The figures for people; a dash where there is none."""
-    shown = Table("", caption="Latency from the key to a suggestion that fits; tokens that the server read or wrote")
-    shown.add_column(f"{report['server']}, {report['client']}", justify="right")
+    title = f"{report['file']} typed in front of {report['server']}, as with {report['client']}"
+    shown = Table(title=Text(title), caption="Latency from the key to a suggestion that fits; tokens read or written")
+    shown.add_column()
+    shown.add_column(justify="right")
+    shown.show_header = False
     for name in ("keystrokes", "accepted"):
         shown.add_row(name, str(report[name]), end_section=name == "accepted")
     for name in ("requests", "answered", "unanswered", "cancelled", "superseded", "failed"):

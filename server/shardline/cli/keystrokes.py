@@ -11,7 +11,7 @@ JITTER = 0.4
 """The standard deviation of the logarithm of the time between two keys."""
 
 BURST, SYMBOL, NEW_LINE, NOTICING = 0.7, 1.4, 4.0, 2.5
-"""How long a key takes, in times of the average: in a word, for a symbol, first in a line, where a mistake is noticed."""
+"""How long a key takes in a word, for a symbol, as the first of a line, to notice a mistake, in averages."""
 
 MISTAKES = 0.03
 """The share of letters that are first typed wrong."""
