@@ -71,12 +71,12 @@ def draw(record: Record, file: Path, *, title: str) -> None:
     """Draw the latency of each suggestion and the tokens of each key over the whole replay, as a PNG."""
     shown = [request for request in record.requests.values() if request.outcome is Outcome.SHOWN]
     latencies = [1000 * request.seconds for request in shown]
-    marks = {f"p{percent}": value for percent in (50, 95) if (value := percentile(latencies, percent)) is not None}
+    p50, p95 = (percentile(latencies, percent) for percent in (50, 95))
     plot.session(
         file,
         title=title,
         latencies=[(request.keystroke, latency) for request, latency in zip(shown, latencies, strict=True)],
-        marks=marks,
+        marks={} if p50 is None or p95 is None else {p95: "p95", p50: "p50"},
         tokens={
             "prompt": _per_keystroke(record, prompt=True, completion=False),
             "completion": _per_keystroke(record, prompt=False, completion=True),

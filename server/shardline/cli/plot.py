@@ -39,20 +39,20 @@ def session(
     *,
     title: str,
     latencies: Sequence[tuple[int, float]],
-    marks: Mapping[str, float],
+    marks: Mapping[float, str],
     tokens: Mapping[str, Sequence[int]],
 ) -> None:
     """Draw a PNG of a typing session, keystroke by keystroke from left to right.
 
-    Above, a point for the latency of each suggestion, in milliseconds, with a line for each of `marks`; below, stacked
-    bars of tokens.
+    Above, a point for the latency of each suggestion, in milliseconds, with a named line for each of `marks`; below,
+    stacked bars of tokens.
     """
     from matplotlib.figure import Figure  # as above
 
     figure = Figure(figsize=(9, 5), dpi=150, facecolor=PAPER)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
-    above.scatter(*zip(*latencies, strict=True), s=10, color=COLOURS[1]) if latencies else None
-    for name, value in marks.items():
+    above.scatter([at for at, _ in latencies], [value for _, value in latencies], s=10, color=COLOURS[1])
+    for value, name in marks.items():
         above.axhline(value, color=COLOURS[5], linewidth=0.8)
         above.annotate(f"{name} {value:.0f} ms", (1, value), xycoords=("axes fraction", "data"), fontsize=7, color=INK)
     above.set_ylabel("milliseconds to the suggestion", color=INK)

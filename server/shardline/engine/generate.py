@@ -43,7 +43,7 @@ def generate(
     """
     began = time.perf_counter()
     rest = cache.reuse(prompt.ids)
-    cached = len(prompt.ids) - len(rest)
+    read = cached = len(prompt.ids) - len(rest)
     sampler = HealingSampler(
         Sampler(
             temperature=request.temperature,
@@ -61,7 +61,7 @@ def generate(
 
     def usage() -> Usage:
         return Usage(
-            prompt_tokens=min(len(cache.ids), len(prompt.ids)),
+            prompt_tokens=read,
             cached_tokens=cached,
             completion_tokens=count,
             time_to_first_token=first,
@@ -69,8 +69,11 @@ def generate(
         )
 
     for at in range(0, len(rest), PREFILL_STEP):
-        logits = prefill(cache, rest[at : at + PREFILL_STEP], cancelled)
-        yield Chunk(text="", usage=usage())  # so that its cost is known where it is cancelled before the first token
+        step = rest[at : at + PREFILL_STEP]
+        _check(cancelled)
+        read += len(step)
+        yield Chunk(text="", usage=usage())  # told before: a step that was begun is finished, cancelled or not
+        logits = prefill(cache, step, cancelled)
     reason = FinishReason.STOP
 
     def make_draft() -> Draft:

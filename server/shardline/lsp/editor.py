@@ -71,6 +71,7 @@ class Editor:
                 *self._command, stdin=pipe, stdout=pipe, stderr=self._log
             )
         except OSError as error:
+            self._log.close()
             raise ProtocolError(f"{self._command[0]} cannot be started: {error.strerror}.") from error
         if self._process.stdin is None or self._process.stdout is None:
             raise ProtocolError("The server has no standard input or output.")
