@@ -4,20 +4,28 @@ import json
 import random
 import shlex
 import sys
+import uuid
+from concurrent.futures import Future
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
+from lsprotocol.types import InlineCompletionItem
 
 from shardline.cli.figures import percentile
 from shardline.cli.keystrokes import Keystroke, keystrokes
 from shardline.cli.options import Files
-from shardline.cli.passages import passages
+from shardline.cli.passages import Passage, passages
+from shardline.cli.record import Record
 from shardline.cli.replay import Script, replay
+from shardline.cli.session import Session
 from shardline.errors import SettingsError
+from shardline.lsp.buffer import Buffer
+from shardline.lsp.clients import VSCODE
+from shardline.lsp.editor import Editor
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 
 PARTS = ["answered", "unanswered", "cancelled", "superseded", "failed"]
@@ -73,6 +81,46 @@ def test_percentiles_are_values_that_were_measured() -> None:
     values = [4.0, 1.0, 3.0, 2.0]
     assert [percentile(values, percent) for percent in (1, 50, 75, 95, 99)] == [1.0, 2.0, 3.0, 4.0, 4.0]
     assert percentile([], 50) is None
+
+
+class KnowingEditor(Editor):
+    """An editor whose server knows the file: it answers at once with what comes next, and no time passes."""
+
+    def __init__(self, whole: str, chance: random.Random) -> None:
+        super().__init__([])
+        self._whole = whole
+        self._chance = chance
+        self.buffer: Buffer
+
+    async def stay(self, seconds: float, until: Any = None) -> None:
+        pass
+
+    def change(self, buffer: Buffer, start: int, end: int, text: str) -> Buffer:
+        self.buffer = buffer.edited(start, end, text)
+        return self.buffer
+
+    def ask(self, *_: Any) -> tuple[str, "Future[Any]"]:
+        answer: Future[Any] = Future()
+        length = self._chance.randint(4, 40)
+        right = self._whole.startswith(self.buffer.text[: self.buffer.cursor])
+        text = self._whole[self.buffer.cursor :][:length] if right else ""
+        answer.set_result([InlineCompletionItem(insert_text=text)])
+        return uuid.uuid4().hex, answer
+
+
+@given(text=code, head=code, tail=st.sampled_from(["", "\nend"]), seed=st.integers(0, 99))
+async def test_whatever_is_accepted_the_document_is_the_file_in_the_end(
+    text: str, head: str, tail: str, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    passage, record = Passage(head=head, text=text, tail=tail), Record()
+    editor = KnowingEditor(head + text, chance)
+    editor.buffer = Buffer(uri="u", language="python", text=head + tail, cursor=len(head), encoding="utf-16")
+    session = Session(editor, VSCODE, record, triggers="", most=10_000, speed=5, chance=chance)
+    await session.type(passage, typed(text, head, seed), editor.buffer)
+    assert editor.buffer.text == head + text + tail
+    assert len(record.requests) == record.keystrokes
+    event("accepted" if record.accepted else "not accepted")
 
 
 class Replayed:

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import IO, Any
 
 from lsprotocol import types
 from pygls.io_ import run_async
@@ -55,7 +55,7 @@ class Editor:
         self._on_usage = on_usage
         self._client = LanguageClient("shardline-editor", __version__)
         self._stop = threading.Event()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __aexit__
+        self._log: IO[bytes]  # from __aenter__ to __aexit__
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._settled: asyncio.Future[Mapping[str, Any]] | None = None
@@ -66,6 +66,7 @@ class Editor:
         self._settled = asyncio.get_running_loop().create_future()
         self._listen()
         pipe = asyncio.subprocess.PIPE
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __aexit__
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=pipe, stdout=pipe, stderr=self._log
