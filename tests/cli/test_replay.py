@@ -15,11 +15,11 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from lsprotocol.types import InlineCompletionItem
 
-from shardline.cli.figures import percentile
+from shardline.cli.figures import percentile, report
 from shardline.cli.keystrokes import Keystroke, keystrokes
 from shardline.cli.options import Files
 from shardline.cli.passages import Passage, passages
-from shardline.cli.record import Record
+from shardline.cli.record import Outcome, Record, Request
 from shardline.cli.replay import Script, replay
 from shardline.cli.session import Session
 from shardline.errors import SettingsError
@@ -37,6 +37,9 @@ PEER = Path(__file__).with_name("peer_server.py")
 SCRIPTED = Path(__file__).parent.parent / "lsp" / "scripted_server.py"
 
 code = st.text(st.sampled_from("ab\t :({\n\n    é🎉"), max_size=80)
+blocks = st.lists(st.sampled_from(["if a:", "    call(b)", "        é = 🎉", "", "", "\tc"]), max_size=12).map(
+    "\n".join
+)
 
 
 def typed(text: str, before: str, seed: int) -> list[Keystroke]:
@@ -83,6 +86,22 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([], 50) is None
 
 
+def test_figures_count_what_each_key_cost_and_what_was_known() -> None:
+    requests = {
+        "a": Request(keystroke=1, pressed=0.0, outcome=Outcome.SHOWN, seconds=0.1),
+        "b": Request(keystroke=2, pressed=0.0, outcome=Outcome.SHOWN, seconds=0.3),
+        "c": Request(keystroke=2, pressed=0.0, outcome=Outcome.CANCELLED),
+    }
+    record = Record(requests=requests, keystrokes=3, tells_usage=True)
+    for number, read in (("b", 9), ("b", 1), ("c", 5), ("of somebody else", 99)):
+        record.spent(number, {"prompt_tokens": 20 + read, "cached_tokens": 20, "completion_tokens": 2})
+    figures = report(record)
+    assert figures["known_share"] == 0.5
+    assert figures["tokens_computed_per_keystroke"] == {"median": 0, "p95": 21}
+    assert figures["prompt_tokens_computed_per_keystroke"] == {"median": 0, "p95": 15}
+    assert figures["latency_ms"] == {"p50": 100, "p90": 300, "p95": 300, "p99": 300}
+
+
 class KnowingEditor(Editor):
     """An editor whose server knows the file: it answers at once with what comes next, and no time passes."""
 
@@ -101,22 +120,28 @@ class KnowingEditor(Editor):
 
     def ask(self, *_: Any) -> tuple[str, "Future[Any]"]:
         answer: Future[Any] = Future()
-        length = self._chance.randint(4, 40)
         right = self._whole.startswith(self.buffer.text[: self.buffer.cursor])
-        text = self._whole[self.buffer.cursor :][:length] if right else ""
-        answer.set_result([InlineCompletionItem(insert_text=text)])
+        rest = self._whole[self.buffer.cursor :] if right else ""
+        length = self._chance.choice([40, rest.find("\n") + 1]) + self._chance.randint(0, 4)  # often within a margin
+        answer.set_result([InlineCompletionItem(insert_text=rest[:length])])
         return uuid.uuid4().hex, answer
 
 
-@given(text=code, head=code, tail=st.sampled_from(["", "\nend"]), seed=st.integers(0, 99))
+class Eager(random.Random):
+    """Accepts whatever is right."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+@given(text=blocks, head=blocks.map("{}\n".format), tail=st.sampled_from(["", "\nend"]), seed=st.integers(0, 99))
 async def test_whatever_is_accepted_the_document_is_the_file_in_the_end(
     text: str, head: str, tail: str, seed: int
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311
     passage, record = Passage(head=head, text=text, tail=tail), Record()
-    editor = KnowingEditor(head + text, chance)
+    editor = KnowingEditor(head + text, random.Random(seed))  # noqa: S311
     editor.buffer = Buffer(uri="u", language="python", text=head + tail, cursor=len(head), encoding="utf-16")
-    session = Session(editor, VSCODE, record, triggers="", most=10_000, speed=5, chance=chance)
+    session = Session(editor, VSCODE, record, triggers="", most=10_000, speed=5, chance=Eager())
     await session.type(passage, typed(text, head, seed), editor.buffer)
     assert editor.buffer.text == head + text + tail
     assert len(record.requests) == record.keystrokes
@@ -225,6 +250,7 @@ def test_vs_code_asks_at_each_key_and_a_pop_up_behind_words_and_neither_it_nor_n
     assert vscode["requests"] == vscode["keystrokes"] == 40
     assert neovim["cancelled"] == popup["cancelled"] == 0
     assert popup["requests"] < popup["keystrokes"]
+    assert popup["known_share"] == 0
 
 
 @pytest.mark.parametrize(
