@@ -122,9 +122,12 @@ class KnowingEditor(Editor):
         answer: Future[Any] = Future()
         right = self._whole.startswith(self.buffer.text[: self.buffer.cursor])
         rest = self._whole[self.buffer.cursor :] if right else ""
-        length = self._chance.choice([40, rest.find("\n") + 1]) + self._chance.randint(0, 4)  # often within a margin
+        length = rest.find("\n") + self._chance.randint(1, 4)  # often within a margin, or behind a blank line
         answer.set_result([InlineCompletionItem(insert_text=rest[:length])])
         return uuid.uuid4().hex, answer
+
+
+MARGINS = "if a:\n    call(b)\n\n        call(c)\n\n    call(b)\n\n    call(d)"
 
 
 class Eager(random.Random):
@@ -134,7 +137,12 @@ class Eager(random.Random):
         return 0.0
 
 
-@given(text=blocks, head=blocks.map("{}\n".format), tail=st.sampled_from(["", "\nend"]), seed=st.integers(0, 99))
+@given(
+    text=st.just(MARGINS) | blocks,
+    head=blocks.map("{}\n".format),
+    tail=st.sampled_from(["", "\nend"]),
+    seed=st.integers(0, 99),
+)
 async def test_whatever_is_accepted_the_document_is_the_file_in_the_end(
     text: str, head: str, tail: str, seed: int
 ) -> None:
