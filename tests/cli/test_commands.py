@@ -197,7 +197,7 @@ def test_help_names_every_command_and_takes_no_torch() -> None:
     names += "finally:\n    print([n for n in ('torch', 'transformers', 'accelerate', 'pygls') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=False)
     assert done.stdout.endswith("[]\n")
-    for command in ("demo", "complete", "prompt", "plan", "layers", "doctor", "settings"):
+    for command in ("demo", "complete", "prompt", "plan", "layers", "doctor", "settings", "replay"):
         assert f"  {command} " in done.stdout
 
 

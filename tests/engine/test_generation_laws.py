@@ -151,6 +151,23 @@ def test_cancelled_at_any_step_it_ends_there_and_the_cache_stays_right(runner: R
         assert text(runner, CODE) == whole
 
 
+def test_each_step_of_a_long_prompt_is_told_before_it_is_read_so_that_what_is_cancelled_counts(
+    tiny_folder: Path,
+) -> None:
+    runner = open_tiny(tiny_folder)
+    request = Request(document="d", prefix=CODE * 20, max_tokens=24)
+    told = [chunk.usage.prompt_tokens for chunk in runner.complete(request, threading.Event())]
+    assert told[0] == PREFILL_STEP < told[1] == told[-1]
+    runner.forget("d")
+    cancelled = threading.Event()
+    stream = runner.complete(request, cancelled)
+    next(stream)
+    next(stream)  # the first step is read, the second one told
+    cancelled.set()
+    assert list(stream) == []
+    assert chunks(runner, CODE * 20)[-1].usage.cached_tokens == told[0]
+
+
 def test_an_empty_document_can_be_completed(runner: Runner) -> None:
     assert chunks(runner, "")[-1].finish_reason is not None
 

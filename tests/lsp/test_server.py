@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from shardline.lsp.buffer import Buffer
+from shardline.lsp.clients import NEOVIM
+from shardline.lsp.editor import CAPABILITIES, Editor
 from tests.lsp.clients import URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
@@ -99,6 +103,25 @@ async def test_ghost_text_and_pop_up_of_one_place_share_one_generation() -> None
         assert ghost is None
         assert listed.items == ()
         assert (await engines(client))[0]["requests"] == ["hang", "say:newer"]
+
+
+async def test_what_a_request_cost_is_told_with_its_id_and_only_to_those_who_declare_it() -> None:
+    told: list[tuple[str, int]] = []
+
+    def take(number: str, usage: Mapping[str, int]) -> None:
+        told.append((number, usage["completion_tokens"]))
+
+    asked = []
+    for capabilities in (CAPABILITIES, NEOVIM.capabilities):
+        async with Editor(COMMAND, capabilities=capabilities, on_usage=take) as editor:
+            await editor.initialize()
+            await editor.ready()
+            buffer = Buffer(uri=URI, language="python", text="say:abc", cursor=7, encoding="utf-8")
+            editor.open(URI, "python", buffer.text)
+            number, answer = editor.ask(NEOVIM.method, NEOVIM.params(buffer))
+            await asyncio.wrap_future(answer)
+            asked.append(number)
+    assert told == [(asked[1], 3)]
 
 
 async def test_asked_by_hand_there_are_several_and_else_there_is_one() -> None:

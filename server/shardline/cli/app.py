@@ -212,6 +212,37 @@ def bench(
 
 
 @app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any file of source code.")],
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    keystrokes: Annotated[int, typer.Option("--keystrokes", metavar="N", min=1, help="How many keys to press.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed presses the same keys.")] = 0,
+    client: Annotated[
+        str, typer.Option("--client", metavar="NAME", help="Asks as one of vscode,neovim,popup does.")
+    ] = "vscode",
+    speed: Annotated[float, typer.Option("--speed", metavar="N", min=0.1, help="Characters per second.")] = 5.0,
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="COMMAND", help="Another language server, which speaks on stdio.")
+    ] = None,
+    json_file: JsonFile = None,
+    plot: PlotFile = None,
+) -> None:
+    """Measure what a typing person gets.
+
+    Types parts of the file as a person would, with pauses and mistakes, in front of the real server, asks as an editor
+    does, and checks each suggestion against the document. Exit code 1: the server ended. Control-C stops it and keeps
+    the figures so far.
+    """
+    from shardline.cli import replay as command
+
+    script = command.Script(file=file, keystrokes=keystrokes, seed=seed, client=client, speed=speed, server=server)
+    settings = options.read(model, config, assignments)
+    raise typer.Exit(command.replay(script, settings, options.Files(json=json_file, plot=plot)))
+
+
+@app.command()
 def doctor(model: Model = None, config: Config = None, assignments: Set = None) -> None:
     """Say what is wrong, and what to do about it.
 

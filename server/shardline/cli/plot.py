@@ -32,3 +32,43 @@ def bars(file: Path, *, title: str, unit: str, groups: Sequence[str], series: Ma
         loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), frameon=False, fontsize=9, borderaxespad=0.2
     )
     figure.savefig(file, bbox_inches="tight", format="png")
+
+
+def session(
+    file: Path,
+    *,
+    title: str,
+    latencies: Sequence[tuple[int, float]],
+    marks: Mapping[float, str],
+    tokens: Mapping[str, Sequence[int]],
+) -> None:
+    """Draw a PNG of a typing session, keystroke by keystroke from left to right.
+
+    Above, a point for the latency of each suggestion, in milliseconds, with a named line for each of `marks`; below,
+    stacked bars of tokens.
+    """
+    from matplotlib.figure import Figure  # as above
+
+    figure = Figure(figsize=(9, 5), dpi=150, facecolor=PAPER)
+    above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+    above.scatter([at for at, _ in latencies], [value for _, value in latencies], s=10, color=COLOURS[1])
+    for value, name in marks.items():
+        above.axhline(value, color=COLOURS[5], linewidth=0.8)
+        above.annotate(f"{name} {value:.0f} ms", (1, value), xycoords=("axes fraction", "data"), fontsize=7, color=INK)
+    above.set_ylabel("milliseconds to the suggestion", color=INK)
+    above.set_ylim(bottom=0)
+    above.set_title(title, loc="left", fontsize=11, color=INK)
+    bottom = [0] * max(map(len, tokens.values()), default=0)
+    for number, (name, values) in enumerate(tokens.items(), 2):
+        below.bar(range(1, len(values) + 1), values, 1, bottom=bottom, label=name, color=COLOURS[number])
+        bottom = [low + value for low, value in zip(bottom, values, strict=True)]
+    below.set_ylabel("tokens computed", color=INK)
+    below.set_xlabel("keystroke", color=INK)
+    for axes in (above, below):
+        axes.grid(axis="y", color=GRID)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(length=0)
+    if tokens:
+        below.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(tokens), frameon=False, fontsize=9)
+    figure.savefig(file, bbox_inches="tight", format="png")

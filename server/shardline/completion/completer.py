@@ -1,11 +1,12 @@
 """Requests and what answers them: join the suggestion that is being made, or begin a new one."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shardline.completion import Source, Suggestion, context
 from shardline.completion.writer import Writer
-from shardline.engine import Engine
+from shardline.engine import Engine, Usage
 from shardline.errors import SupersededError
 from shardline.settings import Settings
 
@@ -34,13 +35,23 @@ class _Running:
 class Completer:
     """Makes suggestions, at most for one cursor at a time in each document; the newest request wins.
 
-    Without `healing` or `trimming` it shows what these are worth: `shardline eval` compares.
+    Without `healing` or `trimming` it shows what these are worth: `shardline eval` compares. `on_usage` is told what
+    each candidate has cost that was begun, finished or not, within the context of the request that it was begun for.
     """
 
-    def __init__(self, engine: Engine, settings: Settings, *, healing: bool = True, trimming: bool = True) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        healing: bool = True,
+        trimming: bool = True,
+        on_usage: Callable[[Usage], None] = lambda _: None,
+    ) -> None:
         self._engine = engine
         self._healing = healing
         self._trimming = trimming
+        self._on_usage = on_usage
         self.settings = settings
         self._running: dict[str, _Running] = {}
 
@@ -104,7 +115,11 @@ class Completer:
             healing=self._healing,
             trimming=self._trimming,
         )
-        return await writer.several(count)
+        try:
+            return await writer.several(count)
+        finally:
+            for usage in writer.usages.values():
+                self._on_usage(usage)
 
 
 def _being_cancelled() -> bool:

@@ -5,7 +5,7 @@ import math
 from contextlib import aclosing
 
 from shardline.completion import Source, Suggestion, shape, trim
-from shardline.engine import Chunk, Engine, FinishReason, Request
+from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
 from shardline.settings import Settings
 
 RERANKED = 4
@@ -30,6 +30,8 @@ class Writer:
         self._wish = settings.completion
         self._source = source
         self._trimming = trimming
+        self.usages: dict[int, Usage] = {}
+        """What each candidate has cost so far."""
         generation = settings.generation
         self._request = Request(
             document=source.document,
@@ -65,6 +67,7 @@ class Writer:
         request = dataclasses.replace(self._request, choice=choice)
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
+                self.usages[choice] = chunk.usage
                 text += chunk.text
                 last = chunk
                 at = end.find(text, finished=chunk.finish_reason is not None)

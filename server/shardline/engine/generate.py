@@ -45,8 +45,7 @@ def generate(
     """
     began = time.perf_counter()
     rest = cache.reuse(prompt.ids)
-    cached = len(prompt.ids) - len(rest)
-    logits = prefill(cache, rest, cancelled)
+    read = cached = len(prompt.ids) - len(rest)
     sampler = HealingSampler(
         Sampler(
             temperature=request.temperature,
@@ -64,13 +63,19 @@ def generate(
 
     def usage() -> Usage:
         return Usage(
-            prompt_tokens=len(prompt.ids),
+            prompt_tokens=read,
             cached_tokens=cached,
             completion_tokens=count,
             time_to_first_token=first,
             total_time=time.perf_counter() - began,
         )
 
+    for at in range(0, len(rest), PREFILL_STEP):
+        step = rest[at : at + PREFILL_STEP]
+        _check(cancelled)
+        read += len(step)
+        yield Chunk(text="", usage=usage())  # told before: a step that was begun is finished, cancelled or not
+        logits = prefill(cache, step, cancelled)
     reason = FinishReason.STOP
 
     def make_draft() -> Draft:

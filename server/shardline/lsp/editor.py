@@ -7,8 +7,10 @@ import asyncio
 import contextlib
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from concurrent.futures import Future
+from typing import IO, Any
 
 from lsprotocol import types
 from pygls.io_ import run_async
@@ -16,7 +18,8 @@ from pygls.lsp.client import LanguageClient
 
 from shardline import __version__
 from shardline.errors import ProtocolError
-from shardline.lsp.status import NOTIFICATION, State
+from shardline.lsp.buffer import Buffer
+from shardline.lsp.status import NOTIFICATION, USAGE, State
 
 CAPABILITIES = types.ClientCapabilities(
     general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf8]),
@@ -31,17 +34,28 @@ LEAVE_SECONDS = 5.0
 """How long the server may take to end by itself."""
 
 OnStatus = Callable[[Mapping[str, Any]], None]
+OnUsage = Callable[[str, Mapping[str, int]], None]
+"""Told the id of a request, and the tokens that it has cost."""
 
 
 class Editor:
     """An editor that talks to one server process. Use as `async with Editor(command) as editor`."""
 
-    def __init__(self, command: Sequence[str], on_status: OnStatus = lambda _: None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        on_status: OnStatus = lambda _: None,
+        *,
+        capabilities: types.ClientCapabilities = CAPABILITIES,
+        on_usage: OnUsage = lambda _id, _usage: None,
+    ) -> None:
         self._command = command
         self._on_status = on_status
+        self._capabilities = capabilities
+        self._on_usage = on_usage
         self._client = LanguageClient("shardline-editor", __version__)
         self._stop = threading.Event()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __aexit__
+        self._log: IO[bytes]  # from __aenter__ to __aexit__
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._settled: asyncio.Future[Mapping[str, Any]] | None = None
@@ -52,7 +66,14 @@ class Editor:
         self._settled = asyncio.get_running_loop().create_future()
         self._listen()
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=self._log)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __aexit__
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, stderr=self._log
+            )
+        except OSError as error:
+            self._log.close()
+            raise ProtocolError(f"{self._command[0]} cannot be started: {error.strerror}.") from error
         if self._process.stdin is None or self._process.stdout is None:
             raise ProtocolError("The server has no standard input or output.")
         self._client.protocol.set_writer(self._process.stdin)
@@ -78,7 +99,7 @@ class Editor:
 
     async def initialize(self, options: Mapping[str, Any] | None = None) -> types.InitializeResult:
         """Greet the server with settings as its `initializationOptions`; it begins to load its model."""
-        params = types.InitializeParams(capabilities=CAPABILITIES, initialization_options=options)
+        params = types.InitializeParams(capabilities=self._capabilities, initialization_options=options)
         result: types.InitializeResult = await self._ask(self._client.initialize_async(params))
         self._client.initialized(types.InitializedParams())
         return result
@@ -100,6 +121,31 @@ class Editor:
         """Close a document."""
         identifier = types.TextDocumentIdentifier(uri)
         self._client.text_document_did_close(types.DidCloseTextDocumentParams(identifier))
+
+    def change(self, buffer: Buffer, start: int, end: int, text: str) -> Buffer:
+        """Put `text` in place of what stands between two indices of `buffer`; returns the document after that."""
+        self._client.text_document_did_change(buffer.change(start, end, text))
+        return buffer.edited(start, end, text)
+
+    def ask(self, method: str, params: Any) -> tuple[str, "Future[Any]"]:
+        """Send a request and do not wait; returns its id, and the answer to come."""
+        number = str(uuid.uuid4())
+        return number, self._client.protocol.send_request(method, params, msg_id=number)
+
+    def cancel(self, number: str) -> None:
+        """Tell the server that nobody waits for the request of this id any more."""
+        self._client.cancel_request(types.CancelParams(id=number))
+
+    async def stay(self, seconds: float, until: "asyncio.Future[Any] | None" = None) -> None:
+        """Let time pass, or wait until something is done; raises `ProtocolError` where the server ends meanwhile."""
+        if self._process is None:
+            raise ProtocolError("The server was not started.")
+        ending = asyncio.ensure_future(self._process.wait())
+        waited = {ending, until} if until else {ending}
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            raise ProtocolError(self._why_ended(self._process.returncode))
+        ending.cancel()
 
     async def popup(self, uri: str, line: int, character: int) -> types.CompletionList:
         """Ask for pop-up items at a line and a character, counted from 0, the character in UTF-8 bytes."""
@@ -131,6 +177,8 @@ class Editor:
 
     def _listen(self) -> None:
         self._client.feature(NOTIFICATION)(lambda params: self._take_status(params))
+        self._client.feature(USAGE)(lambda params: self._take_usage(params))
+        self._client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda _: None)
         self._client.feature(types.WINDOW_SHOW_MESSAGE)(lambda params: self._take_message(params))
 
     def _take_status(self, params: Any) -> None:
@@ -138,6 +186,10 @@ class Editor:
         self._on_status(values)
         if values["state"] in (State.READY, State.FAILED) and self._settled and not self._settled.done():
             self._settled.set_result(values)
+
+    def _take_usage(self, params: Any) -> None:
+        names = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        self._on_usage(params.id, {name: getattr(params, name) for name in names})
 
     def _take_message(self, params: types.ShowMessageParams) -> None:
         self.messages.append(params.message)

@@ -93,5 +93,5 @@ class EngineHost:
                 str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)})."))
             )
         else:
-            self._completer = Completer(engine, settings)
+            self._completer = Completer(engine, settings, on_usage=self._status.spent)
             self._status.ready()

@@ -21,6 +21,10 @@ from shardline.engine import Progress, Usage
 NOTIFICATION = "shardline/status"
 """Sent at each change to clients that declare `experimental.shardlineStatus`."""
 
+USAGE = "shardline/usage"
+"""Sent for each candidate that was begun, with the id of the request it was begun for, to clients that declare
+`experimental.shardlineUsage`: a request that is answered without it was answered from what was known."""
+
 REPORT_SECONDS = 0.1
 """Progress is told at most this often."""
 
@@ -104,6 +108,11 @@ class Status:
         self._end_progress("Failed")
         self._change(State.FAILED, sentence)
 
+    def spent(self, usage: Usage) -> None:
+        """A candidate has cost this, finished or not, for the request that is being handled."""
+        if self._declares("shardlineUsage"):
+            self._server.protocol.notify(USAGE, {"id": self._server.protocol.msg_id, **usage.as_json()})
+
     def tell(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
         """Show the user one sentence; the same one only once until the model is ready again."""
         if sentence not in self._told:
@@ -120,9 +129,12 @@ class Status:
         self._notify()
 
     def _notify(self) -> None:
-        experimental = self._server.client_capabilities.experimental
-        if isinstance(experimental, dict) and experimental.get("shardlineStatus"):
+        if self._declares("shardlineStatus"):
             self._server.protocol.notify(NOTIFICATION, self.as_json())
+
+    def _declares(self, name: str) -> bool:
+        experimental = self._server.client_capabilities.experimental
+        return isinstance(experimental, dict) and bool(experimental.get(name))
 
 
 def in_words(progress: Progress) -> str:

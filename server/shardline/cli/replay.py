@@ -1,0 +1,130 @@
+"""What a typing person gets: a file is typed again in front of a real server, and the figures are told."""
+
+import asyncio
+import json
+import random
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from shardline.cli import figures
+from shardline.cli.keystrokes import keystrokes
+from shardline.cli.options import Files
+from shardline.cli.passages import passages
+from shardline.cli.record import Record
+from shardline.cli.session import Session
+from shardline.completion.languages import name_of
+from shardline.errors import ProtocolError, SettingsError
+from shardline.lsp.buffer import Buffer
+from shardline.lsp.clients import CLIENTS
+from shardline.lsp.editor import Editor
+from shardline.settings import Settings, as_values
+
+OWN = [sys.executable, "-m", "shardline"]
+
+ANSWER_SECONDS = 10.0
+"""How long the last answers are waited for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What is typed, how, and in front of which server: a command, or else our own."""
+
+    file: Path
+    keystrokes: int
+    seed: int
+    client: str
+    speed: float
+    server: str | None = None
+    answer_seconds: float = ANSWER_SECONDS
+
+
+def replay(script: Script, settings: Settings, files: Files) -> int:
+    """Type and tell what came of it; returns the exit code, not 0 where the server did not hold out."""
+    if script.client not in CLIENTS:
+        raise SettingsError(f"--client: there is no {script.client}; there are {', '.join(CLIENTS)}.")
+    text = _text(script.file)
+    record, console, problem = Record(), Console(), ""
+    try:
+        with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+            asyncio.run(_type(script, settings, text, record, progress))
+    except ProtocolError as error:
+        problem = str(error)
+    except KeyboardInterrupt:
+        console.print("Stopped; these are the figures so far.")
+    head = {"file": str(script.file), "server": script.server or "shardline", "client": script.client}
+    report = {**head, "speed": script.speed, "seed": script.seed, **figures.report(record)}
+    console.print(figures.table(report))
+    if problem:
+        console.print(f"! {problem}", style="yellow", markup=False)
+    if files.json is not None:
+        files.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    if files.plot is not None:
+        figures.draw(record, files.plot, title=f"{script.file.name} typed in front of {head['server']}")
+    return 1 if problem else 0
+
+
+async def _type(script: Script, settings: Settings, text: str, record: Record, progress: Progress) -> None:
+    """Passage after passage in a document of their own, until all keys were pressed."""
+    task = progress.add_task("Starting the server", total=script.keystrokes)
+    client = CLIENTS[script.client]
+    command = shlex.split(script.server) if script.server else OWN
+    editor = Editor(
+        command,
+        lambda status: progress.update(task, description=status["message"]),
+        capabilities=client.capabilities,
+        on_usage=record.spent,
+    )
+    async with editor:
+        server = await editor.initialize(None if script.server else as_values(settings))
+        if server.server_info and server.server_info.name == "shardline":
+            await editor.ready()
+            record.tells_usage = True
+        progress.update(task, description="Typing")
+        provider = server.capabilities.completion_provider
+        session = Session(
+            editor,
+            client,
+            record,
+            triggers="".join((provider and provider.trigger_characters) or []),
+            most=script.keystrokes,
+            speed=script.speed,
+            chance=random.Random(f"{script.seed} accepting"),  # noqa: S311  not a secret
+            on_keystroke=lambda: progress.advance(task),
+        )
+        chance = random.Random(script.seed)  # noqa: S311  not a secret
+        for passage in passages(text, chance):
+            buffer = Buffer(
+                uri=script.file.resolve().as_uri(),
+                language=name_of(script.file),
+                text=passage.head + passage.tail,
+                cursor=len(passage.head),
+                encoding=str(server.capabilities.position_encoding or "utf-16"),
+            )
+            editor.open(buffer.uri, buffer.language, buffer.text)
+            keys = keystrokes(
+                passage.text,
+                passage.head,
+                speed=script.speed,
+                chance=random.Random(chance.random()),  # noqa: S311
+            )
+            await session.type(passage, keys, buffer)
+            await session.settle(script.answer_seconds)
+            editor.close(buffer.uri)
+            if session.is_over():
+                return
+
+
+def _text(file: Path) -> str:
+    """The file's text, with line feeds."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read as text ({error}).") from error
+    if not text.strip():
+        raise SettingsError(f"{file} has nothing to type.")
+    return text
