@@ -114,6 +114,11 @@ class CompletionSettings:
         "Whether a model that cannot infill makes several suggestions each time, of which the one is shown that leads "
         "best into what follows the cursor: a little better, and several times slower.",
     )
+    warm: bool = setting(
+        True,
+        "Whether the model reads a document when it is opened and when typing pauses, so that a suggestion comes "
+        "sooner; off saves power.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

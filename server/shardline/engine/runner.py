@@ -9,7 +9,7 @@ import torch
 
 from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, planning, prompt
 from shardline.engine.codec import Codec
-from shardline.engine.generate import Cancelled, generate, score
+from shardline.engine.generate import WARMING_STEP, Cancelled, generate, prefill, score
 from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models import Model, loading
 from shardline.engine.plan import Plan
@@ -59,6 +59,22 @@ class Runner:
             )
         except Cancelled:
             log.debug("cancelled")
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory() from error
+
+    def warm(self, request: Request, ended: threading.Event) -> None:
+        """Read the prompt of `request` as far as it is not known, until `ended` is set; see `Engine.warm`."""
+        if ended.is_set():
+            return
+        budget = prompt_budget(self.context_tokens, request.max_tokens)
+        ids = prompt.known_ahead(request, self.codec, budget=budget)
+        cache = self._caches.to_warm(request.document) if ids else None
+        if cache is None or cache.ids[: len(ids)] == ids:
+            return
+        try:
+            prefill(cache, cache.reuse(ids), ended, step=WARMING_STEP)
+        except Cancelled:
+            log.debug("warming ended early")
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory() from error
 
@@ -142,4 +158,5 @@ def open_runner(settings: ModelSettings, report: Report) -> Runner:
     warm_up = Request(document="", prefix="a", max_tokens=1)
     for _ in runner.complete(warm_up, threading.Event()):
         pass
+    runner.forget(warm_up.document)
     return runner
