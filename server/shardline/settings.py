@@ -49,6 +49,11 @@ class ModelSettings:
         "What runs the model: llama, a fast decoder for models like Llama; transformers, for all others; auto, the "
         "first that can.",
     )
+    draft: str = setting(
+        "",
+        "A small model with the same tokens, named like model.name, that guesses ahead where the text before does not "
+        "help: suggestions are the same, and come sooner where it is much faster than the model. Empty: none.",
+    )
     device_map: str | int | dict[str, str | int] = setting(
         "auto",
         "Where the layers go: auto (the fewest devices that hold the model), balanced, balanced_low_0, "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shardline.engine import Chunk, FinishReason, Request, Usage
 from shardline.engine.codec import Codec
-from shardline.engine.draft import Draft
+from shardline.engine.draft import Draft, FirstOf, PromptLookup
 from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.prompt import Prompt
@@ -39,9 +39,11 @@ def generate(
     cache: KVCache[Any],
     codec: Codec,
     cancelled: threading.Event,
+    draft: Draft | None = None,
 ) -> Iterator[Chunk]:
     """Complete `prompt`, made of `request`, with at most `max_tokens` (one or more).
 
+    `draft` follows the prompt, and is heard where what was written before does not tell what comes next.
     Raises `Cancelled` soon after the event is set.
     """
     began = time.perf_counter()
@@ -75,7 +77,10 @@ def generate(
     reason = FinishReason.STOP
 
     def make_draft() -> Draft:
-        return Draft([*codec.encode_inner(request.suffix), *prompt.ids] if cache.can_forget else [])
+        if not cache.can_forget:
+            return PromptLookup([])
+        lookup = PromptLookup([*codec.encode_inner(request.suffix), *prompt.ids])
+        return FirstOf(lookup, draft) if draft else lookup
 
     for token, logprob in decode(cache, logits, sampler, make_draft, max_tokens=max_tokens, cancelled=cancelled):
         count += 1

@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
-from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, planning, prompt
+from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, draft_placement, planning, prompt
 from shardline.engine.codec import Codec
+from shardline.engine.draft_model import DraftModel
 from shardline.engine.generate import WARMING_STEP, Cancelled, generate, prefill, score
 from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models import Model, loading
 from shardline.engine.plan import Plan
+from shardline.engine.planning import Planned
 from shardline.errors import GenerationError, PlacementError
 from shardline.settings import ModelSettings
 
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Owns the model, its codec and the KV cache that is kept between requests."""
+    """Owns the model, its codec, the draft model and the KV caches that are kept between requests."""
 
     def __init__(
         self,
@@ -32,11 +34,13 @@ class Runner:
         model: Model[Any],
         codec: Codec,
         context_tokens: int,
+        draft_model: DraftModel | None = None,
     ) -> None:
         self.plan = plan
         self.model = model
         self.codec = codec
         self.context_tokens = context_tokens
+        self._draft_model = draft_model
         self._caches = KVCaches(model, most=caches_for(plan))
 
     @property
@@ -56,6 +60,7 @@ class Runner:
                 cache=self._caches.of(request.document),
                 codec=self.codec,
                 cancelled=cancelled,
+                draft=self._draft_model.follow(built.ids, cancelled) if self._draft_model else None,
             )
         except Cancelled:
             log.debug("cancelled")
@@ -134,29 +139,42 @@ def prompt_budget(context_tokens: int, max_tokens: int) -> int:
 def open_runner(settings: ModelSettings, report: Report) -> Runner:
     """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`."""
     source = checkpoint.find(settings, report)
-    planned = planning.make(settings, source)
+    planned = draft_placement.with_draft(planning.make(settings, source), settings, report)
     if not planned.plan.fits:
         raise PlacementError(planned.plan.refusal)
     devices.check_present([share.device for share in planned.plan.devices])
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
-    model: Model[Any]
-    if planned.shape is None:
-        from shardline.engine.models import transformers  # here, because it takes a second
-
-        model = transformers.load(source, planned.plan, report, offload_folder=settings.offload_folder)
-    else:
-        model = loading.load(
-            source,
-            planned.plan,
-            planned.shape,
-            report,
-            quantization=settings.quantization,
-            capacity=planned.context_tokens,
-        )
-    runner = Runner(plan=planned.plan, model=model, codec=codec, context_tokens=planned.context_tokens)
+    runner = Runner(
+        plan=planned.plan,
+        model=_load(planned, settings, report),
+        codec=codec,
+        context_tokens=planned.context_tokens,
+        draft_model=_load_draft(planned.draft, settings, codec, report) if planned.draft else None,
+    )
     report(Progress(activity="Warming up"))
     warm_up = Request(document="", prefix="a", max_tokens=1)
     for _ in runner.complete(warm_up, threading.Event()):
         pass
     runner.forget(warm_up.document)
     return runner
+
+
+def _load(planned: Planned, settings: ModelSettings, report: Report) -> Model[Any]:
+    if planned.shape is None:
+        from shardline.engine.models import transformers  # here, because it takes a second
+
+        return transformers.load(planned.source, planned.plan, report, offload_folder=settings.offload_folder)
+    return loading.load(
+        planned.source,
+        planned.plan,
+        planned.shape,
+        report,
+        quantization=settings.quantization,
+        capacity=planned.context_tokens,
+    )
+
+
+def _load_draft(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> DraftModel:
+    with draft_placement.naming_the_draft():
+        model = _load(planned, settings, report)
+    return DraftModel(model, vocabulary=codec.tokenizer.get_vocab_size(), context_tokens=planned.context_tokens)
