@@ -151,6 +151,10 @@ def test_the_first_that_has_something_to_say_is_heard() -> None:
     both.learn(FEW, FEW)
     assert len(both.guess_after(11)) == FEW
     assert small.passes == FEW
+    both.learn(FEW, 0)
+    for token in (9, 1, 2):
+        both.add(token)
+    assert both.guess_after(3)[0] == 11  # nobody is blamed for what another guessed
 
 
 @pytest.fixture(scope="module")
