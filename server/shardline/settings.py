@@ -49,6 +49,11 @@ class ModelSettings:
         "What runs the model: llama, a fast decoder for models like Llama; transformers, for all others; auto, the "
         "first that can.",
     )
+    draft: str = setting(
+        "",
+        "A small model with the same tokens, named like model.name, that guesses ahead where the text before does not "
+        "help: suggestions are the same, and come sooner where it is much faster than the model. Empty: none.",
+    )
     device_map: str | int | dict[str, str | int] = setting(
         "auto",
         "Where the layers go: auto (the fewest devices that hold the model), balanced, balanced_low_0, "
@@ -113,6 +118,11 @@ class CompletionSettings:
         False,
         "Whether a model that cannot infill makes several suggestions each time, of which the one is shown that leads "
         "best into what follows the cursor: a little better, and several times slower.",
+    )
+    warm: bool = setting(
+        True,
+        "Whether the model reads a document when it is opened and when typing pauses, so that a suggestion comes "
+        "sooner; off saves power.",
     )
 
 

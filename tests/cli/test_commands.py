@@ -50,12 +50,12 @@ def codellama(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_a_plan_needs_only_a_config(codellama: str) -> None:
     plan = json.loads(output("plan", "--model", codellama, MEMORY, "--context-tokens", "4096", "--json"))
-    assert set(plan) == {"model", "dtype", "fits", "device_map", "devices", "warnings"}
+    assert set(plan) == {"model", "dtype", "fits", "device_map", "devices", "warnings", "draft"}
     assert plan["dtype"] == "float16"
     assert plan["fits"] is True
     assert {share["device"] for share in plan["devices"]} == {1, 2, 3}
     for share in plan["devices"]:
-        assert set(share) == {"device", "limit", "weights", "kv_cache", "workspace", "layers"}
+        assert set(share) == {"device", "limit", "weights", "kv_cache", "workspace", "layers", "draft"}
         assert share["weights"] + share["kv_cache"] + share["workspace"] <= share["limit"]
     assert sum(share["kv_cache"] for share in plan["devices"]) == 4096 * 512 * 1024
 
@@ -64,6 +64,14 @@ def test_a_plan_is_drawn(codellama: str) -> None:
     drawn = output("plan", "--model", codellama, MEMORY)
     for part in ("GPU 1", "GPU 2", "GPU 3", "layers", "█", "▓", "weights", "KV cache", "workspace", "free"):
         assert part in drawn
+
+
+def test_a_draft_model_is_drawn_where_it_is(tiny_folder: Path) -> None:
+    wish = ("plan", "--model", str(tiny_folder), "--max-memory", "cpu=1GiB")
+    drawn = output(*wish, "--set", f"model.draft={tiny_folder}")
+    assert "draft model" in drawn
+    assert "▚" in drawn
+    assert "draft model" not in output(*wish)
 
 
 def test_a_plan_that_does_not_fit_has_exit_code_3_and_says_why(codellama: str) -> None:

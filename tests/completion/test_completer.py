@@ -10,7 +10,7 @@ from shardline.completion.completer import Completer
 from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import SupersededError
-from shardline.settings import GenerationSettings, Settings
+from shardline.settings import CompletionSettings, GenerationSettings, Settings
 
 
 def source(before: str, document: str = "d") -> Source:
@@ -129,3 +129,29 @@ async def test_a_closed_document_ends_its_generation() -> None:
     with pytest.raises(SupersededError):
         await task
     assert len(engine.cancelled) == 1
+
+
+async def test_warming_reads_what_a_request_would() -> None:
+    completer, engine = make(lambda _: "x")
+    await completer.warm(source("a"))
+    await completer.suggest(source("a"))
+    assert engine.warmed == engine.requests
+
+
+async def test_there_is_no_warming_while_something_is_asked() -> None:
+    gate = Gate()
+    completer, engine = make(lambda _: "x", gate)
+    task = await ask(completer, source("a", "one"))
+    await completer.warm(source("a", "two"))
+    assert engine.warmed == []
+    gate.opened.set()
+    await task
+    await completer.warm(source("a", "two"))
+    assert [request.document for request in engine.warmed] == ["two"]
+
+
+async def test_who_wants_no_warming_gets_none() -> None:
+    completer, engine = make(lambda _: "x")
+    completer.settings = Settings(completion=CompletionSettings(warm=False))
+    await completer.warm(source("a"))
+    assert engine.warmed == []

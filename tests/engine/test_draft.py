@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shardline.engine.draft import GUESSES, LONGEST_PAUSE, Draft
+from shardline.engine.draft import FEW, LONGEST_PAUSE, MANY, Draft, PromptLookup
 from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.sampling import Sampler
@@ -60,6 +60,7 @@ def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor]
     never = threading.Event()
     logits = prefill(cache, prompt, never)
     tokens = [token for token, _ in decode(cache, logits, sampler, lambda: draft, max_tokens=60, cancelled=never)]
+    assert cache.memory is not None
     assert cache.ids == cache.memory.ids  # the law of the cache, after every draft
     assert cache.ids[: len(prompt)] == prompt
     return tokens
@@ -69,31 +70,35 @@ def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor]
 @given(st.integers(0, 500), st.lists(st.integers(0, WORDS - 1), min_size=1, max_size=30), st.sampled_from([0.0, 1.0]))
 def test_drafted_equals_undrafted(seed: int, prompt: list[int], temperature: float) -> None:
     plain, drafted = Echo(table(seed, 5.0)), Echo(table(seed, 5.0))
-    expected = run(plain, prompt, Draft([]), Sampler(temperature=temperature, seed=1))
-    assert run(drafted, prompt, Draft(prompt), Sampler(temperature=temperature, seed=1)) == expected
+    expected = run(plain, prompt, PromptLookup([]), Sampler(temperature=temperature, seed=1))
+    assert run(drafted, prompt, PromptLookup(prompt), Sampler(temperature=temperature, seed=1)) == expected
     assert len(expected) == 60
     assert drafted.passes <= plain.passes
 
 
 def test_text_that_repeats_itself_takes_far_fewer_passes() -> None:
     plain, drafted = Echo(table(0, 5.0)), Echo(table(0, 5.0))
-    prompt = run(plain, [1, 2], Draft([]), Sampler())
+    prompt = run(plain, [1, 2], PromptLookup([]), Sampler())
     plain.passes = 0
-    run(plain, prompt, Draft([]), Sampler())
-    run(drafted, prompt, Draft(prompt), Sampler())
+    run(plain, prompt, PromptLookup([]), Sampler())
+    run(drafted, prompt, PromptLookup(prompt), Sampler())
     assert drafted.passes < plain.passes / 3
 
 
 def test_the_most_recent_match_is_guessed_and_the_longer_one_first() -> None:
-    assert Draft([1, 2, 3, 7, 7, 1, 2, 3, 8, 1, 2]).guess_after(3)[0] == 8
-    assert Draft([1, 2, 3, 7, 9, 2, 3, 8, 1, 2]).guess_after(3)[0] == 7
-    assert Draft([1, 2, 3]).guess_after(4) == []
+    assert PromptLookup([1, 2, 3, 7, 7, 1, 2, 3, 8, 1, 2]).guess_after(3)[0] == 8
+    assert PromptLookup([1, 2, 3, 7, 9, 2, 3, 8, 1, 2]).guess_after(3)[0] == 7
+    assert PromptLookup([1, 2, 3]).guess_after(4) == []
 
 
-def test_it_falls_silent_where_it_is_wrong() -> None:
-    draft = Draft([1, 2] * 20)
-    assert len(draft.guess_after(1)) == GUESSES
-    draft.add(2)
+def test_it_guesses_more_while_it_is_right_and_falls_silent_where_it_is_wrong() -> None:
+    draft = PromptLookup([1, 2] * 20)
+    lengths = []
+    for _ in range(3):
+        lengths.append(len(draft.guess_after(1)))
+        draft.learn(lengths[-1], lengths[-1])
+        draft.add(2)
+    assert lengths == [FEW, MANY, MANY]
     asked, silent = 0, 0
     for _ in range(200):
         guesses = draft.guess_after(1)
@@ -106,5 +111,5 @@ def test_it_falls_silent_where_it_is_wrong() -> None:
 
 
 def test_without_text_nothing_is_guessed() -> None:
-    draft = Draft([])
+    draft = PromptLookup([])
     assert [draft.guess_after(1) for _ in range(2)] == [[], []]

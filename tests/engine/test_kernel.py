@@ -10,6 +10,7 @@ import torch
 from shardline.engine.compilation import compile_step
 from shardline.engine.kernel import build
 from shardline.engine.models.llama import LlamaModel
+from shardline.engine.quantize import int4_block
 from tests.engine.test_llama import PROMPT, load, make
 
 COMPILER = build.compiler() or ""
@@ -74,7 +75,7 @@ def test_widths_that_do_not_fit_stay_with_torch(tmp_path: Path) -> None:
 def test_a_library_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.so"
     source = Path(build.__file__).parent / "step.cpp"
-    block = 32 if build.block() == 64 else 64
+    block = 32 if int4_block() == 64 else 64
     subprocess.run([COMPILER, *build.FLAGS, f"-DBLOCK={block}", source, "-o", wrong], check=True)
     model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16", quantization="int4")
     expected = read(model, [1, 1])

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from shardline.engine.draft import Draft
+from shardline.engine.draft import PromptLookup
 from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.plan import Device
@@ -79,7 +79,9 @@ class Bench:
             if graphs:
                 cache.prepare()
             began = 0.0
-            for _ in decode(cache, logits, Sampler(), lambda: Draft([]), max_tokens=WRITTEN + 1, cancelled=never):
+            for _ in decode(
+                cache, logits, Sampler(), lambda: PromptLookup([]), max_tokens=WRITTEN + 1, cancelled=never
+            ):
                 began = began or time.perf_counter()
             return WRITTEN / (time.perf_counter() - began)
 

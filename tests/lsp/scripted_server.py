@@ -2,7 +2,7 @@
 
 A line that ends with `say:TEXT` is completed with TEXT, and with `say:ONE|OTHER` there are two candidates; with
 `hang`, never; with `fail`, by an engine error. A model named `missing` cannot be loaded, and one named `noisy` prints
-to standard output while it loads.
+to standard output while it loads. A document that begins with `unreadable` cannot be read ahead.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from shardline.lsp.transport import serve_stdio
 from shardline.settings import ModelSettings, Settings
 
 engines: list["Engine"] = []
+warmed: asyncio.Queue[list[str]] = asyncio.Queue()
 
 
 def script(request: Request) -> str:
@@ -45,6 +46,12 @@ class Engine(ScriptedEngine):
             print("Content-Length: 3\r\n\r\nhello")  # noqa: T201
         await super().load(report)
 
+    async def warm(self, request: Request) -> None:
+        await super().warm(request)
+        warmed.put_nowait([request.prefix, request.suffix])
+        if request.suffix.startswith("unreadable"):
+            raise GenerationError("The script says that this cannot be read.")
+
 
 if __name__ == "__main__":
     logs.configure("warning")
@@ -59,10 +66,15 @@ if __name__ == "__main__":
                 "requests": [request.prefix for request in engine.requests],
                 "max_tokens": [request.max_tokens for request in engine.requests],
                 "cancelled": len(engine.cancelled),
+                "warmed": len(engine.warmed),
                 "closed": engine.closed,
             }
             for engine in engines
         ]
+
+    @server.command("test.warmed")
+    async def next_warmed(*_: Any) -> list[str]:
+        return await warmed.get()
 
     serve_stdio(server)
     sys.exit(0 if server.protocol.ended_well else 1)

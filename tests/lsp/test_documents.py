@@ -145,6 +145,26 @@ def test_the_whole_text_can_be_replaced_and_edits_apply_in_order() -> None:
     assert text_of(documents) == "a\nbc\n"
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("new", ["", "x", "🎉", "é\n", "a\r\nb🎉", "\n\n"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_change_ends_before_what_followed_it(encoding: PositionEncodingKind, new: str, backwards: bool) -> None:
+    documents = opened("é1\n2🎉3\n4", encoding)
+    start = Position(0, PlainDocument.width("é", encoding))
+    end = Position(1, 1 + PlainDocument.width("🎉", encoding))
+    change = TextDocumentContentChangePartial(range=Range(end, start) if backwards else Range(start, end), text=new)
+    documents.change(URI, 2, [change])
+    source = documents.source(URI, documents.end_of(change))
+    assert source is not None
+    assert "".join(source.lines[: source.line]) + source.before == "é" + new
+    assert source.after == "3"
+
+
+def test_where_all_text_is_new_the_cursor_is_taken_to_be_at_the_top() -> None:
+    documents = opened("a", PositionEncodingKind.Utf16)
+    assert documents.end_of(TextDocumentContentChangeWholeDocument(text="b\nc")) == Position(0, 0)
+
+
 @pytest.mark.parametrize(
     ("encoding", "character"),
     [(PositionEncodingKind.Utf8, 4), (PositionEncodingKind.Utf16, 2), (PositionEncodingKind.Utf32, 1)],

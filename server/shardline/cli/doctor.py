@@ -126,13 +126,14 @@ def _hub(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from shardline.engine import checkpoint, devices, planning
+    from shardline.engine import checkpoint, devices, draft_placement, planning
 
     name = settings.model.name
     try:
         present = checkpoint.is_present(settings.model)
         source = checkpoint.find(settings.model, lambda _: None, weights=False)
         planned = planning.make(settings.model, source)
+        planned = draft_placement.with_draft(planned, settings.model, lambda _: None, weights=False)
         plan = planned.plan
         if plan.fits:
             devices.check_present([share.device for share in plan.devices])

@@ -16,22 +16,26 @@ DOES_NOT_FIT = 3
 """The exit code that says so."""
 
 BAR_WIDTH = 32
-PARTS = (("weights", "█", "cyan"), ("kv_cache", "▓", "magenta"), ("workspace", "▒", "yellow"))
+PARTS = (("weights", "█", "cyan"), ("kv_cache", "▓", "magenta"), ("workspace", "▒", "yellow"), ("draft", "▚", "blue"))
+LEGEND = {"kv_cache": "KV cache", "draft": "draft model"}
 FREE = ("free", "░", "bright_black")
 
 
 def plan(settings: Settings, *, as_json: bool) -> int:
     """Print the plan for these settings; returns the exit code."""
-    from shardline.engine import checkpoint, planning
+    from shardline.engine import checkpoint, draft_placement, planning
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
     planned = planning.make(settings.model, source)
+    planned = draft_placement.with_draft(planned, settings.model, lambda _: None, weights=False)
     made = planned.plan
     if as_json:
         print(json.dumps(made.as_json(), indent=2))  # noqa: T201
     else:
         console = Console()
-        console.print(Text(f"{made.model} in {made.dtype}, context of {planned.context_tokens} tokens", style="bold"))
+        draft = f", draft model {made.draft.model}" if made.draft else ""
+        title = f"{made.model} in {made.dtype}, context of {planned.context_tokens} tokens{draft}"
+        console.print(Text(title, style="bold"))
         console.print(picture(made.as_json()))
     return 0 if made.fits else DOES_NOT_FIT
 
@@ -48,8 +52,9 @@ def picture(plan: Mapping[str, Any]) -> RenderableType:
             _room(share),
         )
     legend = Text()
-    for name, letter, style in (*PARTS, FREE):
-        legend.append(f"{letter} ", style=style).append(f"{name.replace('kv_cache', 'KV cache')}   ", style="dim")
+    shown = [part for part in PARTS if part[0] != "draft" or plan["draft"]]
+    for name, letter, style in (*shown, FREE):
+        legend.append(f"{letter} ", style=style).append(f"{LEGEND.get(name, name)}   ", style="dim")
     parts: list[RenderableType] = [grid, legend]
     *rest, last = plan["warnings"] or [None]
     parts += [Text(f"! {line}", style="yellow") for line in rest]

@@ -67,6 +67,11 @@ class Completer:
         """Suggest `completion.candidates` different texts, or as many as there are, the best first; see `suggest`."""
         return await self._suggest(source, self.settings.completion.candidates)
 
+    async def warm(self, source: Source) -> None:
+        """Let the engine read ahead around the cursor, unless it has to answer; raises `EngineError`."""
+        if self.settings.completion.warm and not self._running:
+            await self._writer(source, *context.window(source)).warm()
+
     def cancel(self, document: str) -> None:
         """End what is running for `document`; those who wait are told that it was superseded."""
         running = self._running.pop(document, None)
@@ -101,12 +106,12 @@ class Completer:
         if running and running.key == key and not running.task.done():
             return running
         self.cancel(source.document)
-        task = asyncio.create_task(self._generate(source, prefix, suffix, count))
+        task = asyncio.create_task(self._generate(self._writer(source, prefix, suffix), count))
         running = self._running[source.document] = _Running(key, task)
         return running
 
-    async def _generate(self, source: Source, prefix: str, suffix: str, count: int) -> list[Suggestion]:
-        writer = Writer(
+    def _writer(self, source: Source, prefix: str, suffix: str) -> Writer:
+        return Writer(
             self._engine,
             self.settings,
             source,
@@ -115,6 +120,8 @@ class Completer:
             healing=self._healing,
             trimming=self._trimming,
         )
+
+    async def _generate(self, writer: Writer, count: int) -> list[Suggestion]:
         try:
             return await writer.several(count)
         finally:

@@ -47,6 +47,10 @@ class Writer:
             stop=(*shape.stop_sequences(source, self._wish), *generation.stop),
         )
 
+    async def warm(self) -> None:
+        """Let the engine read what it would be asked with."""
+        await self._engine.warm(self._request)
+
     async def several(self, count: int) -> list[Suggestion]:
         """At most `count` suggestions that differ, and at least one, which may be empty; the best first."""
         sees_suffix = self._engine.infills and self._wish.infilling != "off"

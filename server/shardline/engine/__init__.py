@@ -104,6 +104,14 @@ class Engine(Protocol):
     def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows `request.prefix`; raises `EngineError`."""
 
+    async def warm(self, request: Request) -> None:
+        """Read the prompt of `request` into the KV cache of its document, so that `complete` finds it there.
+
+        Where nothing stands before the cursor, as in a document just opened, the beginning of the suffix is read as
+        the prefix it will become. It gives way: it ends early when anything else is asked, or another document is to
+        be warmed, and takes no memory from a document that was completed. Raises `EngineError`.
+        """
+
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
 

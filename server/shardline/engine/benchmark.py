@@ -14,7 +14,7 @@ import torch
 
 from shardline.engine import Request, checkpoint, planning
 from shardline.engine.codec import Codec
-from shardline.engine.draft import Draft
+from shardline.engine.draft import Draft, PromptLookup
 from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.runner import open_runner
@@ -104,7 +104,7 @@ class Own:
 
     def write(self, ids: Sequence[int], count: int) -> float:
         """Read a prompt and write `count` tokens and one; returns the seconds from the first of them to the last."""
-        return self.write_with(Draft([]), Sampler(), ids, count)[1]
+        return self.write_with(PromptLookup([]), Sampler(), ids, count)[1]
 
     def write_with(self, draft: Draft, sampler: Sampler, ids: Sequence[int], count: int) -> tuple[list[int], float]:
         """The tokens, and the seconds from the first to the last."""
@@ -123,7 +123,7 @@ class Own:
         ids = ids[-(self._runner.context_tokens - 2 * WRITTEN - 1) :]
         for turn in range(-1, repeats):
             seconds = []
-            for draft in (Draft([]), Draft(ids)):
+            for draft in (PromptLookup([]), PromptLookup(ids)):
                 self.forget()
                 sampler = Sampler(temperature=temperature, seed=max(0, turn))
                 seconds.append(self.write_with(draft, sampler, ids, 2 * WRITTEN)[1])

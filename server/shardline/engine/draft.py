@@ -1,21 +1,56 @@
-"""Drafts: what may come next, guessed from what was written before, so that several tokens are read at once.
-
-Prompt lookup (Saxena 2023): where the last tokens stood before, what followed them then is guessed to follow again.
-"""
+"""Drafts: what may come next, guessed cheaply, so that several tokens are read at once."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 SIZES = (3, 2)
 """How many tokens must agree: the longer match is tried first."""
 
-GUESSES = 3
-"""How many tokens are guessed: with the one before them four, which packed weights multiply at once."""
+FEW, MANY = 3, 7
+"""How many tokens are guessed: with the one before them four or eight, which packed weights multiply at once."""
 
 LONGEST_PAUSE = 32
 
 
-class Draft:
-    """Guesses tokens, and falls silent for a while where it is wrong.
+class Draft(Protocol):
+    """Guesses what follows a text that grows."""
+
+    def add(self, token: int) -> None:
+        """Take the next token of the text."""
+
+    def guess_after(self, token: int) -> list[int]:
+        """Take the next token; returns those that may follow it, none where there is no telling."""
+
+    def learn(self, guessed: int, right: int) -> None:
+        """Take into account that of `guessed` tokens the first `right` were right, and that they have been read."""
+
+
+class Patience:
+    """How much to guess: more while it pays, nothing for a while where it does not."""
+
+    def __init__(self) -> None:
+        self.length = FEW
+        self._pause, self._silent = 1, 0
+
+    def is_over(self) -> bool:
+        """Whether to stay silent this time."""
+        if self._silent:
+            self._silent -= 1
+            return True
+        return False
+
+    def learn(self, *, paid: bool, all_right: bool) -> None:
+        """Guess more if all was right, and less or nothing if it did not pay."""
+        if paid:
+            self._pause = 1
+        else:
+            self._silent = self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self.length = MANY if paid and all_right else FEW
+
+
+class PromptLookup:
+    """Where the last tokens stood before, what followed them then is guessed to follow again (Saxena 2023).
 
     `text` are the tokens that may be repeated; those just before the first to be guessed are at its end. With none,
     nothing is ever guessed.
@@ -25,7 +60,7 @@ class Draft:
         self._ids: list[int] = []
         self._after: dict[tuple[int, ...], int] = {}
         """For tokens that agree, where what followed them the last time begins."""
-        self._pause, self._silent = 1, 0
+        self._patience = Patience()
         self._is_used = bool(text)
         for token in text:
             self.add(token)
@@ -42,8 +77,7 @@ class Draft:
         if not self._is_used:
             return []
         self.add(token)
-        if self._silent:
-            self._silent -= 1
+        if self._patience.is_over():
             return []
         for size in SIZES:
             begin = self._after.get(tuple(self._ids[-size:]))
@@ -53,16 +87,41 @@ class Draft:
 
     def _from(self, begin: int) -> list[int]:
         """The tokens from `begin` on; at the end of the text, those guessed already are gone through again."""
-        guesses = self._ids[begin : begin + GUESSES]
+        length = self._patience.length
+        guesses = self._ids[begin : begin + length]
         known = len(guesses)
-        return [guesses[number % known] for number in range(GUESSES)]
+        return [guesses[number % known] for number in range(length)]
 
     def learn(self, guessed: int, right: int) -> None:
-        """Take into account that of `guessed` tokens the first `right` were right."""
-        if not guessed:
-            return
-        if right == 0:
-            self._silent = self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        else:
-            self._pause = 1
+        """Take into account that of `guessed` tokens the first `right` were right: looking them up costs nothing."""
+        if guessed:
+            self._patience.learn(paid=right > 0, all_right=right == guessed)
+
+
+class FirstOf:
+    """Several drafts for one text: the first that has something to say is heard."""
+
+    def __init__(self, *drafts: Draft) -> None:
+        self._drafts = drafts
+        self._heard: Sequence[Draft] = drafts
+
+    def add(self, token: int) -> None:
+        """Take the next token of the text."""
+        for draft in self._drafts:
+            draft.add(token)
+
+    def guess_after(self, token: int) -> list[int]:
+        """Take the next token; returns the first guesses there are."""
+        guesses: list[int] = []
+        self._heard = self._drafts
+        for draft in self._drafts:
+            if guesses:
+                draft.add(token)
+            elif guesses := draft.guess_after(token):
+                self._heard = [draft]
+        return guesses
+
+    def learn(self, guessed: int, right: int) -> None:
+        """Tell the one that was heard, or all where none was."""
+        for draft in self._heard:
+            draft.learn(guessed, right)

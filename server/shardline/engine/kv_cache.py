@@ -83,27 +83,55 @@ class KVCache(Generic[MemoryT]):
 
 
 class KVCaches(Generic[MemoryT]):
-    """At most `most` caches; the one that was used least recently makes room for a new document."""
+    """At most `most` caches; the one that was used least recently makes room for a new document.
+
+    Those that were only warmed go before those that were used.
+    """
 
     def __init__(self, model: Model[MemoryT], *, most: int) -> None:
         self._model = model
         self._most = most
-        self._caches: dict[str, KVCache[MemoryT]] = {}  # the least recently used first
+        self._warmed: dict[str, KVCache[MemoryT]] = {}  # both with the least recent first
+        self._used: dict[str, KVCache[MemoryT]] = {}
 
     def of(self, document: str) -> KVCache[MemoryT]:
-        """The cache of `document`."""
-        cache = self._caches.pop(document, None)
+        """The cache of `document`, which counts as used from now on."""
+        cache = self._used.pop(document, None) or self._warmed.pop(document, None)
         if cache is None:
-            if len(self._caches) == self._most:
-                del self._caches[next(iter(self._caches))]
+            if self._is_full:
+                _drop_first(self._warmed or self._used)
             cache = KVCache(self._model)
-        self._caches[document] = cache
+        self._used[document] = cache
+        return cache
+
+    def to_warm(self, document: str) -> KVCache[MemoryT] | None:
+        """The cache of `document`, or None where it has none and all are used by others."""
+        if document in self._used:
+            return self._used[document]
+        cache = self._warmed.pop(document, None)
+        if cache is None:
+            if self._is_full:
+                if not self._warmed:
+                    return None
+                _drop_first(self._warmed)
+            cache = KVCache(self._model)
+        self._warmed[document] = cache
         return cache
 
     def forget(self, document: str) -> None:
         """Free the memory of a document that was closed."""
-        self._caches.pop(document, None)
+        self._warmed.pop(document, None)
+        self._used.pop(document, None)
 
     def clear(self) -> None:
         """Free the memory of all."""
-        self._caches.clear()
+        self._warmed.clear()
+        self._used.clear()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._warmed) + len(self._used) == self._most
+
+
+def _drop_first(caches: dict[str, KVCache[MemoryT]]) -> None:
+    del caches[next(iter(caches))]

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shardline.engine import Chunk, Progress, Report, Request
 from shardline.errors import EngineError, GenerationError, NotReadyError, first_line
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shardline.engine.runner import Runner
 
 Job = Callable[[], None]
+T = TypeVar("T")
 
 
 def _open_runner(settings: ModelSettings, report: Report) -> "Runner":
@@ -37,6 +38,7 @@ class LocalEngine:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._runner: Runner | None = None
         self._closed = threading.Event()
+        self._end_of_warming = threading.Event()
         self._thread = threading.Thread(target=self._work, name="shardline-engine")
         self._thread.start()
 
@@ -65,6 +67,7 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         stream: asyncio.Queue[Chunk | BaseException] = asyncio.Queue()
         cancelled = threading.Event()
+        self._end_of_warming.set()
 
         def tell(item: Chunk | BaseException) -> None:
             if not self._closed.is_set():  # else the loop may be gone
@@ -93,28 +96,21 @@ class LocalEngine:
         finally:
             cancelled.set()
 
+    async def warm(self, request: Request) -> None:
+        """Read the prompt of `request`, unless and until something else is asked; raises `EngineError`."""
+        self._end_of_warming.set()
+        ended = self._end_of_warming = threading.Event()
+        await self._answer(lambda: self._loaded().warm(request, ended), ended)
+
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed, when the thread comes to it."""
         self._jobs.put(lambda: self._runner.forget(document) if self._runner else None)
 
     async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
         """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
-        scored: Future[Sequence[float]] = Future()
+        self._end_of_warming.set()
         cancelled = threading.Event()
-
-        def job() -> None:
-            if not scored.set_running_or_notify_cancel():
-                return
-            try:
-                scored.set_result(self._loaded().score_suffix(request, texts, cancelled))
-            except Exception as error:  # noqa: BLE001  as in `complete`
-                scored.set_exception(_as_engine_error(error))
-
-        self._jobs.put(job)
-        try:
-            return await asyncio.wrap_future(scored)
-        finally:
-            cancelled.set()
+        return await self._answer(lambda: self._loaded().score_suffix(request, texts, cancelled), cancelled)
 
     @property
     def infills(self) -> bool:
@@ -134,6 +130,24 @@ class LocalEngine:
     async def wait_closed(self) -> None:
         """Wait until the thread has ended, and with it the model."""
         await asyncio.to_thread(self._thread.join)
+
+    async def _answer(self, work: Callable[[], T], cancelled: threading.Event) -> T:
+        """What `work` returns in the thread; `cancelled` is set when nobody waits for it any more."""
+        answer: Future[T] = Future()
+
+        def job() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            try:
+                answer.set_result(work())
+            except Exception as error:  # noqa: BLE001  as in `complete`
+                answer.set_exception(_as_engine_error(error))
+
+        self._jobs.put(job)
+        try:
+            return await asyncio.wrap_future(answer)
+        finally:
+            cancelled.set()
 
     def _chunks(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         for chunk in self._loaded().complete(request, cancelled):

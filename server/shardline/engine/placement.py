@@ -30,7 +30,7 @@ STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 
 def place(skeleton: Skeleton, settings: ModelSettings, *, context_tokens: int) -> Plan:
     """Plan where the modules of `skeleton` go; raises `SettingsError` where a setting cannot be read."""
-    limits = devices.default_limits() if settings.max_memory is None else devices.parse_limits(settings.max_memory)
+    limits = limits_of(settings)
     disk_asked = settings.offload_folder is not None or "disk" in limits
     device_map, disk_asked = _device_map(skeleton, settings.device_map, limits, disk_asked)
     shares = shares_of(skeleton, device_map, limits, disk_asked)
@@ -42,6 +42,11 @@ def place(skeleton: Skeleton, settings: ModelSettings, *, context_tokens: int) -
         warnings=tuple(warnings_about(skeleton, shares, disk_asked)),
         refusal=refusal_of(skeleton, settings, shares, limits, disk_asked, context_tokens),
     )
+
+
+def limits_of(settings: ModelSettings) -> Limits:
+    """What each device may give, in bytes; raises `SettingsError` where `model.maxMemory` cannot be read."""
+    return devices.default_limits() if settings.max_memory is None else devices.parse_limits(settings.max_memory)
 
 
 def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[str, Any]]:

@@ -22,11 +22,13 @@ class DeviceShare:
     kv_cache: int
     workspace: int
     layers: int
+    draft: int = 0
+    """All that the draft model needs there, its KV cache and workspace too."""
 
     @property
     def used(self) -> int:
         """All that is held, in bytes."""
-        return self.weights + self.kv_cache + self.workspace
+        return self.weights + self.kv_cache + self.workspace + self.draft
 
     @property
     def missing(self) -> int:
@@ -39,7 +41,8 @@ class Plan:
     """Where a model's modules go.
 
     `device_map` maps module names to devices as accelerate and transformers read it. `refusal` is empty where
-    the plan fits; else it says by how much it does not and what would help.
+    the plan fits; else it says by how much it does not and what would help. `draft` is the plan of the draft model,
+    which the shares of the devices count already.
     """
 
     model: str
@@ -48,6 +51,7 @@ class Plan:
     devices: tuple[DeviceShare, ...]
     warnings: tuple[str, ...] = ()
     refusal: str = ""
+    draft: "Plan | None" = None
 
     @property
     def fits(self) -> bool:
@@ -68,6 +72,7 @@ class Plan:
             "device_map": dict(self.device_map),
             "devices": [asdict(share) for share in self.devices],
             "warnings": warnings,
+            "draft": self.draft.as_json() if self.draft else None,
         }
 
 

@@ -25,12 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A plan with what it was made from. `shape` is that of the lean decoder, None where transformers runs it."""
+    """A plan with what it was made from. `shape` is that of the lean decoder, None where transformers runs it.
 
+    `draft` is the draft model beside it, if there is one.
+    """
+
+    source: Checkpoint
     plan: Plan
     skeleton: Skeleton
     context_tokens: int
     shape: Shape | None
+    draft: "Planned | None" = None
 
 
 def make(settings: ModelSettings, source: Checkpoint) -> Planned:
@@ -74,7 +79,7 @@ def _plan(settings: ModelSettings, source: Checkpoint, tokens: int, shape: Shape
         made_of = shape or source.config()
         skeleton = _skeleton(settings, source, dtype, tokens, made_of, packs=shape is not None)
         plan = placement.place(skeleton, settings, context_tokens=tokens)
-        return Planned(plan=plan, skeleton=skeleton, context_tokens=tokens, shape=shape)
+        return Planned(source=source, plan=plan, skeleton=skeleton, context_tokens=tokens, shape=shape)
 
     dtype = source.dtype(settings.dtype)
     planned = plan_in(dtype)

@@ -75,6 +75,26 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
     )
 
 
+def known_ahead(request: Request, codec: Codec, *, budget: int) -> list[int]:
+    """What can be read of a prompt before it is asked for: all but the last token, whose logits will be wanted.
+
+    Where nothing stands before the cursor, it is taken to move down: what all prompts then begin with is the start of
+    the document, as much of it as the longest prefix may have. With the suffix first they have nothing in common.
+    """
+    if request.prefix:
+        return build(request, codec, budget=budget).ids[:-1]
+    head: list[int] = []
+    if codec.infilling and request.infilling != "off":
+        template = codec.infilling.family.templates[codec.infilling.choose(request.infilling)]
+        before = template[: template.index(PREFIX)]
+        if SUFFIX in before:
+            return []
+        head = [codec.infilling.sentinels[part] for part in before]
+        budget -= budget // SUFFIX_SHARE + len(template)
+    head = [*codec.begin_ids, *head]
+    return [*head, *codec.encode(request.suffix).ids[: budget - len(head)]]
+
+
 def lines_ahead(suffix: str) -> str:
     """The beginning of `suffix` by which candidates are judged: the rest of its line, and the next lines."""
     rest, *below = suffix.split("\n")

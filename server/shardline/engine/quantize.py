@@ -3,6 +3,8 @@
 Only weights are packed; activations and sums keep the model's dtype.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +17,10 @@ GROUP = 32
 
 ALIGNMENT = 64
 """Bytes that packed weights must begin at a multiple of."""
+
+
+BLOCKS = (64, 32)
+"""How many outputs torch may put together in a block of 4-bit weights, by what the CPU can do."""
 
 
 class Linear(nn.Module):
@@ -131,3 +137,15 @@ def pack_int4(numbers: Tensor) -> Tensor:
         pairs = (numbers[:, ::2] << 4 | numbers[:, 1::2]).to(torch.uint8)
         packed = torch.ops.aten._convert_weight_to_int4pack(pairs, 8)
     return packed
+
+
+@cache
+def int4_block() -> int | None:
+    """How many outputs a block of torch's 4-bit weights has here, or None where they lie otherwise."""
+    for size in BLOCKS:
+        numbers = torch.zeros(2 * size, GROUP, dtype=torch.int32)
+        numbers[size // 2, 0] = 15
+        packed = pack_int4(numbers)
+        if packed.flatten()[0] == 15 << 4:
+            return size
+    return None

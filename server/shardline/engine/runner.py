@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, planning, prompt
+from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, draft_placement, planning, prompt
 from shardline.engine.codec import Codec
 from shardline.engine.compilation import compile_step
-from shardline.engine.generate import Cancelled, generate, score
+from shardline.engine.draft_model import DraftModel
+from shardline.engine.generate import WARMING_STEP, Cancelled, generate, prefill, score
 from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models import Model, loading
 from shardline.engine.plan import Plan
+from shardline.engine.planning import Planned
 from shardline.errors import GenerationError, PlacementError
 from shardline.settings import ModelSettings
 
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Owns the model, its codec and the KV cache that is kept between requests."""
+    """Owns the model, its codec, the draft model and the KV caches that are kept between requests."""
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class Runner:
         codec: Codec,
         context_tokens: int,
         compilation: threading.Thread | None = None,
+        draft_model: DraftModel | None = None,
     ) -> None:
         self.plan = plan
         self.model = model
@@ -42,6 +45,7 @@ class Runner:
         self.context_tokens = context_tokens
         self.compilation = compilation
         """What is still being compiled to make the model faster."""
+        self._draft_model = draft_model
         self._caches = KVCaches(model, most=caches_for(plan))
 
     @property
@@ -61,9 +65,26 @@ class Runner:
                 cache=self._caches.of(request.document),
                 codec=self.codec,
                 cancelled=cancelled,
+                draft=self._draft_model.follow(built.ids, cancelled) if self._draft_model else None,
             )
         except Cancelled:
             log.debug("cancelled")
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory(error) from error
+
+    def warm(self, request: Request, ended: threading.Event) -> None:
+        """Read the prompt of `request` as far as it is not known, until `ended` is set; see `Engine.warm`."""
+        if ended.is_set():
+            return
+        budget = prompt_budget(self.context_tokens, request.max_tokens)
+        ids = prompt.known_ahead(request, self.codec, budget=budget)
+        cache = self._caches.to_warm(request.document) if ids else None
+        if cache is None or cache.ids[: len(ids)] == ids:
+            return
+        try:
+            prefill(cache, cache.reuse(ids), ended, step=WARMING_STEP)
+        except Cancelled:
+            log.debug("warming ended early")
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory(error) from error
 
@@ -128,36 +149,47 @@ def prompt_budget(context_tokens: int, max_tokens: int) -> int:
 def open_runner(settings: ModelSettings, report: Report) -> Runner:
     """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`."""
     source = checkpoint.find(settings, report)
-    planned = planning.make(settings, source)
+    planned = draft_placement.with_draft(planning.make(settings, source), settings, report)
     if not planned.plan.fits:
         raise PlacementError(planned.plan.refusal)
     devices.check_present([share.device for share in planned.plan.devices])
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
-    model: Model[Any]
-    compilation = None
-    if planned.shape is None:
-        from shardline.engine.models import transformers  # here, because it takes a second
-
-        model = transformers.load(source, planned.plan, report, offload_folder=settings.offload_folder)
-    else:
-        llama = loading.load(
-            source,
-            planned.plan,
-            planned.shape,
-            report,
-            quantization=settings.quantization,
-            capacity=planned.context_tokens,
-        )
-        model, compilation = llama, compile_step(llama)
+    model, compilation = _load(planned, settings, report)
     runner = Runner(
         plan=planned.plan,
         model=model,
         codec=codec,
         context_tokens=planned.context_tokens,
         compilation=compilation,
+        draft_model=_load_draft(planned.draft, settings, codec, report) if planned.draft else None,
     )
     report(Progress(activity="Warming up"))
     warm_up = Request(document="", prefix="a", max_tokens=1)
     for _ in runner.complete(warm_up, threading.Event()):
         pass
+    runner.forget(warm_up.document)
     return runner
+
+
+def _load(planned: Planned, settings: ModelSettings, report: Report) -> tuple[Model[Any], threading.Thread | None]:
+    """The model, and what still compiles its step."""
+    if planned.shape is None:
+        from shardline.engine.models import transformers  # here, because it takes a second
+
+        folder = settings.offload_folder
+        return transformers.load(planned.source, planned.plan, report, offload_folder=folder), None
+    model = loading.load(
+        planned.source,
+        planned.plan,
+        planned.shape,
+        report,
+        quantization=settings.quantization,
+        capacity=planned.context_tokens,
+    )
+    return model, compile_step(model)
+
+
+def _load_draft(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> DraftModel:
+    with draft_placement.naming_the_draft():
+        model, _ = _load(planned, settings, report)
+    return DraftModel(model, vocabulary=codec.tokenizer.get_vocab_size(), context_tokens=planned.context_tokens)

@@ -14,8 +14,8 @@ class ScriptedEngine:
     `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it. `score` says how
     well a text leads into the suffix; without it, it is a model that sees the suffix. `confidence` is the probability
     of each token.
-    `requests` are those begun, `cancelled` those that ended early, `forgotten` the documents that were closed,
-    `closed` tells whether `close` was called.
+    `requests` are those begun, `cancelled` those that ended early, `warmed` those whose prompts were read ahead,
+    `forgotten` the documents that were closed, `closed` tells whether `close` was called.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class ScriptedEngine:
         self._before_chunk = before_chunk
         self.requests: list[Request] = []
         self.cancelled: list[Request] = []
+        self.warmed: list[Request] = []
         self.forgotten: list[str] = []
         self.closed = False
 
@@ -60,6 +61,10 @@ class ScriptedEngine:
         count = min(len(text), request.max_tokens)
         usage = _usage(request, count, began)
         yield Chunk(text="", usage=usage, logprob=count * self._logprob, finish_reason=reason)
+
+    async def warm(self, request: Request) -> None:
+        """Remember whose prompt is to be read ahead."""
+        self.warmed.append(request)
 
     def forget(self, document: str) -> None:
         """Remember which documents were forgotten."""

@@ -99,6 +99,15 @@ class Documents:
         line, column = document.index(position, self.encoding)
         return Source(document=uri, language=document.language, lines=document.lines, line=line, column=column)
 
+    def end_of(self, change: TextDocumentContentChangeEvent) -> Position:
+        """Where the cursor is likely to stand after `change`: at its end, or at the top where the text is all new."""
+        if not isinstance(change, TextDocumentContentChangePartial):
+            return Position(0, 0)
+        start = min(change.range.start, change.range.end)
+        *above, last = split_lines(change.text)
+        character = _width(last, self.encoding)
+        return Position(start.line + len(above), character if above else start.character + character)
+
     def with_chosen(self, source: Source, chosen: SelectedCompletionInfo) -> Source | None:
         """The source as it would be with the chosen pop-up item in it, or None where that is not at the cursor."""
         document = Document(uri=source.document, language=source.language, version=0, lines=source.lines)

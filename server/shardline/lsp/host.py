@@ -1,6 +1,7 @@
 """The life of the engine behind the server: started, replaced when the model's settings change, closed."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ from shardline.settings import ModelSettings, Settings
 OpenEngine = Callable[[ModelSettings], Engine]
 """Makes the engine for these settings; does no work yet."""
 
+PAUSE_SECONDS = 0.3
+"""How long nothing must be opened, typed or asked until the engine reads ahead."""
+
+log = logging.getLogger(__name__)
+
 
 class EngineHost:
     """Holds the one engine of this server, and the completer in front of it."""
@@ -25,6 +31,8 @@ class EngineHost:
         self._completer: Completer | None = None  # there once the engine is ready
         self._loading: asyncio.Task[None] | None = None
         self._settings: ModelSettings | None = None
+        self._looked_at: Source | None = None
+        self._warming: asyncio.Task[None] | None = None
 
     @property
     def placement(self) -> Mapping[str, Any]:
@@ -50,6 +58,7 @@ class EngineHost:
         """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
         if self._completer is None:
             raise NotReadyError(self._status.message)
+        self._stop_warming()
         if several:
             suggestions = await self._completer.suggest_several(source)
         else:
@@ -57,8 +66,16 @@ class EngineHost:
         self._status.usage = suggestions[0].usage or self._status.usage
         return suggestions
 
+    def look_at(self, source: Source) -> None:
+        """Take note of where the user works: when nothing happens for a while, the engine reads ahead there."""
+        self._looked_at = source
+        self._warm_after(PAUSE_SECONDS)
+
     def forget(self, document: str) -> None:
         """End what is being made for a document that was closed."""
+        if self._looked_at and self._looked_at.document == document:
+            self._stop_warming()
+            self._looked_at = None
         if self._completer:
             self._completer.cancel(document)
         if self._engine:
@@ -66,6 +83,7 @@ class EngineHost:
 
     def close(self) -> None:
         """End all work and let the model go."""
+        self._stop_warming()
         if self._loading:
             self._loading.cancel()
         if self._completer:
@@ -95,3 +113,21 @@ class EngineHost:
         else:
             self._completer = Completer(engine, settings, on_usage=self._status.spent)
             self._status.ready()
+            self._warm_after(0)
+
+    def _warm_after(self, seconds: float) -> None:
+        self._stop_warming()
+        if self._completer and self._looked_at:
+            self._warming = asyncio.create_task(self._warm(self._completer, self._looked_at, seconds))
+
+    def _stop_warming(self) -> None:
+        if self._warming:
+            self._warming.cancel()
+        self._warming = None
+
+    async def _warm(self, completer: Completer, source: Source, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        try:
+            await completer.warm(source)
+        except EngineError as error:
+            log.warning("Nothing was read ahead. %s", error)  # whoever asks for a suggestion is told

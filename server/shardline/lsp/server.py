@@ -89,6 +89,12 @@ class ShardlineServer(LanguageServer):
         except Exception as error:  # noqa: BLE001  then settings are read at the start only
             log.warning("The client does not tell about changed settings (%s).", type(error).__name__)
 
+    def look_at(self, uri: str, cursor: types.Position) -> None:
+        """The user is likely to be there: let the model read ahead when it has nothing else to do."""
+        source = self.documents.source(uri, cursor)
+        if source:
+            self.host.look_at(source)
+
     async def suggest(self, source: Source, *, several: bool = False) -> list[Suggestion]:
         """Suggest what follows the cursor, the best first; nothing where there is nothing to say, or no way to."""
         try:
@@ -120,6 +126,15 @@ def _register(server: ShardlineServer) -> None:
         else:
             await server.pull_settings()  # told only that something changed
         server.host.apply(server.settings)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(params: types.DidOpenTextDocumentParams) -> None:
+        server.look_at(params.text_document.uri, types.Position(0, 0))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def did_change(params: types.DidChangeTextDocumentParams) -> None:
+        if params.content_changes:
+            server.look_at(params.text_document.uri, server.documents.end_of(params.content_changes[-1]))
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:

@@ -6,27 +6,23 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from functools import cache
 from pathlib import Path
 
 import torch
 
 from shardline.engine.checkpoint import cache_folder
-from shardline.engine.quantize import GROUP, pack_int4
+from shardline.engine.quantize import int4_block
 
 FOLDER = Path(__file__).parent
 COMPILERS = ("g++", "c++")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", "-w")
-BLOCKS = (64, 32)
-"""How many outputs torch may put together in a block of 4-bit weights, by what the CPU can do."""
-
 AT_REST = 'trap "" INT; nice -n 19 "$@" -o "$PARTIAL" && mv "$PARTIAL" "$LIBRARY" || { rm -f "$PARTIAL"; exit 1; }'
 """The compiler, at the lowest priority; goes on where this process is ended, so that the next one finds the library."""
 
 
 def supported() -> bool:
     """Whether the library is written for this system and this CPU."""
-    return platform.system() == "Linux" and platform.machine() == "x86_64" and block() is not None
+    return platform.system() == "Linux" and platform.machine() == "x86_64" and int4_block() is not None
 
 
 def compiler() -> str | None:
@@ -38,7 +34,7 @@ def compiler() -> str | None:
 
 def library() -> Path:
     """Where the library is kept, or will be: its name says what it is made of and for which CPU."""
-    made_of = hashlib.sha256(" ".join([*FLAGS, str(block()), torch.__version__]).encode())
+    made_of = hashlib.sha256(" ".join([*FLAGS, str(int4_block()), torch.__version__]).encode())
     for source in [*sorted(FOLDER.glob("*.h")), FOLDER / "step.cpp"]:
         made_of.update(source.read_bytes())
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -52,7 +48,7 @@ def build(compiler: str) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler makes it
     done = subprocess.run(  # noqa: S603  the compiler that the user's PATH names
-        ["/bin/sh", "-c", AT_REST, "sh", compiler, *FLAGS, f"-DBLOCK={block()}", str(FOLDER / "step.cpp")],
+        ["/bin/sh", "-c", AT_REST, "sh", compiler, *FLAGS, f"-DBLOCK={int4_block()}", str(FOLDER / "step.cpp")],
         env={**os.environ, "PARTIAL": partial, "LIBRARY": str(target)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -61,15 +57,3 @@ def build(compiler: str) -> str:
         check=False,
     )
     return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"
-
-
-@cache
-def block() -> int | None:
-    """How many outputs a block of torch's 4-bit weights has here, or None where they lie otherwise."""
-    for size in BLOCKS:
-        numbers = torch.zeros(2 * size, GROUP, dtype=torch.int32)
-        numbers[size // 2, 0] = 15
-        packed = pack_int4(numbers)
-        if packed.flatten()[0] == 15 << 4:
-            return size
-    return None

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shardline.engine.kernel.build import block
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Layer, Stage
-from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
+from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear, int4_block
 
 MOST_ROWS = 8
 """Tokens of one step: more are read faster by torch."""
@@ -145,7 +144,7 @@ class CompiledStep:
 
 def runs(shape: Shape, stage: Stage, *ends: Linear) -> bool:
     """Whether the library can run a model of this one stage, with this embedding and head."""
-    size = block()
+    size = int4_block()
     if stage.device.type != "cpu" or stage.dtype != torch.bfloat16 or size is None:
         return False
     linears = [module for module in stage.modules() if isinstance(module, Linear)]

@@ -1,0 +1,76 @@
+"""A small model that guesses what a large one will choose (Leviathan et al. 2023, arXiv:2211.17192)."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shardline.engine.draft import Patience
+from shardline.engine.generate import prefill
+from shardline.engine.kv_cache import KVCache
+from shardline.engine.models import Model
+
+
+class DraftModel:
+    """A `Draft` for one text at a time, in a KV cache of its own that is cut back to what the text has become.
+
+    It guesses its likeliest tokens, of the first `vocabulary` ids. It weighs seconds, told by `clock`: guesses pay
+    where the tokens they brought would have taken longer one by one.
+    """
+
+    def __init__(
+        self,
+        model: Model[Any],
+        *,
+        vocabulary: int,
+        context_tokens: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._cache = KVCache(model)
+        self._vocabulary = vocabulary
+        self._context_tokens = context_tokens
+        self._clock = clock
+        self._patience = Patience()
+        self._ids: list[int] = []
+        self._cancelled = threading.Event()
+        self._began = 0.0
+        self._alone: float | None = None
+        """Seconds for a token that is read with no guesses, the last time."""
+        self._guessed = False
+
+    def follow(self, ids: Sequence[int], cancelled: threading.Event) -> "DraftModel":
+        """Begin with the text `ids`; guessing raises `Cancelled` soon after the event is set."""
+        self._ids = list(ids)
+        self._cancelled = cancelled
+        return self
+
+    def add(self, token: int) -> None:
+        """Take the next token of the text."""
+        self._ids.append(token)
+
+    def guess_after(self, token: int) -> list[int]:
+        """Take the next token; returns those that may follow it, none where guessing does not pay."""
+        self.add(token)
+        self._began, self._guessed = self._clock(), False
+        length = self._patience.length
+        too_long = len(self._ids) + length > self._context_tokens
+        if self._alone is None or too_long or not self._cache.can_forget or self._patience.is_over():
+            return []
+        rest = self._cache.reuse(self._ids)
+        if max(rest) >= self._vocabulary:
+            return []
+        self._guessed = True
+        guesses: list[int] = []
+        while len(guesses) < length:
+            logits = prefill(self._cache, guesses[-1:] or rest, self._cancelled)
+            guesses.append(int(logits[: self._vocabulary].argmax()))
+        return guesses
+
+    def learn(self, guessed: int, right: int) -> None:
+        """Take into account that of `guessed` tokens the first `right` were right, and what all that took."""
+        took = self._clock() - self._began
+        if not self._guessed:
+            self._alone = took
+        elif guessed and self._alone is not None:
+            paid = right > 0 and took < (right + 1) * self._alone
+            self._patience.learn(paid=paid, all_right=right == guessed)
