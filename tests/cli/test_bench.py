@@ -28,6 +28,8 @@ def test_figures_are_measured_written_and_drawn(
         for spread in SPREADS:
             assert 0 < configuration[spread]["min"] <= configuration[spread]["median"] <= configuration[spread]["max"]
         assert configuration["share_of_limit"] > 0
+    perplexity = {c["name"]: c["perplexity"] for c in figures["configurations"]}
+    assert perplexity["shardline"] == pytest.approx(perplexity["transformers float32"], rel=0.02)
     decode = {c["name"]: c["decode_tokens_per_second"]["median"] for c in figures["configurations"]}
     best = max(decode["transformers float32"], decode["transformers bfloat16"])
     assert figures["ratios"]["decode, shardline int8 to transformers"] == pytest.approx(decode["shardline int8"] / best)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shardline.engine.draft import FEW, LONGEST_PAUSE, MANY, Draft, PromptLookup
+from shardline.engine.draft import GUESSES, LONGEST_PAUSE, Draft, PromptLookup
 from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.sampling import Sampler
@@ -87,18 +87,14 @@ def test_text_that_repeats_itself_takes_far_fewer_passes() -> None:
 
 def test_the_most_recent_match_is_guessed_and_the_longer_one_first() -> None:
     assert PromptLookup([1, 2, 3, 7, 7, 1, 2, 3, 8, 1, 2]).guess_after(3)[0] == 8
-    assert PromptLookup([1, 2, 3, 7, 9, 2, 3, 8, 1, 2]).guess_after(3)[0] == 7
+    assert PromptLookup([0, 1, 2, 3, 7, 9, 2, 3, 8, 0, 1, 2]).guess_after(3)[0] == 7
     assert PromptLookup([1, 2, 3]).guess_after(4) == []
 
 
-def test_it_guesses_more_while_it_is_right_and_falls_silent_where_it_is_wrong() -> None:
+def test_it_falls_silent_where_it_is_wrong() -> None:
     draft = PromptLookup([1, 2] * 20)
-    lengths = []
-    for _ in range(3):
-        lengths.append(len(draft.guess_after(1)))
-        draft.learn(lengths[-1], lengths[-1])
-        draft.add(2)
-    assert lengths == [FEW, MANY, MANY]
+    assert len(draft.guess_after(1)) == GUESSES
+    draft.add(2)
     asked, silent = 0, 0
     for _ in range(200):
         guesses = draft.guess_after(1)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from shardline.engine import Request, checkpoint, draft_placement, planning
-from shardline.engine.draft import FEW, MANY, FirstOf, PromptLookup
+from shardline.engine.draft import GUESSES, FirstOf, PromptLookup
 from shardline.engine.draft_model import DraftModel
 from shardline.engine.generate import Cancelled
 from shardline.engine.models import Model
@@ -109,18 +109,18 @@ def passes(prompt: list[int], *, right: bool, seconds: float) -> tuple[Timed, Ti
 
 def test_one_that_is_always_right_and_fast_is_followed() -> None:
     large, _ = passes([1, 2], right=True, seconds=0.1)
-    assert large.passes <= 3 + 60 / (MANY + 1)
+    assert large.passes <= 3 + 60 / (GUESSES + 1)
 
 
 def test_one_that_is_right_but_slow_falls_silent() -> None:
     large, small = passes([1, 2], right=True, seconds=1.0)
-    assert 0 < small.passes <= 6 * FEW
+    assert 0 < small.passes <= 6 * GUESSES
     assert large.passes > 30
 
 
 def test_one_that_is_wrong_falls_silent() -> None:
     large, small = passes([1, 2], right=False, seconds=0.001)
-    assert 0 < small.passes <= 6 * FEW
+    assert 0 < small.passes <= 6 * GUESSES
     assert large.passes == 60
 
 
@@ -151,10 +151,10 @@ def test_the_first_that_has_something_to_say_is_heard() -> None:
         both.add(token)
     assert both.guess_after(3)[0] == 7
     assert small.passes == 0
-    both.learn(FEW, FEW)
-    assert len(both.guess_after(11)) == FEW
-    assert small.passes == FEW
-    both.learn(FEW, 0)
+    both.learn(GUESSES, GUESSES)
+    assert len(both.guess_after(11)) == GUESSES
+    assert small.passes == GUESSES
+    both.learn(GUESSES, 0)
     for token in (9, 1, 2):
         both.add(token)
     assert both.guess_after(3)[0] == 11  # nobody is blamed for what another guessed
@@ -192,7 +192,7 @@ def test_a_draft_model_saves_passes_of_the_model(tiny_folder: Path) -> None:
     drafted = Runner(plan=plain.plan, model=large, codec=plain.codec, context_tokens=512, draft_model=small)
     expected = chunks(plain, CODE, max_tokens=200)
     assert text(drafted, CODE, max_tokens=200) == "".join(chunk.text for chunk in expected)
-    assert large.passes < expected[-1].usage.completion_tokens / FEW
+    assert large.passes < expected[-1].usage.completion_tokens / GUESSES
 
 
 def test_cancelled_at_any_step_it_ends_there_and_the_caches_stay_right(tiny_folder: Path) -> None:

@@ -170,6 +170,7 @@ def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str,
         "share_of_limit": decode["median"] * figures.bytes_per_token / bandwidth,
         "weights_bytes_per_token": figures.bytes_per_token,
         "peak_bytes": figures.peak_bytes,
+        "perplexity": figures.perplexity,
     }
 
 
@@ -214,9 +215,11 @@ def _tell(report: dict[str, Any], problems: Sequence[str], files: Files) -> None
 
 
 def _table(configurations: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(caption="Medians: tokens per second, milliseconds to the first token, share of the memory's limit")
+    table = Table(
+        caption="Medians: tokens per second, milliseconds to the first token; share of the memory's limit; perplexity"
+    )
     table.add_column("")
-    for column in ("decode", "spread", "prefill", "first", "reused", "limit", "MiB"):
+    for column in ("decode", "spread", "prefill", "first", "reused", "limit", "MiB", "perplexity"):
         table.add_column(column, justify="right")
     table.columns[0].no_wrap = True
     for one in configurations:
@@ -229,5 +232,6 @@ def _table(configurations: Sequence[Mapping[str, Any]]) -> Table:
             f"{one['time_to_first_token_reused_ms']['median']:.0f}",
             f"{one['share_of_limit']:.0%}" if one["weights_bytes_per_token"] else "",
             f"{one['peak_bytes'] / 2**20:.0f}",
+            f"{one['perplexity']:.2f}" if one["perplexity"] else "",
         )
     return table

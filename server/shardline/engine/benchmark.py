@@ -1,21 +1,24 @@
 """How fast a model runs here: the same few measurements of this engine and of its peers, on the same token ids."""
 
+import math
 import platform
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from shardline.engine import Request, checkpoint, planning
 from shardline.engine.codec import Codec
 from shardline.engine.draft import Draft, PromptLookup
-from shardline.engine.generate import decode, prefill
+from shardline.engine.generate import PREFILL_STEP, decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.runner import open_runner
 from shardline.engine.sampling import Sampler
@@ -50,6 +53,9 @@ class Subject(Protocol):
     def write(self, ids: Sequence[int], count: int) -> float:
         """Read a prompt and write `count` tokens and one; returns the seconds from the first of them to the last."""
 
+    def perplexity(self, ids: Sequence[int]) -> float | None:
+        """How much a text surprises the model, if it tells: e to the mean of the tokens' negative log-probabilities."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
@@ -62,6 +68,8 @@ class Figures:
     bytes_per_token: int = 0
     peak_bytes: int = 0
     """The most memory that the process had."""
+    perplexity: float | None = None
+    """Of the long prompt."""
 
 
 def measure(subject: Subject, ids: Sequence[int], repeats: int) -> Figures:
@@ -78,7 +86,7 @@ def measure(subject: Subject, ids: Sequence[int], repeats: int) -> Figures:
             figures.prefill.append((len(ids) - 1) / cold)
             figures.first_token.append(1000 * cold)
             figures.first_token_reused.append(1000 * reused)
-    return figures
+    return replace(figures, perplexity=subject.perplexity(ids))
 
 
 class Own:
@@ -106,6 +114,12 @@ class Own:
         """Read a prompt and write `count` tokens and one; returns the seconds from the first of them to the last."""
         return self.write_with(PromptLookup([]), Sampler(), ids, count)[1]
 
+    def perplexity(self, ids: Sequence[int]) -> float:
+        """How much the text surprises the model."""
+        self.forget()
+        rows = [self._cache.read(ids[at : at + PREFILL_STEP]) for at in range(0, len(ids), PREFILL_STEP)]
+        return perplexity(torch.cat(rows), ids)
+
     def write_with(self, draft: Draft, sampler: Sampler, ids: Sequence[int], count: int) -> tuple[list[int], float]:
         """The tokens, and the seconds from the first to the last."""
         never = threading.Event()
@@ -130,6 +144,11 @@ class Own:
             if turn >= 0:
                 gains.append(seconds[0] / seconds[1])
         return gains
+
+
+def perplexity(logits: Tensor, ids: Sequence[int]) -> float:
+    """Of a text, by the `logits`, shape (n, vocabulary), that follow each of its tokens."""
+    return math.exp(functional.cross_entropy(logits[:-1].float().cpu(), torch.tensor(ids[1:])))
 
 
 def tokens(settings: ModelSettings) -> tuple[list[int], list[int]]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-SIZES = (3, 2)
+SIZES = (4, 2)
 """How many tokens must agree: the longer match is tried first."""
 
-FEW, MANY = 3, 7
-"""How many tokens are guessed: with the one before them four or eight, which packed weights multiply at once."""
+GUESSES = 3
+"""How many tokens are guessed: with the one before them four, which packed weights multiply at once."""
 
 LONGEST_PAUSE = 32
 
@@ -26,10 +26,9 @@ class Draft(Protocol):
 
 
 class Patience:
-    """How much to guess: more while it pays, nothing for a while where it does not."""
+    """Whether to guess: not for a while where it does not pay, and each time longer."""
 
     def __init__(self) -> None:
-        self.length = FEW
         self._pause, self._silent = 1, 0
 
     def is_over(self) -> bool:
@@ -39,14 +38,13 @@ class Patience:
             return True
         return False
 
-    def learn(self, *, paid: bool, all_right: bool) -> None:
-        """Guess more if all was right, and less or nothing if it did not pay."""
+    def learn(self, *, paid: bool) -> None:
+        """Go on if it paid; else fall silent."""
         if paid:
             self._pause = 1
         else:
             self._silent = self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self.length = MANY if paid and all_right else FEW
 
 
 class PromptLookup:
@@ -87,15 +85,14 @@ class PromptLookup:
 
     def _from(self, begin: int) -> list[int]:
         """The tokens from `begin` on; at the end of the text, those guessed already are gone through again."""
-        length = self._patience.length
-        guesses = self._ids[begin : begin + length]
+        guesses = self._ids[begin : begin + GUESSES]
         known = len(guesses)
-        return [guesses[number % known] for number in range(length)]
+        return [guesses[number % known] for number in range(GUESSES)]
 
     def learn(self, guessed: int, right: int) -> None:
         """Take into account that of `guessed` tokens the first `right` were right: looking them up costs nothing."""
         if guessed:
-            self._patience.learn(paid=right > 0, all_right=right == guessed)
+            self._patience.learn(paid=right > 0)
 
 
 class FirstOf:

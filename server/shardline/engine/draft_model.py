@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shardline.engine.draft import Patience
+from shardline.engine.draft import GUESSES, Patience
 from shardline.engine.generate import prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.models import Model
@@ -52,8 +52,7 @@ class DraftModel:
         """Take the next token; returns those that may follow it, none where guessing does not pay."""
         self.add(token)
         self._began, self._guessed = self._clock(), False
-        length = self._patience.length
-        too_long = len(self._ids) + length > self._context_tokens
+        too_long = len(self._ids) + GUESSES > self._context_tokens
         if self._alone is None or too_long or not self._cache.can_forget or self._patience.is_over():
             return []
         rest = self._cache.reuse(self._ids)
@@ -61,7 +60,7 @@ class DraftModel:
             return []
         self._guessed = True
         guesses: list[int] = []
-        while len(guesses) < length:
+        while len(guesses) < GUESSES:
             logits = prefill(self._cache, guesses[-1:] or rest, self._cancelled)
             guesses.append(int(logits[: self._vocabulary].argmax()))
         return guesses
@@ -73,4 +72,4 @@ class DraftModel:
             self._alone = took
         elif guessed and self._alone is not None:
             paid = right > 0 and took < (right + 1) * self._alone
-            self._patience.learn(paid=paid, all_right=right == guessed)
+            self._patience.learn(paid=paid)

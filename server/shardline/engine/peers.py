@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from shardline.engine.benchmark import perplexity
+
 
 class Transformers:
     """`generate` on a model that accelerate dispatched: the way of the article that Shardline began with."""
@@ -29,6 +31,11 @@ class Transformers:
     def write(self, ids: Sequence[int], count: int) -> float:
         """Generate many, less the time for one."""
         return self._generate(ids, count + 1) - self._generate(ids, 1)
+
+    @torch.inference_mode()
+    def perplexity(self, ids: Sequence[int]) -> float:
+        """How much the text surprises the model."""
+        return perplexity(self._model(torch.tensor([list(ids)], device=self._model.device)).logits[0], ids)
 
     def _generate(self, ids: Sequence[int], count: int) -> float:
         prompt = torch.tensor([list(ids)], device=self._model.device)
@@ -81,6 +88,9 @@ class LlamaCpp:
             next(tokens)
         return time.perf_counter() - began
 
+    def perplexity(self, ids: Sequence[int]) -> None:
+        """It does not tell."""
+
     def _tokens(self, ids: Sequence[int]) -> Any:
         return self._model.generate(list(ids), top_k=1, temp=0.0, repeat_penalty=1.0)
 
@@ -107,6 +117,9 @@ class Vllm:
         many = self._generate(ids, count + 1)
         self.forget()
         return many - self._generate(ids, 1)
+
+    def perplexity(self, ids: Sequence[int]) -> None:
+        """It does not tell."""
 
     def _generate(self, ids: Sequence[int], count: int) -> float:
         from vllm import SamplingParams
