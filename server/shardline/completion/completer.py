@@ -1,10 +1,11 @@
-"""Requests and what answers them: join the suggestion that is being made, or begin a new one."""
+"""Requests and what answers them: what is known already, the suggestion that is being made, or a new one."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from shardline.completion import Source, Suggestion, context
+from shardline.completion.cache import SuggestionCache
 from shardline.completion.writer import Writer
 from shardline.engine import Engine, Usage
 from shardline.errors import SupersededError
@@ -52,8 +53,20 @@ class Completer:
         self._healing = healing
         self._trimming = trimming
         self._on_usage = on_usage
-        self.settings = settings
+        self._settings = settings
+        self._known = SuggestionCache()
         self._running: dict[str, _Running] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """What is wished; other wishes make other suggestions, so that those known are forgotten."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        if settings != self._settings:
+            self._known.clear()
+        self._settings = settings
 
     async def suggest(self, source: Source) -> Suggestion:
         """Suggest what could follow the cursor.
@@ -72,6 +85,11 @@ class Completer:
         if self.settings.completion.warm and not self._running:
             await self._writer(source, *context.window(source)).warm()
 
+    def forget(self, document: str) -> None:
+        """Free what is known of a document that was closed, and end what is running for it."""
+        self.cancel(document)
+        self._known.forget(document)
+
     def cancel(self, document: str) -> None:
         """End what is running for `document`; those who wait are told that it was superseded."""
         running = self._running.pop(document, None)
@@ -84,7 +102,12 @@ class Completer:
             self.cancel(document)
 
     async def _suggest(self, source: Source, count: int) -> list[Suggestion]:
-        running = self._join_or_begin(source, count)
+        prefix, suffix = context.window(source)
+        known = self._known.find(source.document, prefix, suffix) if count == 1 else None
+        if known:
+            self.cancel(source.document)
+            return [known]
+        running = self._join_or_begin(source, prefix, suffix, count)
         running.waiting += 1
         try:
             return await asyncio.shield(running.task)
@@ -99,14 +122,13 @@ class Completer:
                 if self._running.get(source.document) is running:
                     del self._running[source.document]
 
-    def _join_or_begin(self, source: Source, count: int) -> _Running:
-        prefix, suffix = context.window(source)
+    def _join_or_begin(self, source: Source, prefix: str, suffix: str, count: int) -> _Running:
         key = _Key(source.document, source.line, source.column, prefix, suffix, count)
         running = self._running.get(source.document)
         if running and running.key == key and not running.task.done():
             return running
         self.cancel(source.document)
-        task = asyncio.create_task(self._generate(self._writer(source, prefix, suffix), count))
+        task = asyncio.create_task(self._generate(source, prefix, suffix, count))
         running = self._running[source.document] = _Running(key, task)
         return running
 
@@ -121,9 +143,12 @@ class Completer:
             trimming=self._trimming,
         )
 
-    async def _generate(self, writer: Writer, count: int) -> list[Suggestion]:
+    async def _generate(self, source: Source, prefix: str, suffix: str, count: int) -> list[Suggestion]:
+        writer = self._writer(source, prefix, suffix)
         try:
-            return await writer.several(count)
+            suggestions = await writer.several(count)
+            self._known.add(source.document, prefix, suffix, suggestions[0])
+            return suggestions
         finally:
             for usage in writer.usages.values():
                 self._on_usage(usage)

@@ -77,7 +77,7 @@ class EngineHost:
             self._stop_warming()
             self._looked_at = None
         if self._completer:
-            self._completer.cancel(document)
+            self._completer.forget(document)
         if self._engine:
             self._engine.forget(document)
 

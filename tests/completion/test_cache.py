@@ -1,0 +1,109 @@
+"""What was suggested once is known: while one types it, and when keys are taken back; never where it does not fit."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardline.completion import Source, Suggestion
+from shardline.completion.cache import MOST, SuggestionCache
+from shardline.completion.completer import Completer
+from shardline.engine.scripted import ScriptedEngine
+from shardline.settings import CompletionSettings, Settings
+
+TEXTS = st.text("ab ()\n", max_size=12)
+
+
+def source(before: str) -> Source:
+    lines = (before + "\0").splitlines(keepends=True)
+    lines[-1] = lines[-1].removesuffix("\0")
+    line = before.count("\n")
+    return Source(document="d", language="python", lines=lines, line=line, column=len(before.rpartition("\n")[2]))
+
+
+@given(prefix=TEXTS, suffix=TEXTS, text=TEXTS, typed=st.integers(0, 12))
+def test_typing_a_suggestion_leaves_its_rest(prefix: str, suffix: str, text: str, typed: int) -> None:
+    cache = SuggestionCache()
+    cache.add("d", prefix, suffix, Suggestion(text=text))
+    rest = cache.find("d", prefix + text[:typed], suffix)
+    if not text[:typed] or text[typed:]:
+        assert rest is not None
+        assert rest.text == text[typed:]
+    else:
+        assert rest is None
+
+
+@given(prefix=TEXTS, suffix=TEXTS, text=TEXTS, other_prefix=TEXTS, other_suffix=TEXTS)
+def test_what_is_known_always_fits(prefix: str, suffix: str, text: str, other_prefix: str, other_suffix: str) -> None:
+    cache = SuggestionCache()
+    cache.add("d", prefix, suffix, Suggestion(text=text))
+    rest = cache.find("d", other_prefix, other_suffix)
+    if rest is not None:
+        assert other_prefix + rest.text + other_suffix == prefix + text + suffix
+
+
+@given(prefix=TEXTS, suffix=st.text("xy", max_size=3), data=st.data())
+def test_brackets_that_are_typed_over_are_not_overwritten_again(prefix: str, suffix: str, data: st.DataObject) -> None:
+    text = data.draw(st.text("a)", min_size=1, max_size=8))
+    closing = [place for place, letter in enumerate(text) if letter == ")"]
+    repeats = tuple(closing[: data.draw(st.integers(0, len(closing)))])
+    typed = data.draw(st.integers(0, len(text) - 1))
+    cache = SuggestionCache()
+    cache.add("d", prefix, ")" * len(repeats) + suffix, Suggestion(text=text, repeats=repeats))
+    left = [place for place in repeats if place >= typed]
+    rest = cache.find("d", prefix + text[:typed], ")" * len(left) + suffix)
+    assert rest is not None
+    assert [rest.text[place] for place in rest.repeats] == [")"] * len(left)
+
+
+def test_the_newest_is_found_and_the_oldest_goes() -> None:
+    cache = SuggestionCache()
+    for number in range(MOST + 1):
+        cache.add("d", f"{number} ", "", Suggestion(text=str(number)))
+    cache.add("d", "1 ", "", Suggestion(text="new"))
+    assert cache.find("d", "0 ", "") is None
+    assert cache.find("d", "1 ", "") == Suggestion(text="new")
+    cache.forget("d")
+    assert cache.find("d", "1 ", "") is None
+
+
+@pytest.mark.parametrize("typed", ["", "r", "result"])
+async def test_the_engine_is_asked_once(typed: str) -> None:
+    engine = ScriptedEngine(lambda _: "result = 1")
+    completer = Completer(engine, Settings())
+    await completer.suggest(source("x\n"))
+    known = await completer.suggest(source("x\n" + typed))
+    assert known.text == "result = 1"[len(typed) :]
+    assert known.usage is None
+    assert len(engine.requests) == 1
+
+
+async def test_keys_taken_back_lead_to_what_was_shown_there() -> None:
+    engine = ScriptedEngine(lambda request: "bc" if request.prefix == "a" else "other")
+    completer = Completer(engine, Settings())
+    for before in ("a", "ax", "a"):
+        suggestion = await completer.suggest(source(before))
+    assert suggestion.text == "bc"
+    assert len(engine.requests) == 2
+
+
+async def test_other_settings_make_other_suggestions() -> None:
+    engine = ScriptedEngine(lambda _: "x")
+    completer = Completer(engine, Settings())
+    await completer.suggest(source("a"))
+    completer.settings = replace(Settings(), completion=CompletionSettings(multiline="never"))
+    await completer.suggest(source("a"))
+    assert len(engine.requests) == 2
+
+
+async def test_a_closed_document_is_forgotten_and_others_are_not() -> None:
+    engine = ScriptedEngine(lambda _: "x")
+    completer = Completer(engine, Settings())
+    await completer.suggest(source("a"))
+    completer.forget("other")
+    await completer.suggest(source("a"))
+    assert len(engine.requests) == 1
+    completer.forget("d")
+    await completer.suggest(source("a"))
+    assert len(engine.requests) == 2
