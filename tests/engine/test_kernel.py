@@ -69,7 +69,9 @@ def test_other_dtypes_stay_with_torch(tmp_path: Path, dtype: str) -> None:
 
 
 def test_widths_that_do_not_fit_stay_with_torch(tmp_path: Path) -> None:
-    assert not load(make(tmp_path, "llama"), dtype="bfloat16", quantization="int4").can_be_compiled
+    assert not load(
+        make(tmp_path, "llama", intermediate_size=80), dtype="bfloat16", quantization="int4"
+    ).can_be_compiled
 
 
 def test_a_library_that_computes_something_else_is_refused(tmp_path: Path) -> None:
