@@ -11,7 +11,7 @@ from shardline.engine.compilation import compile_step
 from shardline.engine.kernel import build
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.quantize import int4_block
-from tests.engine.test_llama import PROMPT, load, make
+from tests.engine.test_llama import CAPACITY, PROMPT, load, make
 
 COMPILER = build.compiler() or ""
 INNER = 128
@@ -54,6 +54,19 @@ def test_what_it_read_torch_can_go_on_with(tmp_path: Path, library: Path) -> Non
     model.compile(library)
     found = read(model, [3, 9])  # nine are more than a step takes
     assert (found - expected).norm() < 0.02 * expected.norm()
+
+
+@pytest.mark.parametrize("ids", [[96], [-1], [1, 1]])
+def test_nothing_outside_the_tensors_is_read_or_written(tmp_path: Path, library: Path, ids: list[int]) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    model.compile(library)
+    memory = model.new_memory()
+    for _ in range(CAPACITY - 1):
+        model.forward([1], memory)
+    with pytest.raises(IndexError):
+        model.forward(ids, memory)
+    model.forward([1], memory)
+    assert memory.length == CAPACITY
 
 
 def test_rows_do_not_change_each_other(tmp_path: Path, library: Path) -> None:

@@ -64,7 +64,7 @@ class CompiledStep:
         self, library: Path, shape: Shape, *, embedding: Linear, stage: Stage, norm: Tensor, head: Linear, capacity: int
     ) -> None:
         self._kept: list[Tensor] = []
-        self._vocabulary = shape.vocabulary
+        self._vocabulary, self._capacity = shape.vocabulary, capacity
         layers = [layer for layer in stage.layers if isinstance(layer, Layer)]
         self._layers = (_Layer * len(layers))(*map(self._layer, layers))
         self._model = _Model(
@@ -98,8 +98,10 @@ class CompiledStep:
         """Read `ids`, at most `MOST_ROWS`, after `start` tokens, whose `keys` and `values` begin at these addresses.
 
         Returns the logits, shape (len(ids), vocabulary), of the tokens after each; without `every`, (1, vocabulary), of
-        the one after the last.
+        the one after the last. Raises `IndexError` where the library would read or write outside of the tensors.
         """
+        if start + len(ids) > self._capacity or not 0 <= min(ids) <= max(ids) < self._vocabulary:
+            raise IndexError("there is no room for as many tokens, or no token of this number")
         first = 0 if every else len(ids) - 1
         logits = torch.empty(len(ids) - first, _padded(self._vocabulary))
         self._library.shardline_run(
