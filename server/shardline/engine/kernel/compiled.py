@@ -103,7 +103,7 @@ class CompiledStep:
         if start + len(ids) > self._capacity or not 0 <= min(ids) <= max(ids) < self._vocabulary:
             raise IndexError("there is no room for as many tokens, or no token of this number")
         first = 0 if every else len(ids) - 1
-        logits = torch.empty(len(ids) - first, _padded(self._vocabulary))
+        logits = torch.empty(len(ids) - first, _rounded_up(self._vocabulary))
         self._library.shardline_run(
             self._step,
             (c_int64 * len(ids))(*ids),
@@ -138,7 +138,7 @@ class CompiledStep:
 
     def _padded(self, numbers: Tensor) -> Tensor:
         """`numbers` with room behind them, because the library takes several at a time."""
-        padded = torch.zeros(_padded(len(numbers)), dtype=numbers.dtype)
+        padded = torch.zeros(_rounded_up(len(numbers)), dtype=numbers.dtype)
         padded[: len(numbers)] = numbers
         self._kept.append(padded)
         return padded
@@ -161,5 +161,6 @@ def runs(shape: Shape, stage: Stage, *ends: Linear) -> bool:
     )
 
 
-def _padded(count: int) -> int:
+def _rounded_up(count: int) -> int:
+    """To a whole number of what a thread of the library computes at least."""
     return -(-count // (2 * WIDTH)) * 2 * WIDTH
