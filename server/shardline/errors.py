@@ -5,6 +5,7 @@ ShardlineError
 ├── EngineError         the model cannot answer
 │   ├── CheckpointError     it cannot be found, fetched or read
 │   ├── PlacementError      it does not fit, or names a device that is not there
+│   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
 │   └── NotReadyError       it is still loading
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
@@ -30,6 +31,10 @@ class CheckpointError(EngineError):
 
 class PlacementError(EngineError):
     """The model does not fit its devices, or a device is not there."""
+
+
+class NoRoomError(PlacementError):
+    """The model fits its devices, but not beside another one that is still loaded."""
 
 
 class GenerationError(EngineError):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
 URI = "file:///work/a.py"
@@ -13,23 +14,54 @@ LEAVE_SECONDS = 20
 
 
 class Client:
-    """A pytest-lsp client that also knows when the model is ready or has failed."""
+    """A pytest-lsp client that also knows how the model is, and what the server has registered.
 
-    def __init__(self, **configuration: Any) -> None:
+    `refuses` are the methods that it does not let the server register.
+    """
+
+    def __init__(self, *, refuses: Sequence[str] = (), **configuration: Any) -> None:
         self.lsp: LanguageClient = make_test_lsp_client()
         self.lsp.set_configuration({"shardline": configuration})
         self.lsp.feature("shardline/status")(lambda params: self._take_status(params))
-        self._settled: asyncio.Queue[Any] = asyncio.Queue()
+        self.lsp.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda params: self._register(params))
+        self.lsp.feature(types.CLIENT_UNREGISTER_CAPABILITY)(lambda params: self._unregister(params))
+        self._refuses = refuses
+        self._statuses: asyncio.Queue[Any] = asyncio.Queue()
         self.capabilities = types.ServerCapabilities()
+        self.registered: dict[str, types.Registration] = {}
+        self.events: list[str] = []
+        """What happened, in its order: the states that the server told, and what it registered and unregistered."""
 
     def _take_status(self, params: Any) -> None:
-        if params.state in ("ready", "failed"):
-            self._settled.put_nowait(params)
+        if params.state not in self.events[-1:]:
+            self.events.append(params.state)
+        self._statuses.put_nowait(params)
+
+    def _register(self, params: types.RegistrationParams) -> None:
+        for registration in params.registrations:
+            if registration.method in self._refuses:
+                raise JsonRpcException("It is refused.")
+            assert registration.id not in self.registered
+            self.registered[registration.id] = registration
+            self.events.append(f"+ {registration.method}")
+
+    def _unregister(self, params: types.UnregistrationParams) -> None:
+        for unregistration in params.unregisterations:
+            assert self.registered.pop(unregistration.id).method == unregistration.method
+            self.events.append(f"- {unregistration.method}")
+
+    async def until(self, *states: str, message: str = "") -> Any:
+        """The next status with one of these states, whose message has `message` in it."""
+        async with asyncio.timeout(120):
+            while True:
+                status = await self._statuses.get()
+                if status.state in states and message in status.message:
+                    return status
 
     async def until_settled(self) -> Any:
-        """The status when the model is ready, or has failed, the next time."""
-        async with asyncio.timeout(120):
-            return await self._settled.get()
+        """The status when the model has been loaded, or has failed, the next time."""
+        await self.until("loading")
+        return await self.until("ready", "failed")
 
     @property
     def messages(self) -> list[str]:
@@ -77,14 +109,28 @@ def end_of(text: str) -> types.Position:
     return types.Position(text.count("\n"), len(text.rpartition("\n")[2].encode("utf-16-le")) // 2)
 
 
+def capabilities_of(editor: str) -> types.ClientCapabilities:
+    """Those of pytest-lsp, where VS Code is too old to know of ghost text."""
+    capabilities = client_capabilities(editor)
+    if editor == "visual-studio-code":
+        assert capabilities.text_document
+        capabilities.text_document.inline_completion = types.InlineCompletionClientCapabilities(True)
+    return capabilities
+
+
 @asynccontextmanager
 async def started(
-    command: Sequence[str], *, editor: str = "visual-studio-code", options: Any = None, **configuration: Any
+    command: Sequence[str],
+    *,
+    editor: str = "visual-studio-code",
+    options: Any = None,
+    refuses: Sequence[str] = (),
+    **configuration: Any,
 ) -> AsyncIterator[Client]:
     """A client of `editor` with a server it has started and greeted."""
-    client = Client(**configuration)
+    client = Client(refuses=refuses, **configuration)
     await client.lsp.start_io(*command)
-    capabilities = client_capabilities(editor)
+    capabilities = capabilities_of(editor)
     capabilities.experimental = {"shardlineStatus": True}
     client.lsp.capabilities = capabilities  # which pytest-lsp checks the server by
     params = types.InitializeParams(capabilities=capabilities, initialization_options=options)

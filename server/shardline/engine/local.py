@@ -6,11 +6,12 @@ torch is imported by that thread, when the model is loaded; importing this modul
 import asyncio
 import queue
 import threading
+import traceback
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shardline.engine import Chunk, Progress, Report, Request
+from shardline.engine import Chunk, Engine, Progress, Report, Request
 from shardline.errors import EngineError, GenerationError, NotReadyError, first_line
 from shardline.settings import ModelSettings
 
@@ -21,30 +22,35 @@ Job = Callable[[], None]
 T = TypeVar("T")
 
 
-def _open_runner(settings: ModelSettings, report: Report) -> "Runner":
+Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
+"""Finds and loads a model beside the one that has this placement, which is empty where there is none."""
+
+
+def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any]) -> "Runner":
     from shardline.engine.runner import open_runner  # imports torch
 
-    return open_runner(settings, report)
+    return open_runner(settings, report, beside)
 
 
 class LocalEngine:
     """Runs a model in a thread of its own, one request after another; `opener` finds and loads it in that thread."""
 
-    def __init__(
-        self, settings: ModelSettings, opener: Callable[[ModelSettings, Report], "Runner"] = _open_runner
-    ) -> None:
+    def __init__(self, settings: ModelSettings, opener: Opener = _open_runner) -> None:
         self._settings = settings
         self._opener = opener
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._runner: Runner | None = None
         self._closed = threading.Event()
+        self._ended: Future[None] = Future()
+        self._ended.set_running_or_notify_cancel()  # whoever gives up waiting for it must not end it for others
         self._end_of_warming = threading.Event()
         self._thread = threading.Thread(target=self._work, name="shardline-engine")
         self._thread.start()
 
-    async def load(self, report: Report) -> None:
+    async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find or fetch the model, plan its placement and read its weights; raises `EngineError`."""
         loaded: Future[None] = Future()
+        other = beside.placement if beside else {}
 
         def report_unless_closed(progress: Progress) -> None:
             if self._closed.is_set():
@@ -52,9 +58,12 @@ class LocalEngine:
             report(progress)
 
         def job() -> None:
+            if not loaded.set_running_or_notify_cancel():
+                return
             try:
-                self._runner = self._opener(self._settings, report_unless_closed)
+                self._runner = self._opener(self._settings, report_unless_closed, other)
             except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
+                traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep what was read
                 loaded.set_exception(error)
             else:
                 loaded.set_result(None)
@@ -129,7 +138,8 @@ class LocalEngine:
 
     async def wait_closed(self) -> None:
         """Wait until the thread has ended, and with it the model."""
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.wrap_future(self._ended)
+        self._thread.join()
 
     async def _answer(self, work: Callable[[], T], cancelled: threading.Event) -> T:
         """What `work` returns in the thread; `cancelled` is set when nobody waits for it any more."""
@@ -164,7 +174,10 @@ class LocalEngine:
         while (job := self._jobs.get()) is not None:
             if not self._closed.is_set():
                 job()
-        self._runner = None
+        runner, self._runner = self._runner, None
+        if runner:
+            runner.close()
+        self._ended.set_result(None)
 
 
 def _as_engine_error(error: Exception) -> EngineError:

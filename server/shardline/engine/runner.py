@@ -3,12 +3,23 @@
 import logging
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from shardline.engine import Chunk, Progress, Report, Request, checkpoint, devices, draft_placement, planning, prompt
+from shardline.engine import (
+    Chunk,
+    Progress,
+    Report,
+    Request,
+    checkpoint,
+    devices,
+    draft_placement,
+    planning,
+    prompt,
+    room,
+)
 from shardline.engine.codec import Codec
 from shardline.engine.compilation import compile_step
 from shardline.engine.draft_model import DraftModel
@@ -121,6 +132,11 @@ class Runner:
         """Free what is kept for a document that was closed."""
         self._caches.forget(document)
 
+    def close(self) -> None:
+        """Give the memory back to the devices; nothing can be asked after that."""
+        del self.model, self._draft_model, self._caches
+        torch.cuda.empty_cache()
+
     def _out_of_memory(self, error: torch.OutOfMemoryError) -> GenerationError:
         traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the tensors in them
         self._caches.clear()
@@ -146,13 +162,20 @@ def prompt_budget(context_tokens: int, max_tokens: int) -> int:
     return context_tokens - min(max_tokens, context_tokens // 2)
 
 
-def open_runner(settings: ModelSettings, report: Report) -> Runner:
-    """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`."""
+def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any] | None = None) -> Runner:
+    """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`.
+
+    `beside` is the placement of a model that stays until this one is ready; see `Engine.load`.
+    """
     source = checkpoint.find(settings, report)
+    if beside:
+        settings = room.as_if_alone(settings, beside)
     planned = draft_placement.with_draft(planning.make(settings, source), settings, report)
     if not planned.plan.fits:
         raise PlacementError(planned.plan.refusal)
     devices.check_present([share.device for share in planned.plan.devices])
+    if beside:
+        room.check(planned.plan)
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
     model, compilation = _load(planned, settings, report)
     runner = Runner(

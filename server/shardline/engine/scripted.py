@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from shardline.engine import Chunk, FinishReason, Progress, Report, Request, Usage
+from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Usage
 
 
 class ScriptedEngine:
@@ -36,8 +36,8 @@ class ScriptedEngine:
         self.forgotten: list[str] = []
         self.closed = False
 
-    async def load(self, report: Report) -> None:
-        """Is ready at once."""
+    async def load(self, report: Report, *, beside: Engine | None = None) -> None:  # noqa: ARG002  as all
+        """Is ready at once, beside any other."""
         report(Progress(activity="Loading"))
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:

@@ -59,6 +59,8 @@ class Editor:
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._settled: asyncio.Future[Mapping[str, Any]] | None = None
+        self.registered: dict[str, Any] = {}
+        """The options of the methods that the server has registered since it was greeted."""
         self.messages: list[str] = []
         """What the server showed the user."""
 
@@ -178,7 +180,8 @@ class Editor:
     def _listen(self) -> None:
         self._client.feature(NOTIFICATION)(lambda params: self._take_status(params))
         self._client.feature(USAGE)(lambda params: self._take_usage(params))
-        self._client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda _: None)
+        self._client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda params: self._register(params))
+        self._client.feature(types.CLIENT_UNREGISTER_CAPABILITY)(lambda params: self._unregister(params))
         self._client.feature(types.WINDOW_SHOW_MESSAGE)(lambda params: self._take_message(params))
 
     def _take_status(self, params: Any) -> None:
@@ -186,6 +189,14 @@ class Editor:
         self._on_status(values)
         if values["state"] in (State.READY, State.FAILED) and self._settled and not self._settled.done():
             self._settled.set_result(values)
+
+    def _register(self, params: types.RegistrationParams) -> None:
+        for registration in params.registrations:
+            self.registered[registration.method] = registration.register_options
+
+    def _unregister(self, params: types.UnregistrationParams) -> None:
+        for unregistration in params.unregisterations:
+            self.registered.pop(unregistration.method, None)
 
     def _take_usage(self, params: Any) -> None:
         names = ("prompt_tokens", "cached_tokens", "completion_tokens")

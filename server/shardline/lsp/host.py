@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.completer import Completer
 from shardline.engine import Engine, Progress
-from shardline.errors import EngineError, NotReadyError, ShardlineError, first_line
+from shardline.errors import EngineError, NoRoomError, NotReadyError, ShardlineError, SupersededError, first_line
+from shardline.lsp.serving import Serving
 from shardline.lsp.status import Status
 from shardline.settings import ModelSettings, Settings
 
@@ -22,48 +22,69 @@ log = logging.getLogger(__name__)
 
 
 class EngineHost:
-    """Holds the one engine of this server, and the completer in front of it."""
+    """Holds the engine that answers, and the one that is being loaded to take its place.
 
-    def __init__(self, open_engine: OpenEngine, status: Status) -> None:
+    `offer` is told whether there is one that answers, before the user is.
+    """
+
+    def __init__(self, open_engine: OpenEngine, status: Status, offer: Callable[[bool], None]) -> None:
         self._open_engine = open_engine
         self._status = status
-        self._engine: Engine | None = None
-        self._completer: Completer | None = None  # there once the engine is ready
+        self._offer = offer
+        self._settings = Settings()  # those that were applied last
+        self._wanted: ModelSettings | None = None  # what is loaded, or was to be
+        self._serving: Serving | None = None
+        self._coming: Engine | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._settings: ModelSettings | None = None
+        self._leaving: list[Engine] = []  # closed, but their memory may not be free yet
         self._looked_at: Source | None = None
         self._warming: asyncio.Task[None] | None = None
 
     @property
     def placement(self) -> Mapping[str, Any]:
         """Which layers are on which device; empty until the model is loaded."""
-        return self._engine.placement if self._engine else {}
+        return self._serving.engine.placement if self._serving else {}
 
     def apply(self, settings: Settings) -> None:
-        """Use these settings: those of generation at once, those of the model by loading it anew if they differ."""
-        if self._settings != settings.model:
-            self.restart(settings)
-        elif self._completer:
-            self._completer.settings = settings
+        """Use these settings: those of generation at once, those of the model by loading it anew if they differ.
+
+        The engine that is there answers until the new one is ready, if the devices have room for both.
+        """
+        self._settings = settings
+        if self._serving:
+            self._serving.completer.settings = settings
+        if settings.model == self._wanted:
+            return
+        self._wanted = settings.model
+        self._stop_loading()
+        if self._serving and self._serving.model == settings.model:
+            self._status.ready(settings.model.name)  # it is there still
+        else:
+            self._loading = asyncio.create_task(self._load(settings.model))
 
     def restart(self, settings: Settings) -> None:
         """Close the engine, if there is one, and load a new one in the background."""
-        before = self._engine
         self.close()
-        self._settings = settings.model
-        self._engine = self._open_engine(settings.model)
-        self._loading = asyncio.create_task(self._load(self._engine, settings, before))
+        self._offer(False)
+        self._wanted = None
+        self.apply(settings)
 
     async def suggest(self, source: Source, *, several: bool = False) -> list[Suggestion]:
         """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
-        if self._completer is None:
+        serving = self._serving
+        if serving is None:
             raise NotReadyError(self._status.message)
         self._stop_warming()
-        if several:
-            suggestions = await self._completer.suggest_several(source)
-        else:
-            suggestions = [await self._completer.suggest(source)]
+        try:
+            with self._status.busy():
+                suggestions = await serving.suggest(source, several=several)
+        except SupersededError:
+            if serving is self._serving:
+                raise
+            return await self.suggest(source, several=several)  # another engine has taken over
         self._status.usage = suggestions[0].usage or self._status.usage
+        if serving is self._serving:
+            self._status.keeps_up(serving.advice())
         return suggestions
 
     def look_at(self, source: Source) -> None:
@@ -76,58 +97,96 @@ class EngineHost:
         if self._looked_at and self._looked_at.document == document:
             self._stop_warming()
             self._looked_at = None
-        if self._completer:
-            self._completer.forget(document)
-        if self._engine:
-            self._engine.forget(document)
+        if self._serving:
+            self._serving.forget(document)
 
     def close(self) -> None:
         """End all work and let the model go."""
-        self._stop_warming()
+        self._stop_loading()
+        self._retire()
+
+    def _stop_loading(self) -> None:
         if self._loading:
             self._loading.cancel()
-        if self._completer:
-            self._completer.cancel_all()
-        if self._engine:
-            self._engine.close()
-        self._engine = self._completer = self._loading = None
+        self._loading = None
+        self._drop_coming()
 
-    async def _load(self, engine: Engine, settings: Settings, before: Engine | None) -> None:
+    def _drop_coming(self) -> None:
+        if self._coming:
+            self._coming.close()
+            self._leaving.append(self._coming)
+        self._coming = None
+
+    def _retire(self) -> None:
+        """Close the engine that answers."""
+        self._stop_warming()
+        if self._serving:
+            self._serving.close()
+            self._leaving.append(self._serving.engine)
+        self._serving = None
+
+    async def _load(self, model: ModelSettings) -> None:
+        await self._status.loading(model.name)
+        try:
+            await self._until_left()
+            engine = self._coming = self._open_engine(model)
+            await self._read(engine)
+        except ShardlineError as error:
+            self._fail(str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
+            self._fail(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)}).")
+        else:
+            self._take_over(engine)
+
+    async def _read(self, engine: Engine) -> None:
+        """Load it beside the one that answers, or else in its place."""
         loop = asyncio.get_running_loop()
 
         def report(progress: Progress) -> None:
-            if engine is self._engine:
+            if engine is self._coming:
                 loop.call_soon_threadsafe(self._status.progress, progress)
 
-        await self._status.loading(settings.model.name)
         try:
-            if before:
-                await before.wait_closed()  # two models at once may be more than the devices hold
+            await engine.load(report, beside=self._serving.engine if self._serving else None)
+        except NoRoomError:
+            self._retire()
+            self._offer(False)
+            await self._until_left()
             await engine.load(report)
-        except ShardlineError as error:
-            self._status.failed(str(error))
-        except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
-            self._status.failed(
-                str(EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)})."))
-            )
-        else:
-            self._completer = Completer(engine, settings, on_usage=self._status.spent)
-            self._status.ready()
-            self._warm_after(0)
+
+    async def _until_left(self) -> None:
+        """Wait until those that were closed have freed their memory: more at once may be too much for the devices."""
+        while self._leaving:
+            await self._leaving[0].wait_closed()
+            del self._leaving[0]
+
+    def _take_over(self, engine: Engine) -> None:
+        self._retire()
+        self._coming = None
+        self._serving = Serving(engine, self._settings, self._status.spent)
+        self._offer(True)
+        self._status.ready(self._serving.model.name)
+        self._warm_after(0)
+
+    def _fail(self, sentence: str) -> None:
+        self._drop_coming()
+        if self._serving:
+            sentence += f" Until the settings change, suggestions come from {self._serving.model.name} as before."
+        self._status.failed(sentence)
 
     def _warm_after(self, seconds: float) -> None:
         self._stop_warming()
-        if self._completer and self._looked_at:
-            self._warming = asyncio.create_task(self._warm(self._completer, self._looked_at, seconds))
+        if self._serving and self._looked_at:
+            self._warming = asyncio.create_task(self._warm(self._serving, self._looked_at, seconds))
 
     def _stop_warming(self) -> None:
         if self._warming:
             self._warming.cancel()
         self._warming = None
 
-    async def _warm(self, completer: Completer, source: Source, seconds: float) -> None:
+    async def _warm(self, serving: Serving, source: Source, seconds: float) -> None:
         await asyncio.sleep(seconds)
         try:
-            await completer.warm(source)
+            await serving.completer.warm(source)
         except EngineError as error:
             log.warning("Nothing was read ahead. %s", error)  # whoever asks for a suggestion is told

@@ -8,6 +8,7 @@ from lsprotocol import types
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
 from shardline.lsp.documents import Documents
+from shardline.lsp.registration import keep_back
 
 
 class Protocol(LanguageServerProtocol):
@@ -21,6 +22,13 @@ class Protocol(LanguageServerProtocol):
     def ended_well(self) -> bool:
         """Whether the client asked the server to shut down before it went."""
         return self._shutdown
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
+        """Answer as pygls does, but for what is offered once there is a model."""
+        result = yield from super().lsp_initialize(params)
+        keep_back(result.capabilities, params.capabilities)
+        return result
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Generator[Any, Any, None]:

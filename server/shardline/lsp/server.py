@@ -15,11 +15,11 @@ from shardline.lsp import items
 from shardline.lsp.documents import Documents
 from shardline.lsp.host import EngineHost, OpenEngine
 from shardline.lsp.protocol import Protocol, converter
+from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
 from shardline.lsp.status import Status
 from shardline.settings import Settings, merge
 
 SECTION = "shardline"
-TRIGGER_CHARACTERS = [".", "(", "[", "="]
 CLIENT_SECONDS = 5.0
 """How long a client may take to answer about its settings before the model is loaded without them."""
 
@@ -37,7 +37,7 @@ class ShardlineServer(LanguageServer):
         """The settings of the command line, which the client's are laid over."""
         self.settings = settings
         self.status = Status(self)
-        self.host = EngineHost(open_engine, self.status)
+        self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
         self._initial: Mapping[str, Any] = {}  # what came with `initialize`
         self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
         _register(self)
@@ -140,7 +140,7 @@ def _register(server: ShardlineServer) -> None:
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.host.forget(params.text_document.uri)
 
-    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS))
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)
     async def completion(params: types.CompletionParams) -> types.CompletionList:
         nothing = types.CompletionList(is_incomplete=True, items=[])
         source = server.documents.source(params.text_document.uri, params.position)
@@ -152,7 +152,7 @@ def _register(server: ShardlineServer) -> None:
             return nothing
         return items.completion_list(source, suggestions, server.documents, items.tastes(server.client_capabilities))
 
-    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, INLINE_COMPLETION)
     async def inline_completion(
         params: types.InlineCompletionParams,
     ) -> list[types.InlineCompletionItem] | None:

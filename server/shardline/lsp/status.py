@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -28,6 +30,9 @@ USAGE = "shardline/usage"
 REPORT_SECONDS = 0.1
 """Progress is told at most this often."""
 
+BUSY_SECONDS = 0.3
+"""How long a suggestion is waited for until that is told."""
+
 CLIENT_SECONDS = 2.0
 """How long a client may take to make a progress bar before loading goes on without."""
 
@@ -40,6 +45,10 @@ class State(StrEnum):
     STARTING = "starting"
     LOADING = "loading"
     READY = "ready"
+    BUSY = "busy"
+    """A suggestion is being made, for a while already."""
+    SLOW = "slow"
+    """It can be asked, but does not keep up with typing."""
     FAILED = "failed"
 
 
@@ -51,6 +60,11 @@ class Status:
         self._told: set[str] = set()
         self._token = ""  # of the progress bar, while there is one
         self._last_report = 0.0
+        self._activity = ""  # of the last report
+        self._waiting = 0  # how many suggestions are waited for
+        self._until_busy: asyncio.TimerHandle | None = None
+        self._advice = ""  # what would help where it is slow
+        self._advised = False
         self.state = State.STARTING
         self.message = "The model has not been asked for yet."
         self.model = ""
@@ -69,6 +83,7 @@ class Status:
 
     async def loading(self, model: str) -> None:
         """Loading has begun: open a progress bar where the client has them."""
+        self._end_progress("Not needed any more")
         self.model = model
         self._change(State.LOADING, f"Loading {model}")
         window = self._server.client_capabilities.window
@@ -86,9 +101,11 @@ class Status:
 
     def progress(self, progress: Progress) -> None:
         """Loading has come further."""
-        if self.state is not State.LOADING or time.monotonic() - self._last_report < REPORT_SECONDS:
+        now = time.monotonic()
+        soon = progress.activity == self._activity and now - self._last_report < REPORT_SECONDS
+        if self.state is not State.LOADING or soon:
             return
-        self._last_report = time.monotonic()
+        self._last_report, self._activity = now, progress.activity
         self.message = in_words(progress)
         self.percentage = 100 * progress.done // progress.total if progress.total else None
         if self._token:
@@ -96,17 +113,43 @@ class Status:
             self._server.work_done_progress.report(self._token, report)
         self._notify()
 
-    def ready(self) -> None:
-        """The model can be asked."""
+    def ready(self, model: str) -> None:
+        """This model can be asked."""
         self._told.clear()
+        self._advice, self._advised = "", False
         self._end_progress("Ready")
-        self._change(State.READY, f"{self.model} is ready.")
+        self.model = model
+        self._change(State.READY, f"{model} is ready.")
 
     def failed(self, sentence: str) -> None:
         """The model cannot be had, for the reason in `sentence`: who hears of the state has heard the reason."""
         self.tell(sentence)
         self._end_progress("Failed")
         self._change(State.FAILED, sentence)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """While a suggestion is waited for."""
+        if not self._waiting:
+            self._until_busy = asyncio.get_running_loop().call_later(BUSY_SECONDS, self._tell_busy)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._until_busy:
+                self._until_busy.cancel()
+            if not self._waiting and self.state is State.BUSY:
+                self._rest()
+
+    def keeps_up(self, advice: str) -> None:
+        """Whether the model keeps up with typing: it does where no `advice` is given, which is shown only once."""
+        self._advice = advice
+        if advice and not self._advised:
+            self._advised = True
+            self.tell(advice, MessageType.Warning)
+        if self.state in (State.READY, State.SLOW):
+            self._rest()
 
     def spent(self, usage: Usage) -> None:
         """A candidate has cost this, finished or not, for the request that is being handled."""
@@ -118,6 +161,16 @@ class Status:
         if sentence not in self._told:
             self._told.add(sentence)
             self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {sentence}"))
+
+    def _tell_busy(self) -> None:
+        if self.state in (State.READY, State.SLOW):
+            self._change(State.BUSY, f"{self.model} is making a suggestion.")
+
+    def _rest(self) -> None:
+        """As it is when nothing is waited for."""
+        state, message = (State.SLOW, self._advice) if self._advice else (State.READY, f"{self.model} is ready.")
+        if (state, message) != (self.state, self.message):
+            self._change(state, message)
 
     def _end_progress(self, message: str) -> None:
         if self._token:
@@ -143,4 +196,4 @@ def in_words(progress: Progress) -> str:
         return progress.activity
     if progress.unit == "bytes":
         return f"{progress.activity}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB"
-    return f"{progress.activity}: {100 * progress.done // progress.total} %"
+    return f"{progress.activity}: {progress.done} of {progress.total} {progress.unit}"

@@ -1,0 +1,33 @@
+"""Room for a model beside another one, which is loaded and goes when the new one is ready."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from shardline.engine import devices
+from shardline.engine.plan import DeviceShare, Plan, in_words
+from shardline.errors import NoRoomError
+from shardline.settings import ModelSettings
+
+
+def as_if_alone(settings: ModelSettings, other: Mapping[str, Any]) -> ModelSettings:
+    """The settings by which a model is placed as it may lie once the other, of this placement, has gone."""
+    if settings.max_memory is not None:
+        return settings
+    held = {share.device: share.used for share in (DeviceShare(**share) for share in other["devices"])}
+    limits: dict[str, str | int] = {
+        str(device): int((free + held.get(device, 0)) * devices.FREE_SHARE)
+        for device, free in devices.free_memory().items()
+    }
+    return dataclasses.replace(settings, max_memory=limits)
+
+
+def check(plan: Plan) -> None:
+    """Raise `NoRoomError` unless each device has free now what the plan gives it, whatever `model.maxMemory` allows."""
+    free = devices.default_limits()
+    for share in plan.devices:
+        if share.device != "disk" and share.used > free.get(share.device, 0):
+            raise NoRoomError(
+                f"{plan.model} needs {in_words(share.used)} on {share.device}, which has no room for that beside the "
+                "model that is still loaded."
+            )

@@ -1,0 +1,63 @@
+"""Completions are offered while there is a model to make them, where the client can be told that at any time."""
+
+import logging
+from concurrent.futures import Future
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+COMPLETION = types.CompletionOptions(trigger_characters=[".", "(", "[", "="])
+INLINE_COMPLETION = types.InlineCompletionOptions()
+
+log = logging.getLogger(__name__)
+
+
+def offers_for(client: types.ClientCapabilities) -> dict[str, Any]:
+    """What this client can be offered at any time: the options of each method, for documents of its own choice."""
+    document = client.text_document or types.TextDocumentClientCapabilities()
+    offers: dict[str, Any] = {}
+    if document.completion and document.completion.dynamic_registration:
+        offers[types.TEXT_DOCUMENT_COMPLETION] = types.CompletionRegistrationOptions(
+            trigger_characters=COMPLETION.trigger_characters
+        )
+    if document.inline_completion and document.inline_completion.dynamic_registration:
+        offers[types.TEXT_DOCUMENT_INLINE_COMPLETION] = types.InlineCompletionRegistrationOptions()
+    return offers
+
+
+def keep_back(capabilities: types.ServerCapabilities, client: types.ClientCapabilities) -> None:
+    """Take out of `capabilities` what this client can be offered later."""
+    offers = offers_for(client)
+    if types.TEXT_DOCUMENT_COMPLETION in offers:
+        capabilities.completion_provider = None
+    if types.TEXT_DOCUMENT_INLINE_COMPLETION in offers:
+        capabilities.inline_completion_provider = None
+
+
+class Registrations:
+    """What the client was told at last. Its answers are not waited for: messages arrive in their order."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._offered = False
+
+    def offer(self, offered: bool) -> None:
+        """Register what the client can be offered, or take it back, unless it was told already."""
+        if offered == self._offered:
+            return
+        self._offered = offered
+        for method, options in offers_for(self._server.client_capabilities).items():
+            name = f"shardline/{method}"
+            if offered:
+                registration = types.Registration(name, method, options)
+                answer = self._server.client_register_capability(types.RegistrationParams([registration]))
+            else:
+                unregistration = types.Unregistration(name, method)
+                answer = self._server.client_unregister_capability(types.UnregistrationParams([unregistration]))
+            answer.add_done_callback(_log_refusal)
+
+
+def _log_refusal(answer: "Future[None]") -> None:
+    if not answer.cancelled() and (error := answer.exception()):
+        log.warning("The client does not let completions come and go (%s).", type(error).__name__)

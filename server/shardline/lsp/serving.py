@@ -1,0 +1,45 @@
+"""An engine that is ready, with the completer in front of it."""
+
+from collections import deque
+from collections.abc import Callable
+
+from shardline.completion import Source, Suggestion
+from shardline.completion.completer import Completer
+from shardline.engine import Engine, Usage
+from shardline.lsp import pace
+from shardline.settings import ModelSettings, Settings
+
+
+class Serving:
+    """Answers with `engine`, which was loaded with `settings.model`; knows what its last answers have cost."""
+
+    def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage], None]) -> None:
+        self.engine = engine
+        self.model: ModelSettings = settings.model
+        self.completer = Completer(engine, settings, on_usage=on_usage)
+        self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
+
+    async def suggest(self, source: Source, *, several: bool) -> list[Suggestion]:
+        """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
+        if several:
+            suggestions = await self.completer.suggest_several(source)
+        else:
+            suggestions = [await self.completer.suggest(source)]
+        usage = suggestions[0].usage
+        if usage and usage not in self._costs:  # what is known is shown again, and costs nothing
+            self._costs.append(usage)
+        return suggestions
+
+    def advice(self) -> str:
+        """What would make it faster; empty where it keeps up with typing."""
+        return pace.advice(self._costs, self.completer.settings, self.engine.placement)
+
+    def forget(self, document: str) -> None:
+        """Free what is kept for a document that was closed, and end what is being made for it."""
+        self.completer.forget(document)
+        self.engine.forget(document)
+
+    def close(self) -> None:
+        """End all work, and let the model go."""
+        self.completer.cancel_all()
+        self.engine.close()
