@@ -63,13 +63,14 @@ class Engine(ScriptedEngine):
             report(Progress(activity=f"Loading {name}", done=3, total=30, unit="layers"))
             report(Progress(activity=f"Loading {name}", done=4, total=30, unit="layers"))
             report(Progress(activity="Warming up"))
+            await asyncio.sleep(0)  # as long as it takes to tell
         await super().load(report, beside=beside)
         events.append(f"loaded {name}")
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         async for chunk in super().complete(request):
             if self.settings.name == "slow":
-                slow = dataclasses.replace(chunk.usage, time_to_first_token=1.0, total_time=9.0)
+                slow = dataclasses.replace(chunk.usage, total_time=chunk.usage.total_time + 9)
                 chunk = dataclasses.replace(chunk, usage=slow)
             yield chunk
 

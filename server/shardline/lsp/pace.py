@@ -43,10 +43,8 @@ def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bo
     if _can_be_packed(model):
         helps.append("set model.quantization to int4, for models like Llama")
     if waiting:
-        gives = "a GPU with more memory" if computes != "cpu" else "more memory"
-        helps.append(
-            f"choose a smaller model.name, or {gives}: {in_words(waiting)} of weights are fetched for each token"
-        )
+        more = "more memory" if computes == "cpu" else "GPUs with more memory"
+        helps.append(f"a smaller model.name or {more}, as {in_words(waiting)} of weights are fetched for each token")
     if reading:
         helps.append(f"lower model.contextTokens, which is {model.context_tokens}")
     else:
