@@ -4,15 +4,17 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 
 COMMIT = "c0ffee0000000000000000000000000000000000"
 
 
 class _Handler(BaseHTTPRequestHandler):
     repositories: Mapping[str, Path]
+    held: Mapping[str, threading.Event]
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -36,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._missing("RepoNotFound")
 
     def _model(self, name: str, folder: Path) -> object:
-        siblings = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
+        siblings = [{"rfilename": file.name, "size": file.stat().st_size} for file in sorted(folder.iterdir())]
         return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
 
     def _tree(self, folder: Path) -> object:
@@ -63,7 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if with_body:
-            self.wfile.write(body)
+            if file.name in self.held:
+                self.held[file.name].wait()
+            with suppress(ConnectionError):  # whoever asked may have gone
+                self.wfile.write(body)
         return None
 
     def _missing(self, code: str) -> None:
@@ -78,9 +83,14 @@ def _etag(file: Path) -> str:
 
 
 @contextmanager
-def serving(repositories: Mapping[str, Path]) -> Iterator[str]:
-    """Serve `repositories` on loopback; hands out the address for `HF_ENDPOINT`."""
-    handler = type("Handler", (_Handler,), {"repositories": repositories})
+def serving(
+    repositories: Mapping[str, Path], held: Mapping[str, threading.Event] = MappingProxyType({})
+) -> Iterator[str]:
+    """Serve `repositories` on loopback; hands out the address for `HF_ENDPOINT`.
+
+    The contents of files with names in `held` come when the event is set.
+    """
+    handler = type("Handler", (_Handler,), {"repositories": repositories, "held": held})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

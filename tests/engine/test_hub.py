@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ told = []
 try:
     found = checkpoint.find(ModelSettings(**json.loads(sys.argv[1])), told.append, weights=sys.argv[2] == "weights")
     files = sorted(file.name for file in found.folder.iterdir())
-    print(json.dumps({"files": files, "bytes": max([progress.done for progress in told] or [0])}))
+    print(json.dumps({"files": files, "told": [[progress.done, progress.total, progress.unit] for progress in told]}))
 except ShardlineError as error:
     print(json.dumps({"error": str(error)}))
 """
@@ -45,9 +46,17 @@ def test_a_model_is_fetched_by_name_once_and_then_found_without_the_hub(tiny_fol
     with serving({"someone/tiny": tiny_folder}) as endpoint:
         fetched = find(endpoint, tmp_path, name="someone/tiny")
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(fetched["files"])  # type: ignore[call-overload]
-    assert fetched["bytes"] >= (tiny_folder / "model.safetensors").stat().st_size  # type: ignore[operator]
     again = find(endpoint, tmp_path, name="someone/tiny")  # nobody serves there any more
     assert again["files"] == fetched["files"]
+
+
+def test_how_many_bytes_there_are_is_known_from_the_first_to_the_last(tiny_folder: Path, tmp_path: Path) -> None:
+    with serving({"someone/tiny": tiny_folder}) as endpoint:
+        told: Any = find(endpoint, tmp_path, name="someone/tiny")["told"]
+    done, totals, units = zip(*told, strict=True)
+    assert list(done) == sorted(done)
+    assert set(totals) == {done[-1]} == {sum(file.stat().st_size for file in tiny_folder.iterdir())}
+    assert set(units) == {"bytes"}
 
 
 def test_a_plan_fetches_no_weights(tiny_folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from shardline.engine import Progress, Request
 from shardline.engine.local import LocalEngine
+from shardline.engine.runner import Runner
 from shardline.errors import CheckpointError, EngineError, NotReadyError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import crowded
@@ -81,6 +83,82 @@ async def test_closing_while_it_loads_ends_the_loading(tiny_folder: Path) -> Non
 
     with pytest.raises(NotReadyError, match="closed while it was loading"):
         await engine.load(close)
+    await engine.wait_closed()
+
+
+async def test_nobody_waiting_for_the_load_any_more_does_not_end_the_thread(tiny_folder: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    _, runner = crowded(tiny_folder, full=())
+
+    def opener(*_: object) -> Runner:
+        began.set()
+        go_on.wait()
+        return runner
+
+    with closing(LocalEngine(ModelSettings(), opener)) as engine:
+        loading = asyncio.create_task(engine.load(lambda _: None))
+        await asyncio.to_thread(began.wait)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        go_on.set()
+        assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
+    await engine.wait_closed()
+
+
+async def test_who_gives_up_waiting_for_the_end_does_not_keep_others_from_it(tiny_folder: Path) -> None:
+    engine = await opened(tiny_folder)
+    waiting = asyncio.create_task(engine.wait_closed())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    engine.close()
+    await engine.wait_closed()
+
+
+async def test_a_closed_engine_keeps_nothing_of_its_model(tiny_folder: Path) -> None:
+    peer, runner = crowded(tiny_folder, full=())
+    engine = LocalEngine(ModelSettings(), lambda *_: runner)
+    await engine.load(lambda _: None)
+    assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
+    model = weakref.ref(peer)
+    del peer
+    engine.close()
+    await engine.wait_closed()
+    assert model() is None
+    assert engine.placement == {}
+
+
+async def test_a_load_that_fails_keeps_nothing_of_what_was_read() -> None:
+    class Layer:
+        pass
+
+    read: list[weakref.ref[Layer]] = []
+
+    def opener(*_: object) -> Runner:
+        layer = Layer()
+        read.append(weakref.ref(layer))
+        raise CheckpointError("The second layer is not there.")
+
+    with closing(LocalEngine(ModelSettings(), opener)) as engine:
+        with pytest.raises(CheckpointError) as caught:
+            await engine.load(lambda _: None)
+        assert read[0]() is None
+        assert str(caught.value) == "The second layer is not there."
+    await engine.wait_closed()
+
+
+async def test_a_document_that_is_closed_gives_its_kv_cache_back(tiny_folder: Path) -> None:
+    peer, runner = crowded(tiny_folder, full=())
+    with closing(LocalEngine(ModelSettings(), lambda *_: runner)) as engine:
+        await engine.load(lambda _: None)
+        for document in ("one", "two"):
+            await collect(engine, Request(document=document, prefix=CODE, max_tokens=4))
+        assert peer.held == 2
+        engine.forget("one")
+        await collect(engine, Request(document="two", prefix=CODE, max_tokens=4))
+        assert peer.held == 1
     await engine.wait_closed()
 
 

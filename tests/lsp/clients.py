@@ -52,7 +52,7 @@ class Client:
 
     async def until(self, *states: str, message: str = "") -> Any:
         """The next status with one of these states, whose message has `message` in it."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while True:
                 status = await self._statuses.get()
                 if status.state in states and message in status.message:

@@ -7,7 +7,7 @@ import { ExecuteCommandRequest, LanguageClient, State } from "vscode-languagecli
 
 /** What the server says about its model with `shardline/status`, and when asked for `shardline.status`. */
 interface Status {
-    state: "starting" | "loading" | "ready" | "failed";
+    state: "starting" | "loading" | "ready" | "busy" | "slow" | "failed";
     message: string;
     model: string;
     /** Of the last suggestion; there is none before the first. */
@@ -48,6 +48,8 @@ export async function activate(context: ExtensionContext): Promise<void> {
             starting: "$(loading~spin) Shardline",
             loading: `$(loading~spin) ${status.message}`,
             ready: "$(check) Shardline",
+            busy: "$(sync~spin) Shardline",
+            slow: "$(watch) Shardline",
             failed: "$(error) Shardline",
         }[status.state];
         item.tooltip = `Shardline: ${status.message}`;

@@ -79,7 +79,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far loading is: `done` of `total` in `unit` (bytes, layers or weights)."""
+    """How far loading is: `done` of `total` in `unit` (bytes, layers, weights or parameters)."""
 
     activity: str
     done: int = 0

@@ -57,8 +57,8 @@ def fetch(name: str, revision: str | None, report: Report, *, weights: bool) -> 
         return folder
     try:
         files = _wanted_files(name, revision, weights=weights)
-        bar = bar_class(f"Downloading {name}", "bytes", report)
-        return Path(snapshot_download(name, revision=revision, allow_patterns=files, tqdm_class=bar))
+        bar = bar_class(f"Downloading {name}", "bytes", report, total=sum(files.values()))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), tqdm_class=bar))
     except CheckpointError:
         raise
     except Exception as error:
@@ -74,13 +74,14 @@ def fetch_file(name: str, file: str, revision: str | None, report: Report) -> Pa
         raise CheckpointError(_in_words(f"{name}/{file}", revision, error)) from error
 
 
-def _wanted_files(name: str, revision: str | None, *, weights: bool) -> list[str]:
-    """The files of the repository's top folder that a model is made of."""
-    siblings = HfApi().model_info(name, revision=revision).siblings or []
-    files = [sibling.rfilename for sibling in siblings if "/" not in sibling.rfilename]
+def _wanted_files(name: str, revision: str | None, *, weights: bool) -> dict[str, int]:
+    """The files of the repository's top folder that a model is made of, with their bytes."""
+    siblings = HfApi().model_info(name, revision=revision, files_metadata=True).siblings or []
+    files = {sibling.rfilename: sibling.size or 0 for sibling in siblings if "/" not in sibling.rfilename}
     if not weights:
-        return [file for file in files if file.endswith(OUTLINE)]
-    wanted = [file for file in files if file.endswith((*OUTLINE, WEIGHTS)) and "consolidated" not in file]
+        return {file: size for file, size in files.items() if file.endswith(OUTLINE)}
+    kinds = (*OUTLINE, WEIGHTS)
+    wanted = {file: size for file, size in files.items() if file.endswith(kinds) and "consolidated" not in file}
     if not any(file.endswith(WEIGHTS) for file in wanted):
         refuse_missing(name, files)
     return wanted

@@ -1,24 +1,16 @@
 """What the user is told: progress while the model loads, one sentence when something is wrong, and the state."""
 
 import asyncio
-import logging
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from lsprotocol.types import (
-    MessageType,
-    ShowMessageParams,
-    WorkDoneProgressBegin,
-    WorkDoneProgressEnd,
-    WorkDoneProgressReport,
-)
+from lsprotocol.types import MessageType, ShowMessageParams
 from pygls.lsp.server import LanguageServer
 
 from shardline.engine import Progress, Usage
+from shardline.lsp.progress_bar import ProgressBar
 
 NOTIFICATION = "shardline/status"
 """Sent at each change to clients that declare `experimental.shardlineStatus`."""
@@ -28,15 +20,10 @@ USAGE = "shardline/usage"
 `experimental.shardlineUsage`: a request that is answered without it was answered from what was known."""
 
 REPORT_SECONDS = 0.1
-"""Progress is told at most this often."""
+"""Progress of one activity is told at most this often."""
 
 BUSY_SECONDS = 0.3
 """How long a suggestion is waited for until that is told."""
-
-CLIENT_SECONDS = 2.0
-"""How long a client may take to make a progress bar before loading goes on without."""
-
-log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
@@ -57,10 +44,10 @@ class Status:
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
+        self._bar = ProgressBar(server)
         self._told: set[str] = set()
-        self._token = ""  # of the progress bar, while there is one
-        self._last_report = 0.0
-        self._activity = ""  # of the last report
+        self._latest = self._shown = Progress(activity="")
+        self._until_report: asyncio.TimerHandle | None = None
         self._waiting = 0  # how many suggestions are waited for
         self._until_busy: asyncio.TimerHandle | None = None
         self._advice = ""  # what would help where it is slow
@@ -83,48 +70,29 @@ class Status:
 
     async def loading(self, model: str) -> None:
         """Loading has begun: open a progress bar where the client has them."""
-        self._end_progress("Not needed any more")
         self.model = model
         self._change(State.LOADING, f"Loading {model}")
-        window = self._server.client_capabilities.window
-        if not (window and window.work_done_progress):
-            return
-        token, bar = f"shardline/{uuid.uuid4()}", self._server.work_done_progress
-        try:
-            async with asyncio.timeout(CLIENT_SECONDS):
-                await bar.create_async(token)
-        except Exception as error:  # noqa: BLE001  a client that refuses or never answers gets no bar
-            log.warning("The client does not show progress (%s).", type(error).__name__)
-            return
-        self._token = token
-        bar.begin(token, WorkDoneProgressBegin(title="Shardline", message=self.message, percentage=0))
+        await self._bar.begin(self.message)
 
     def progress(self, progress: Progress) -> None:
         """Loading has come further."""
-        now = time.monotonic()
-        soon = progress.activity == self._activity and now - self._last_report < REPORT_SECONDS
-        if self.state is not State.LOADING or soon:
-            return
-        self._last_report, self._activity = now, progress.activity
-        self.message = in_words(progress)
-        self.percentage = 100 * progress.done // progress.total if progress.total else None
-        if self._token:
-            report = WorkDoneProgressReport(message=self.message, percentage=self.percentage)
-            self._server.work_done_progress.report(self._token, report)
-        self._notify()
+        if self.state is State.LOADING:
+            self._latest = progress
+            if self._until_report is None or progress.activity != self._shown.activity:
+                self._report()
 
     def ready(self, model: str) -> None:
         """This model can be asked."""
         self._told.clear()
         self._advice, self._advised = "", False
-        self._end_progress("Ready")
+        self._bar.end("Ready")
         self.model = model
         self._change(State.READY, f"{model} is ready.")
 
     def failed(self, sentence: str) -> None:
         """The model cannot be had, for the reason in `sentence`: who hears of the state has heard the reason."""
         self.tell(sentence)
-        self._end_progress("Failed")
+        self._bar.end("Failed")
         self._change(State.FAILED, sentence)
 
     @contextmanager
@@ -137,13 +105,13 @@ class Status:
             yield
         finally:
             self._waiting -= 1
-            if not self._waiting and self._until_busy:
-                self._until_busy.cancel()
-            if not self._waiting and self.state is State.BUSY:
-                self._rest()
+            if not self._waiting:
+                _cancel(self._until_busy)
+                if self.state is State.BUSY:
+                    self._rest()
 
     def keeps_up(self, advice: str) -> None:
-        """Whether the model keeps up with typing: it does where no `advice` is given, which is shown only once."""
+        """Whether the model keeps up with typing: it does where there is no `advice`, which is shown only once."""
         self._advice = advice
         if advice and not self._advised:
             self._advised = True
@@ -162,6 +130,19 @@ class Status:
             self._told.add(sentence)
             self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {sentence}"))
 
+    def _report(self) -> None:
+        """Show the latest progress, and the next time look whether there was more."""
+        _cancel(self._until_report)
+        self._until_report = None
+        if self._latest is self._shown:
+            return
+        self._shown = self._latest
+        self.message = in_words(self._shown)
+        self.percentage = 100 * self._shown.done // self._shown.total if self._shown.total else None
+        self._bar.report(self.message, self.percentage)
+        self._notify()
+        self._until_report = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report)
+
     def _tell_busy(self) -> None:
         if self.state in (State.READY, State.SLOW):
             self._change(State.BUSY, f"{self.model} is making a suggestion.")
@@ -169,15 +150,12 @@ class Status:
     def _rest(self) -> None:
         """As it is when nothing is waited for."""
         state, message = (State.SLOW, self._advice) if self._advice else (State.READY, f"{self.model} is ready.")
-        if (state, message) != (self.state, self.message):
+        if state is not self.state:
             self._change(state, message)
 
-    def _end_progress(self, message: str) -> None:
-        if self._token:
-            self._server.work_done_progress.end(self._token, WorkDoneProgressEnd(message=message))
-            self._token = ""
-
     def _change(self, state: State, message: str) -> None:
+        _cancel(self._until_report)
+        self._until_report = None
         self.state, self.message, self.percentage = state, message, None
         self._notify()
 
@@ -194,6 +172,12 @@ def in_words(progress: Progress) -> str:
     """One line for a progress bar: Downloading x: 12 of 93 MB."""
     if not progress.total:
         return progress.activity
-    if progress.unit == "bytes":
-        return f"{progress.activity}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB"
-    return f"{progress.activity}: {progress.done} of {progress.total} {progress.unit}"
+    scale, unit = {"bytes": (1e6, "MB"), "parameters": (1e6, "million parameters")}.get(
+        progress.unit, (1, progress.unit)
+    )
+    return f"{progress.activity}: {progress.done / scale:.0f} of {progress.total / scale:.0f} {unit}"
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer:
+        timer.cancel()
