@@ -1,15 +1,18 @@
 """The engine in its own thread: it streams, is cancelled by its task, and maps every failure to a sentence."""
 
 import asyncio
+import gc
 import threading
-import weakref
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from shardline.engine import Progress, Request
 from shardline.engine.local import LocalEngine
+from shardline.engine.models.stage import Layer
 from shardline.engine.runner import Runner
 from shardline.errors import CheckpointError, EngineError, NotReadyError
 from shardline.settings import ModelSettings
@@ -117,35 +120,48 @@ async def test_who_gives_up_waiting_for_the_end_does_not_keep_others_from_it(tin
     await engine.wait_closed()
 
 
-async def test_a_closed_engine_keeps_nothing_of_its_model(tiny_folder: Path) -> None:
-    peer, runner = crowded(tiny_folder, full=())
-    engine = LocalEngine(ModelSettings(), lambda *_: runner)
-    await engine.load(lambda _: None)
-    assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
-    model = weakref.ref(peer)
-    del peer
-    engine.close()
+def layers() -> int:
+    """How many layers there are in this process."""
+    return sum(type(thing) in (Layer, LlamaDecoderLayer) for thing in gc.get_objects())
+
+
+ON_DISK = dict.fromkeys(["model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"], "cpu") | {
+    f"model.layers.{number}": "disk" for number in range(4)
+}
+
+
+@pytest.mark.parametrize("device_map", ["cpu", ON_DISK])
+async def test_a_closed_engine_keeps_nothing_of_its_model(tiny_folder: Path, tmp_path: Path, device_map: Any) -> None:
+    settings = ModelSettings(
+        name=str(tiny_folder), device_map=device_map, offload_folder=str(tmp_path), context_tokens=256
+    )
+    gc.collect()  # what other tests have left
+    before = layers()
+    with closing(LocalEngine(settings)) as engine:
+        await engine.load(lambda _: None)
+        assert await collect(engine, Request(document="d", prefix=CODE, max_tokens=4))
+        assert layers() == before + 4
     await engine.wait_closed()
-    assert model() is None
+    assert layers() == before
     assert engine.placement == {}
 
 
-async def test_a_load_that_fails_keeps_nothing_of_what_was_read() -> None:
-    class Layer:
-        pass
+async def test_a_load_that_is_given_up_keeps_nothing_of_what_was_read(tiny_folder: Path) -> None:
+    gc.collect()  # what other tests have left
+    before = layers()
+    read: list[int] = []
 
-    read: list[weakref.ref[Layer]] = []
+    def give_up(progress: Progress) -> None:
+        read.append(layers())
+        if progress.done == 3:
+            raise NotReadyError("It is given up.")
 
-    def opener(*_: object) -> Runner:
-        layer = Layer()
-        read.append(weakref.ref(layer))
-        raise CheckpointError("The second layer is not there.")
-
-    with closing(LocalEngine(ModelSettings(), opener)) as engine:
-        with pytest.raises(CheckpointError) as caught:
-            await engine.load(lambda _: None)
-        assert read[0]() is None
-        assert str(caught.value) == "The second layer is not there."
+    with closing(LocalEngine(ModelSettings(name=str(tiny_folder)))) as engine:
+        with pytest.raises(NotReadyError) as caught:
+            await engine.load(give_up)
+        assert read[-1] > before
+        assert layers() == before
+        assert caught.value.__traceback__
     await engine.wait_closed()
 
 

@@ -1,5 +1,6 @@
 """The devices of this machine, and how much of them is free."""
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ def free_memory() -> dict[Device, int]:
     if torch.backends.mps.is_available():
         return {"mps": psutil.virtual_memory().available}  # one memory, shared with the CPU
     return {**free, "cpu": psutil.virtual_memory().available}
+
+
+def give_back() -> None:
+    """Return to the devices what nobody holds any more."""
+    gc.collect()  # modules and the hooks of accelerate hold each other
+    torch.cuda.empty_cache()
 
 
 def default_limits() -> dict[Device, int]:

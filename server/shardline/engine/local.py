@@ -6,7 +6,6 @@ torch is imported by that thread, when the model is loaded; importing this modul
 import asyncio
 import queue
 import threading
-import traceback
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,7 +62,6 @@ class LocalEngine:
             try:
                 self._runner = self._opener(self._settings, report_unless_closed, other)
             except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
-                traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep what was read
                 loaded.set_exception(error)
             else:
                 loaded.set_result(None)

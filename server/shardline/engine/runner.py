@@ -135,7 +135,7 @@ class Runner:
     def close(self) -> None:
         """Give the memory back to the devices; nothing can be asked after that."""
         del self.model, self._draft_model, self._caches
-        torch.cuda.empty_cache()
+        devices.give_back()
 
     def _out_of_memory(self, error: torch.OutOfMemoryError) -> GenerationError:
         traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the tensors in them
@@ -177,6 +177,15 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
     if beside:
         room.check(planned.plan)
     codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
+    try:
+        return _fill(planned, settings, codec, report)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the weights in them
+        devices.give_back()
+        raise
+
+
+def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> Runner:
     model, compilation = _load(planned, settings, report)
     runner = Runner(
         plan=planned.plan,
