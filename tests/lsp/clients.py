@@ -41,14 +41,12 @@ class Client:
         for registration in params.registrations:
             if registration.method in self._refuses:
                 raise JsonRpcException("It is refused.")
-            assert registration.id not in self.registered
-            self.registered[registration.id] = registration
             self.events.append(f"+ {registration.method}")
+            self.registered[registration.id] = registration
 
     def _unregister(self, params: types.UnregistrationParams) -> None:
         for unregistration in params.unregisterations:
-            assert self.registered.pop(unregistration.id).method == unregistration.method
-            self.events.append(f"- {unregistration.method}")
+            self.events.append(f"- {self.registered.pop(unregistration.id).method}")
 
     async def until(self, *states: str, message: str = "") -> Any:
         """The next status with one of these states, whose message has `message` in it."""

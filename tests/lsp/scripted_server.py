@@ -6,7 +6,7 @@ A line that ends with `say:TEXT` is completed with TEXT, and with `say:ONE|OTHER
 
 A model named `missing` cannot be loaded, one named `noisy` prints to standard output while it loads, one whose name
 begins with `held` tells how far it is and waits for the command `test.release`, one named `large` has no room beside
-another, and one named `slow` says that its answers took nine seconds.
+another, and one named `slow` says that its answers took nine seconds, and each a second more.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class Engine(ScriptedEngine):
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         async for chunk in super().complete(request):
             if self.settings.name == "slow":
-                slow = dataclasses.replace(chunk.usage, total_time=chunk.usage.total_time + 9)
+                slow = dataclasses.replace(chunk.usage, total_time=chunk.usage.total_time + 8 + len(self.requests))
                 chunk = dataclasses.replace(chunk, usage=slow)
             yield chunk
 

@@ -21,10 +21,11 @@ def cost(seconds: float, first: float = 0.1) -> Usage:
 
 
 def placed(**gibibytes: int) -> dict[str, Any]:
-    """A placement with weights on the devices `cpu`, `disk` and `gpu`."""
+    """A placement with weights on the devices `cpu`, `disk`, `gpu` and `second`, which is a GPU too."""
+    numbers = {"gpu": 0, "second": 1}
     shares = [
         DeviceShare(
-            device=0 if device == "gpu" else device, limit=None, weights=size * GIB, kv_cache=0, workspace=0, layers=1
+            device=numbers.get(device, device), limit=None, weights=size * GIB, kv_cache=0, workspace=0, layers=1
         )
         for device, size in gibibytes.items()
     ]
@@ -67,6 +68,7 @@ def test_weights_that_are_fetched_for_each_token_are_named() -> None:
     assert helps(placed(gpu=1, cpu=2, disk=1)) == [PACK, on_cpu, SHORTER, GUESS]
     assert helps(placed(cpu=1, disk=3)) == [PACK, on_disk, SHORTER, GUESS]
     assert helps(placed(cpu=1)) == [PACK, SHORTER, SMALLER]
+    assert helps(placed(gpu=1, second=3)) == [PACK, SHORTER, GUESS, SMALLER]
 
 
 def test_where_reading_takes_the_time_less_is_to_be_read_and_else_less_to_be_written() -> None:

@@ -25,8 +25,7 @@ class Serving:
             suggestions = await self.completer.suggest_several(source)
         else:
             suggestions = [await self.completer.suggest(source)]
-        usage = suggestions[0].usage
-        if usage and usage not in self._costs:  # what is known is shown again, and costs nothing
+        if usage := suggestions[0].usage:
             self._costs.append(usage)
         return suggestions
 
