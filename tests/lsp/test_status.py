@@ -102,6 +102,22 @@ async def test_a_slow_model_is_told_once_with_what_would_help() -> None:
         assert (await client.command("shardline.status"))["state"] == "ready"
 
 
+async def test_a_slow_model_is_not_told_while_another_is_to_take_its_place() -> None:
+    async with started(COMMAND, model={"name": "slow"}) as client:
+        await client.until_settled()
+        client.configure(model={"name": "held"})
+        await client.until("loading", message="Downloading")
+        for number in range(8):
+            await client.ghost(f"say:{number}")
+        assert (await client.command("shardline.status"))["state"] == "loading"
+        assert client.messages == []
+        client.configure(model={"name": "slow"})
+        await client.until("ready")
+        assert await client.ghost("say:more")
+        (message,) = client.messages
+        assert message.startswith("Shardline: slow takes")
+
+
 async def test_what_is_shown_again_says_nothing_about_how_fast_the_model_is() -> None:
     async with started(COMMAND, model={"name": "slow"}) as client:
         await client.until_settled()

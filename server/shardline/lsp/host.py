@@ -52,7 +52,7 @@ class EngineHost:
         """
         self._settings = settings
         if self._serving:
-            self._serving.completer.settings = settings
+            self._serving.use(settings)
         if settings.model == self._wanted:
             return
         self._wanted = settings.model

@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
 from shardline.engine import Engine, Usage
 from shardline.lsp import pace
-from shardline.settings import ModelSettings, Settings
+from shardline.settings import Settings
 
 
 class Serving:
@@ -15,7 +16,7 @@ class Serving:
 
     def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage], None]) -> None:
         self.engine = engine
-        self.model: ModelSettings = settings.model
+        self.model = settings.model
         self.completer = Completer(engine, settings, on_usage=on_usage)
         self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
 
@@ -28,6 +29,10 @@ class Serving:
         if usage := suggestions[0].usage:
             self._costs.append(usage)
         return suggestions
+
+    def use(self, settings: Settings) -> None:
+        """Work by these settings from now on, but for those of the model."""
+        self.completer.settings = replace(settings, model=self.model)
 
     def advice(self) -> str:
         """What would make it faster; empty where it keeps up with typing."""

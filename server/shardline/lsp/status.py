@@ -112,11 +112,13 @@ class Status:
 
     def keeps_up(self, advice: str) -> None:
         """Whether the model keeps up with typing: it does where there is no `advice`, which is shown only once."""
+        if self.state not in (State.READY, State.SLOW, State.BUSY):
+            return  # another one is to take its place
         self._advice = advice
         if advice and not self._advised:
             self._advised = True
             self.tell(advice, MessageType.Warning)
-        if self.state in (State.READY, State.SLOW):
+        if self.state is not State.BUSY:
             self._rest()
 
     def spent(self, usage: Usage) -> None:
