@@ -137,6 +137,9 @@ async def test_it_speaks_over_tcp_and_ends_with_its_client(tiny_folder: Path) ->
     async with asyncio.timeout(20):
         assert await process.wait() == 0
     await client.lsp.stop()  # type: ignore[no-untyped-call]
+    assert isinstance(client.lsp.protocol.writer, asyncio.StreamWriter)
+    client.lsp.protocol.writer.close()  # which pygls leaves open
+    await client.lsp.protocol.writer.wait_closed()
 
 
 async def test_a_tcp_client_that_vanishes_ends_the_server(tiny_folder: Path) -> None:
