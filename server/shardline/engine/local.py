@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Job = Callable[[], None]
 T = TypeVar("T")
 
-
 Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
 """Finds and loads a model beside the one that has this placement, which is empty where there is none."""
 
