@@ -7,6 +7,7 @@ ShardlineError
 │   ├── PlacementError      it does not fit, or names a device that is not there
 │   ├── GenerationError     it failed while it was computing
 │   └── NotReadyError       it is still loading
+├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
 └── SupersededError     a newer request took this one's place
 """
@@ -38,6 +39,10 @@ class GenerationError(EngineError):
 
 class NotReadyError(EngineError):
     """The model is still loading."""
+
+
+class StatisticsError(ShardlineError):
+    """What was counted cannot be read or written."""
 
 
 class ProtocolError(ShardlineError):
