@@ -107,6 +107,7 @@ def suggestions(
     above.set_title(title, loc="left", fontsize=11, color=INK, pad=28)
     above.set_ylabel("suggestions", color=INK)
     below.set_ylabel("milliseconds", color=INK)
+    figure.align_ylabels()
     for axes in (above, below):
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color=GRID)

@@ -38,7 +38,7 @@ def stats(store: Store, *, days: int, today: date, files: Files) -> None:
             **{f"{name}s": {of: _as_json(one) for of, one in groups.items()} for name, groups in _labels(counts)},
         }
         files.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
-    if files.plot is not None:
+    if files.plot is not None and counts:
         every_day = [first + timedelta(days=number) for number in range(days)]
         shown = [by_day.get(day.isoformat(), figures([])) for day in every_day]
         plot.suggestions(
@@ -57,10 +57,12 @@ def forget(store: Store) -> None:
 
 
 def _table(counts: Counts, today: date) -> Table:
-    table = Table(caption="Characters are accepted ones; kept are those of them that were still there a minute later")
+    table = Table(
+        caption="Characters: of accepted text, without blanks; kept: of them, still there half a minute later"
+    )
     table.add_column()
     for column in ("shown", "accepted", "share", "characters", "kept", "p50, ms", "p95, ms"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     _add_rows(table, grouped(counts, _period(today)))
     _add_rows(table, {"all": figures(counts.items())})
     for name, groups in _labels(counts):

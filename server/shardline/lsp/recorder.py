@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import PurePath
@@ -26,9 +26,14 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Counts suggestions while `statistics.enabled` is set, and else does nothing and gives no numbers."""
+    """Counts suggestions while `statistics.enabled` is set, and else does nothing and gives no numbers.
 
-    def __init__(self) -> None:
+    `add`, which may take its time or raise `StatisticsError`, is given what was counted in the last `seconds`.
+    """
+
+    def __init__(self, add: Callable[[Counts], None], seconds: float = SECONDS) -> None:
+        self._add = add
+        self._seconds = seconds
         self._enabled = False
         self._model = ""
         self._screen = Screen(self._count)
@@ -88,7 +93,7 @@ class Recorder:
     def _wake(self) -> None:
         """Where there is something to do, do it in a while."""
         if self._timer is None and (self._counts or not self._screen.is_settled):
-            self._timer = asyncio.get_running_loop().call_later(SECONDS, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -99,15 +104,20 @@ class Recorder:
     def _write(self) -> None:
         if self._counts:
             counts, self._counts = self._counts, Counts()
-            self._writer.submit(self._add, counts)
+            self._writer.submit(self._write_down, counts)
 
-    def _add(self, counts: Counts) -> None:
-        from shardline.statistics.store import Store, own_file  # here, because starting need not wait for it
-
+    def _write_down(self, counts: Counts) -> None:
         self._unwritten.update(counts)
         try:
-            Store(own_file()).add(self._unwritten, date.today())
+            self._add(self._unwritten)
         except StatisticsError as error:
             log.warning("%s It is tried again with what is counted next.", error)
         else:
             self._unwritten.clear()
+
+
+def add_to_own_file(counts: Counts) -> None:
+    """Add to the statistics of this user; raises `StatisticsError`."""
+    from shardline.statistics.store import Store, own_file  # here, because starting need not wait for it
+
+    Store(own_file()).add(counts, date.today())

@@ -16,7 +16,7 @@ from shardline.lsp import items
 from shardline.lsp.documents import Documents
 from shardline.lsp.host import EngineHost, OpenEngine
 from shardline.lsp.protocol import Protocol, converter
-from shardline.lsp.recorder import Recorder
+from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.status import Status
 from shardline.settings import Settings, merge
 
@@ -40,7 +40,7 @@ class ShardlineServer(LanguageServer):
         self.settings = settings
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status)
-        self.recorder = Recorder()
+        self.recorder = Recorder(add_to_own_file)
         self._initial: Mapping[str, Any] = {}  # what came with `initialize`
         self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
         _register(self)
