@@ -201,6 +201,17 @@ def test_a_pop_up_item_that_is_put_in_by_steps_counts_once() -> None:
     assert typist.counted() == (1, 1, 13, 13)
 
 
+def test_an_item_that_an_editor_puts_in_letter_by_letter_counts_by_its_command() -> None:
+    typist = Typist("x = |")
+    number = typist.show("values()")
+    typist.put("v")
+    typist.show("alues()")
+    typist.before += "alues()"
+    typist.screen.follow("d", typist.source.lines, 1)
+    typist.screen.accept(number, 0)
+    assert typist.counted() == (1, 1, 7, 7)
+
+
 def test_brackets_that_the_editor_had_closed_are_overwritten() -> None:
     typist = Typist("f(|)\n")
     typist.show("alpha);", repeats=(5,))

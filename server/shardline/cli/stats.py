@@ -57,11 +57,9 @@ def forget(store: Store) -> None:
 
 
 def _table(counts: Counts, today: date) -> Table:
-    table = Table(
-        caption="Characters: of accepted text, without blanks; kept: of them, still there half a minute later"
-    )
-    table.add_column()
-    for column in ("shown", "accepted", "share", "characters", "kept", "p50, ms", "p95, ms"):
+    table = Table(caption="Characters of accepted text, and the share that was kept; milliseconds until it was shown")
+    table.add_column(overflow="fold")
+    for column in ("shown", "accepted", "share", "characters", "kept", "p50", "p95"):
         table.add_column(column, justify="right", no_wrap=True)
     _add_rows(table, grouped(counts, _period(today)))
     _add_rows(table, {"all": figures(counts.items())})

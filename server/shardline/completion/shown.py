@@ -16,7 +16,7 @@ class Shown:
         self.number = number
         self.document = source.document
         self.accepted = False
-        """Whether it stands in the document whole, and was not typed to the end."""
+        """Whether the client said so, or it came to stand in the document whole and was not all typed."""
         self._line = source.line
         self._before = source.before
         self._after = source.after
@@ -61,14 +61,14 @@ class Shown:
         length, choice = max(stands)
         text = self._texts[-choice]
         if FEW <= len(text[self._typed : length].strip()) <= at_once:
-            self._take(text[:length])
+            self._take(self._typed, text[:length])
         self._typed = length
         self.accepted = length == len(text) and bool(self._taken)
 
     def accept(self, choice: int) -> None:
         """The client says that this candidate was accepted, before or after the change that did it, or without one."""
         if not self.accepted and 0 <= choice < len(self._texts):
-            self._take(self._texts[choice])
+            self._take(self._answered, self._texts[choice])
             self.accepted = True
 
     def settle(self, lines: Sequence[str]) -> tuple[int, int]:
@@ -79,13 +79,13 @@ class Shown:
         return len(new), len(new & found)
 
     def _show(self, typed: str, overwritten: int, suggestions: Sequence[Suggestion]) -> None:
+        self._answered = len(typed)  # the rest was in the last answer
         self._texts = [typed + suggestion.text for suggestion in suggestions]
         self._overwrites = overwritten + max(len(suggestion.repeats) for suggestion in suggestions)
 
-    def _take(self, text: str) -> None:
-        """Behind what was typed, all of `text` was accepted."""
+    def _take(self, start: int, text: str) -> None:
         self._taken_text = max(self._taken_text, text, key=len)
-        self._taken.update(place for place in range(self._typed, len(text)) if not text[place].isspace())
+        self._taken.update(place for place in range(start, len(text)) if not text[place].isspace())
 
     def _inserted(self, lines: Sequence[str], overwritten: int) -> str | None:
         """What came between the text before the cursor and that behind it, of which it overwrites so many characters.
