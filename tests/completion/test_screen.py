@@ -136,7 +136,25 @@ def test_another_suggestion_is_another_one() -> None:
     typist.show("second")
     typist.put("fo")
     typist.show("o")
-    assert typist.counted() == (3, 0, 0, 0)
+    typist.put("o")
+    typist.show("third")
+    assert typist.counted() == (4, 0, 0, 0)
+
+
+def test_a_suggestion_before_another_text_is_another_one() -> None:
+    typist = Typist("f(|, b)")
+    typist.show("a")
+    typist.after = ")"
+    typist.show("a")
+    assert typist.counted() == (2, 0, 0, 0)
+
+
+def test_what_is_typed_after_the_last_answer_is_not_accepted_where_the_change_tells_it() -> None:
+    typist = Typist("x = |")
+    number = typist.show("values")
+    typist.put("v")
+    change_then_command(typist, number, "alues")
+    assert typist.counted() == (1, 1, 5, 5)
 
 
 def test_a_suggestion_that_grows_or_is_shown_again_after_backspace_is_the_same() -> None:
@@ -229,7 +247,7 @@ def test_the_candidate_that_was_chosen_counts() -> None:
     assert typist.counted() == (1, 1, 8, 8)
 
 
-def test_what_is_erased_before_the_second_look_is_not_kept() -> None:
+def test_what_is_erased_before_the_second_look_is_not_kept_and_what_is_settled_stays_so() -> None:
     typist = Typist("    |\n")
     typist.show(BODY)
     typist.put(BODY)
@@ -238,9 +256,22 @@ def test_what_is_erased_before_the_second_look_is_not_kept() -> None:
     typist.erase(len("\n    return total"))
     typist.screen.look()
     assert typist.screen.is_settled
-    assert typist.sums[KEPT] == typist.sums[CHARACTERS] - size("return total")
+    assert typist.sums[KEPT] == size(BODY) - size("return total")
     typist.erase(len(BODY) - len("\n    return total"))
-    assert typist.counted()[2:] == (typist.sums[CHARACTERS], typist.sums[KEPT])
+    typist.put(BODY)
+    assert typist.counted() == (1, 1, size(BODY), size(BODY) - size("return total"))
+
+
+@pytest.mark.parametrize("end", [Screen.look, Screen.close_all])
+def test_of_two_accepted_words_none_waits_for_a_third_look(end: Callable[[Screen], None]) -> None:
+    typist = Typist("|")
+    typist.show("return total")
+    typist.put("return")
+    typist.screen.look()
+    typist.put(" total")
+    end(typist.screen)
+    assert typist.screen.is_settled
+    assert typist.sums[CHARACTERS] == typist.sums[KEPT] == 11
 
 
 def solid(text: str) -> set[int]:

@@ -111,10 +111,12 @@ def test_days_older_than_a_year_are_forgotten(store: Store) -> None:
 
 
 def test_what_is_forgotten_is_in_no_file(store: Store) -> None:
-    store.add(Counts({KEY._replace(model="forgettable"): 1}), TODAY)
+    store.add(Counts({KEY._replace(model=f"forgettable {number}"): 1 for number in range(999)}), TODAY)
     store.file.with_suffix(".broken").write_bytes(b"forgettable")
-    assert b"forgettable" in store.file.read_bytes()
+    before = store.file.read_bytes()
+    assert b"forgettable" in before
     store.forget()
+    assert len(store.file.read_bytes()) < len(before)
     assert store.read() == {}
     for file in store.file.parent.iterdir():
         assert b"forgettable" not in file.read_bytes()
