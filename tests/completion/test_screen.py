@@ -296,3 +296,34 @@ def test_what_remains_is_found_where_it_was_moved_and_edited_but_not_far_away() 
     assert remains(text, ["return compute(alpha, gamma)\n"], 0, 0) == solid("return compute(alpha, ")
     assert remains(text, ["other()\n"] * 99 + [text], 0, 0) == set()
     assert remains(text, ["x" * 50_000 + text], 0, 0) == set()
+
+
+steps = st.one_of(
+    st.tuples(st.just("show"), texts, st.integers(0, 2)),
+    st.tuples(st.just("put"), texts, st.integers(0, 2)),
+    st.tuples(st.just("erase"), st.just(""), st.integers(0, 9)),
+    st.tuples(st.just("accept"), st.just(""), st.integers(1, 4)),
+    st.tuples(st.just("look"), st.just(""), st.just(0)),
+)
+
+
+@given(place=places, ending=endings, happenings=st.lists(steps, max_size=20))
+def test_whatever_happens_no_more_is_accepted_than_shown_and_no_more_kept_than_accepted(
+    place: str, ending: str, happenings: list[tuple[str, str, int]]
+) -> None:
+    typist = Typist(place, ending)
+    for what, text, number in happenings:
+        match what:
+            case "show":
+                typist.show(text, repeats=tuple(range(min(number, len(text)))))
+            case "put":
+                typist.put(text, number)
+            case "erase":
+                typist.erase(number)
+            case "accept":
+                typist.screen.accept(number, 0)
+            case _:
+                typist.screen.look()
+    shown, accepted, characters, kept = typist.counted()
+    assert 0 <= accepted <= shown
+    assert 0 <= kept <= characters

@@ -82,7 +82,7 @@ class Screen:
         happen(shown)
         if shown.accepted and not was_accepted:
             self._count(label, ACCEPTED, 1)
-        if not shown.is_settled and shown not in self._resting:
+        if not shown.is_settled:
             self._accepted[shown] = label
 
     def _settle(self, settled: Sequence[Shown]) -> None:
