@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 from shardline import logs
+from shardline.statistics.store import Store, own_file
 from tests import tiny
 
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reaches the hub or the user's own cache of it; what SmolLM2's tests fetch is kept between runs."""
+    """No test reaches the hub or the user's own cache of it, nor counts for the user's own statistics.
+
+    What SmolLM2's tests fetch is kept between runs.
+    """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
         environment.setenv("HF_HOME", str(tmp_path_factory.mktemp("huggingface")))
+        environment.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         logs.configure("error")
         yield
 
@@ -31,3 +36,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, for this test alone."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Path(os.environ["XDG_CACHE_HOME"]) / "shardline"
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Statistics that are empty, of this test alone and of what it starts."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return Store(own_file())

@@ -8,6 +8,7 @@ ShardlineError
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
 │   └── NotReadyError       it is still loading
+├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
 └── SupersededError     a newer request took this one's place
 """
@@ -43,6 +44,10 @@ class GenerationError(EngineError):
 
 class NotReadyError(EngineError):
     """The model is still loading."""
+
+
+class StatisticsError(ShardlineError):
+    """What was counted cannot be read or written."""
 
 
 class ProtocolError(ShardlineError):

@@ -127,6 +127,17 @@ class CompletionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatisticsSettings:
+    """What is counted."""
+
+    enabled: bool = setting(
+        True,
+        "Whether suggestions are counted for shardline stats: how many were shown, accepted and kept, and how fast. "
+        "The counts stay on this machine, and hold no code and no names of files.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """What the server writes to standard error."""
 
@@ -142,6 +153,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
+    statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
 
@@ -214,6 +226,11 @@ def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
         section: {camel(name): value for name, value in values.items()}
         for section, values in dataclasses.asdict(settings).items()
     }
+
+
+def uncounted(settings: Settings) -> Settings:
+    """The same, but for a server that nobody types for: its suggestions are none of the user's."""
+    return dataclasses.replace(settings, statistics=StatisticsSettings(enabled=False))
 
 
 def all_settings() -> Iterator[SettingInfo]:

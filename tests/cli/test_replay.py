@@ -27,6 +27,7 @@ from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import VSCODE
 from shardline.lsp.editor import Editor
 from shardline.settings import GenerationSettings, ModelSettings, Settings
+from shardline.statistics.store import Store
 
 PARTS = ["answered", "unanswered", "cancelled", "superseded", "failed"]
 CODE = "".join(
@@ -188,7 +189,7 @@ def replayed(tmp_path: Path) -> Replayed:
 
 @pytest.mark.parametrize("client", ["vscode", "neovim", "popup"])
 def test_the_real_server_is_true_to_the_document_and_answers_each_client(
-    replayed: Replayed, client: str, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+    replayed: Replayed, client: str, tiny_folder: Path, own_store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(model=ModelSettings(name=str(tiny_folder)), generation=GenerationSettings(max_tokens=4))
     figures = replayed(None, settings=settings, client=client, answer_seconds=30.0)
@@ -200,6 +201,7 @@ def test_the_real_server_is_true_to_the_document_and_answers_each_client(
     tokens = figures["tokens_computed_per_keystroke"]
     assert 0 <= tokens["median"] <= tokens["p95"]
     assert "untrue" in capsys.readouterr().out
+    assert not own_store.file.exists()  # nobody has typed
 
 
 def test_right_suggestions_are_shown_accepted_and_typed_over(replayed: Replayed) -> None:

@@ -243,6 +243,30 @@ def replay(
 
 
 @app.command()
+def stats(
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=366, help="So many days, up to today.")] = 28,
+    json_file: JsonFile = None,
+    plot: PlotFile = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove all that was counted.")] = False,
+) -> None:
+    """Show what became of suggestions.
+
+    How many were shown, accepted and kept, and how fast they came. It is counted on this machine and stays here;
+    statistics.enabled turns it off.
+    """
+    from datetime import date
+
+    from shardline.cli import stats as command
+    from shardline.statistics.store import Store, own_file
+
+    store = Store(own_file())
+    if forget:
+        command.forget(store)
+    else:
+        command.stats(store, days=days, today=date.today(), files=options.Files(json=json_file, plot=plot))
+
+
+@app.command()
 def doctor(model: Model = None, config: Config = None, assignments: Set = None) -> None:
     """Say what is wrong, and what to do about it.
 

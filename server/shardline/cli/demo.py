@@ -15,7 +15,7 @@ from rich.text import Text
 from shardline.cli import plan
 from shardline.errors import ProtocolError, ShardlineError
 from shardline.lsp.editor import Editor
-from shardline.settings import Settings, as_values
+from shardline.settings import Settings, as_values, uncounted
 
 CURSOR = "▮"
 
@@ -84,7 +84,7 @@ async def _show(console: Console, settings: Settings) -> None:
     with console.status("Starting the server") as spinner:
         command = [sys.executable, "-m", "shardline"]
         async with Editor(command, lambda status: spinner.update(status["message"])) as editor:
-            await editor.initialize(as_values(settings))
+            await editor.initialize(as_values(uncounted(settings)))
             answered = time.perf_counter() - began
             await editor.ready()
             console.print(

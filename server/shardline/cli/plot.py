@@ -1,11 +1,15 @@
 """Pictures of figures."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 COLOURS = ("#9ca3af", "#60a5fa", "#34d399", "#1d4ed8", "#f59e0b", "#ef4444", "#8b5cf6", "#0f766e")
 """The first, grey, is what the others are compared with."""
+
+MOST_TICKS = 10
+"""So many days are named below a picture of many."""
 
 
 def bars(file: Path, *, title: str, unit: str, groups: Sequence[str], series: Mapping[str, Sequence[float]]) -> None:
@@ -71,4 +75,44 @@ def session(
         axes.tick_params(length=0)
     if tokens:
         below.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(tokens), frameon=False, fontsize=9)
+    figure.savefig(file, bbox_inches="tight", format="png")
+
+
+def suggestions(
+    file: Path,
+    *,
+    title: str,
+    days: Sequence[date],
+    counts: Mapping[str, Sequence[int]],
+    latencies: Mapping[str, Sequence[float | None]],
+) -> None:
+    """Draw a PNG of what became of suggestions day by day: above, how many; below, how long they took, if any did.
+
+    Of `counts` each is a part of the one before, and is drawn in front of it.
+    """
+    from matplotlib.figure import Figure  # as above
+
+    figure = Figure(figsize=(9, 5), dpi=150, facecolor=PAPER)
+    above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2), gridspec_kw={"hspace": 0.3})
+    for number, (name, values) in enumerate(counts.items()):
+        above.bar(range(len(days)), values, 0.8, label=name, color=COLOURS[3 * number])
+    for number, (name, spans) in enumerate(latencies.items()):
+        places = [place for place, span in enumerate(spans) if span is not None]
+        below.plot(
+            places, [spans[place] for place in places], "o-", label=name, color=COLOURS[4 - number], markersize=4
+        )
+    ticks = range(0, len(days), -(-len(days) // MOST_TICKS))
+    below.set_xticks(ticks, [f"{days[tick]:%d %b}" for tick in ticks])
+    below.set_xlim(-0.6, len(days) - 0.4)
+    above.set_title(title, loc="left", fontsize=11, color=INK, pad=28)
+    above.set_ylabel("suggestions", color=INK)
+    below.set_ylabel("milliseconds", color=INK)
+    figure.align_ylabels()
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color=GRID)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(length=0, labelcolor=INK)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     figure.savefig(file, bbox_inches="tight", format="png")

@@ -22,7 +22,7 @@ from shardline.errors import ProtocolError, SettingsError
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import CLIENTS
 from shardline.lsp.editor import Editor
-from shardline.settings import Settings, as_values
+from shardline.settings import Settings, as_values, uncounted
 
 OWN = [sys.executable, "-m", "shardline"]
 
@@ -80,7 +80,7 @@ async def _type(script: Script, settings: Settings, text: str, record: Record, p
         on_usage=record.spent,
     )
     async with editor:
-        server = await editor.initialize(None if script.server else as_values(settings))
+        server = await editor.initialize(None if script.server else as_values(uncounted(settings)))
         if server.server_info and server.server_info.name == "shardline":
             await editor.ready()
             record.tells_usage = True

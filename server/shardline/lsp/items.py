@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lsprotocol.types import (
     ClientCapabilities,
+    Command,
     CompletionItem,
     CompletionItemKind,
     CompletionList,
@@ -25,6 +26,9 @@ from shardline.lsp.documents import Documents
 
 FIRST = "\x01"
 """Sorts before what other servers offer."""
+
+ACCEPTED = "shardline.accepted"
+"""The command that clients run when an item was accepted; those that run none lose nothing but the count."""
 
 _WORD = re.compile(r"\w*\Z")
 
@@ -54,14 +58,19 @@ def tastes(client: ClientCapabilities) -> Tastes:
 
 
 def completion_list(
-    source: Source, suggestions: Sequence[Suggestion], documents: Documents, client: Tastes
+    source: Source,
+    suggestions: Sequence[Suggestion],
+    documents: Documents,
+    client: Tastes,
+    number: int | None = None,
 ) -> CompletionList:
     """The best suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
 
     The item replaces the word before the cursor, because clients filter by the text that the range holds.
     Clients with snippets get one, even of a single line, because some cut plain text at its first space; they
     indent each line themselves and get the text relative to the cursor's. The others insert it as it is. Nothing
-    behind the cursor is replaced, because Neovim cannot.
+    behind the cursor is replaced, because Neovim cannot. Where the suggestion is counted, `number` is what it is
+    accepted by.
     """
     if not suggestions or not suggestions[0].insertion:
         return CompletionList(is_incomplete=True, items=[])
@@ -80,6 +89,7 @@ def completion_list(
         filter_text=typed or text,
         insert_text_format=InsertTextFormat.PlainText,
         text_edit=TextEdit(replaced, _with_endings(source, text)),
+        command=_accepted(number, 0),
     )
     if client.snippets:
         item.insert_text_format = InsertTextFormat.Snippet
@@ -93,24 +103,38 @@ def inline_items(
     suggestions: Sequence[Suggestion],
     documents: Documents,
     chosen: SelectedCompletionInfo | None = None,
+    number: int | None = None,
 ) -> list[InlineCompletionItem]:
     """The suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
 
     Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
     carriage return as a letter. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
+    Where the suggestions are counted, `number` is what they are accepted by.
     """
-    return [_inline_item(source, suggestion, documents, chosen) for suggestion in suggestions]
+    return [
+        _inline_item(source, suggestion, documents, chosen, _accepted(number, choice))
+        for choice, suggestion in enumerate(suggestions)
+    ]
 
 
 def _inline_item(
-    source: Source, suggestion: Suggestion, documents: Documents, chosen: SelectedCompletionInfo | None
+    source: Source,
+    suggestion: Suggestion,
+    documents: Documents,
+    chosen: SelectedCompletionInfo | None,
+    command: Command | None,
 ) -> InlineCompletionItem:
     replaced = documents.range(source, source.column, source.column + len(suggestion.repeats))
-    if chosen is None:
-        return InlineCompletionItem(insert_text=suggestion.text, range=replaced)
-    more = replaced.end.character - replaced.start.character
-    end = Position(chosen.range.end.line, chosen.range.end.character + more)
-    return InlineCompletionItem(insert_text=chosen.text + suggestion.text, range=Range(chosen.range.start, end))
+    text = suggestion.text
+    if chosen:
+        more = replaced.end.character - replaced.start.character
+        end = Position(chosen.range.end.line, chosen.range.end.character + more)
+        text, replaced = chosen.text + text, Range(chosen.range.start, end)
+    return InlineCompletionItem(insert_text=text, range=replaced, command=command)
+
+
+def _accepted(number: int | None, choice: int) -> Command | None:
+    return None if number is None else Command(title="Count as accepted", command=ACCEPTED, arguments=[number, choice])
 
 
 def _relative(source: Source, text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from shardline.lsp import items
 from shardline.lsp.documents import Documents
 from shardline.lsp.host import EngineHost, OpenEngine
 from shardline.lsp.protocol import Protocol, converter
+from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
 from shardline.lsp.status import Status
 from shardline.settings import Settings, merge
@@ -38,6 +40,7 @@ class ShardlineServer(LanguageServer):
         self.settings = settings
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
+        self.recorder = Recorder(add_to_own_file)
         self._initial: Mapping[str, Any] = {}  # what came with `initialize`
         self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
         _register(self)
@@ -55,6 +58,7 @@ class ShardlineServer(LanguageServer):
         settings, problems = merge(self.base, self._initial)
         self.settings, more_problems = merge(settings, self._configured)
         logs.configure(self.settings.log.level)
+        self.recorder.apply(self.settings)
         if problems or more_problems:
             self.status.tell(" ".join([*problems, *more_problems]), types.MessageType.Warning)
 
@@ -133,16 +137,19 @@ def _register(server: ShardlineServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
-        if params.content_changes:
-            server.look_at(params.text_document.uri, server.documents.end_of(params.content_changes[-1]))
+        document, changes = server.documents.get(params.text_document.uri), params.content_changes
+        if document and changes:
+            server.recorder.follow(document.uri, document.lines, changes)
+            server.look_at(document.uri, server.documents.end_of(changes[-1]))
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.host.forget(params.text_document.uri)
+        server.recorder.forget(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)
     async def completion(params: types.CompletionParams) -> types.CompletionList:
-        nothing = types.CompletionList(is_incomplete=True, items=[])
+        began, nothing = time.perf_counter(), types.CompletionList(is_incomplete=True, items=[])
         source = server.documents.source(params.text_document.uri, params.position)
         if source is None:
             return nothing
@@ -150,13 +157,16 @@ def _register(server: ShardlineServer) -> None:
             suggestions = await server.suggest(source)
         except SupersededError:
             return nothing
-        return items.completion_list(source, suggestions, server.documents, items.tastes(server.client_capabilities))
+        inserted = [Suggestion(text=text) for suggestion in suggestions[:1] if (text := suggestion.insertion)]
+        number = server.recorder.show(source, inserted, "popup", time.perf_counter() - began)
+        tastes = items.tastes(server.client_capabilities)
+        return items.completion_list(source, inserted, server.documents, tastes, number)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, INLINE_COMPLETION)
     async def inline_completion(
         params: types.InlineCompletionParams,
     ) -> list[types.InlineCompletionItem] | None:
-        source = server.documents.source(params.text_document.uri, params.position)
+        began, source = time.perf_counter(), server.documents.source(params.text_document.uri, params.position)
         if source is None:
             return []
         chosen = params.context.selected_completion_info
@@ -167,7 +177,12 @@ def _register(server: ShardlineServer) -> None:
             suggestions = await server.suggest(source, several=by_hand)
         except SupersededError:
             return None  # leaves what is shown alone; an empty list would clear it
-        return items.inline_items(source, suggestions, server.documents, chosen)
+        number = server.recorder.show(source, suggestions, "ghost", time.perf_counter() - began)
+        return items.inline_items(source, suggestions, server.documents, chosen, number)
+
+    @server.command(items.ACCEPTED)
+    def accepted(*arguments: Any) -> None:
+        server.recorder.accept(arguments)
 
     @server.command("shardline.status")
     def status(*_: Any) -> dict[str, Any]:
