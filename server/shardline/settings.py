@@ -20,6 +20,32 @@ EMBEDDED_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model that needs neither an account nor a choice: 135 million parameters, Apache-2.0."""
 
 
+SECRETS = (
+    ".env",
+    ".env.*",
+    ".envrc",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    "*.key",
+    "*.pem",
+    "*.p12",
+    "*.pfx",
+    "*.kdbx",
+    "*.tfvars",
+    "id_rsa*",
+    "id_ed25519*",
+    "id_ecdsa*",
+    "credentials",
+    "credentials.*",
+    "secrets.*",
+    ".ssh/*",
+    ".aws/*",
+    ".gnupg/*",
+)
+"""Names of files that commonly hold passwords and keys."""
+
+
 def setting(default: Any, sentence: str, **limits: float) -> Any:
     """Declare a setting with its default, what it does, and its `minimum` and `maximum` if it has them."""
     return field(default=default, metadata={"sentence": sentence, "limits": limits})
@@ -100,6 +126,22 @@ class CompletionSettings:
         "How a model that can infill is shown what follows the cursor: prefix first (psm), suffix first (spm), not "
         "at all (off), or as suits it (auto).",
     )
+    trigger: Literal["automatic", "manual", "off"] = setting(
+        "automatic", "Whether there are suggestions while one types, only when asked for by hand, or not at all."
+    )
+    exclude_languages: tuple[str, ...] = setting((), "Languages without suggestions, by the names that editors use.")
+    exclude_paths: tuple[str, ...] = setting(
+        (), "Files without suggestions: patterns of names, such as *.min.js, or of paths, such as vendor/*."
+    )
+    secret_paths: tuple[str, ...] = setting(
+        SECRETS, "Files that may hold secrets, and get no suggestions; patterns as in completion.excludePaths."
+    )
+    max_document_characters: int = setting(
+        2_000_000, "Documents that are longer than this get no suggestions.", minimum=1
+    )
+    in_strings: bool = setting(True, "Whether there are suggestions inside strings.")
+    in_comments: bool = setting(True, "Whether there are suggestions inside comments.")
+    after_deletion: bool = setting(True, "Whether there are suggestions behind what was deleted last.")
     multiline: Literal["auto", "always", "never"] = setting(
         "auto", "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line."
     )
@@ -118,6 +160,24 @@ class CompletionSettings:
         False,
         "Whether a model that cannot infill makes several suggestions each time, of which the one is shown that leads "
         "best into what follows the cursor: a little better, and several times slower.",
+    )
+    debounce: Literal["auto"] | int = setting(
+        "auto",
+        "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand; "
+        "auto: not at all where the model is faster than typing, else as suits both.",
+        minimum=0,
+        maximum=5000,
+    )
+    time_budget: int = setting(
+        1000,
+        "After so many milliseconds the complete lines are shown that are ready, and the rest goes on to be made for "
+        "the next key; a pop-up is then shown without a suggestion where no line is ready.",
+        minimum=1,
+    )
+    prepare: bool = setting(
+        True,
+        "Whether the suggestion that would follow is made while one is shown, so that it is there when that is "
+        "accepted; off saves power.",
     )
     warm: bool = setting(
         True,

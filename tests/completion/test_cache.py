@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shardline.completion import Source, Suggestion
 from shardline.completion.cache import MOST, SuggestionCache
 from shardline.completion.completer import Completer
+from shardline.completion.place import CLOSERS, Place
 from shardline.engine.scripted import ScriptedEngine
 from shardline.settings import CompletionSettings, Settings
 
@@ -22,11 +23,16 @@ def source(before: str) -> Source:
     return Source(document="d", language="python", lines=lines, line=line, column=len(before.rpartition("\n")[2]))
 
 
+def place(prefix: str, suffix: str) -> Place:
+    line = prefix.count("\n")
+    return Place(line=line, column=len(prefix.rpartition("\n")[2]), prefix=prefix, suffix=suffix)
+
+
 @given(prefix=TEXTS, suffix=TEXTS, text=TEXTS, typed=st.integers(0, 12))
 def test_typing_a_suggestion_leaves_its_rest(prefix: str, suffix: str, text: str, typed: int) -> None:
     cache = SuggestionCache()
-    cache.add("d", prefix, suffix, Suggestion(text=text))
-    rest = cache.find("d", prefix + text[:typed], suffix)
+    cache.add("d", place(prefix, suffix), Suggestion(text=text))
+    rest = cache.find("d", place(prefix + text[:typed], suffix))
     if not text[:typed] or text[typed:]:
         assert rest is not None
         assert rest.text == text[typed:]
@@ -37,10 +43,13 @@ def test_typing_a_suggestion_leaves_its_rest(prefix: str, suffix: str, text: str
 @given(prefix=TEXTS, suffix=TEXTS, text=TEXTS, other_prefix=TEXTS, other_suffix=TEXTS)
 def test_what_is_known_always_fits(prefix: str, suffix: str, text: str, other_prefix: str, other_suffix: str) -> None:
     cache = SuggestionCache()
-    cache.add("d", prefix, suffix, Suggestion(text=text))
-    rest = cache.find("d", other_prefix, other_suffix)
+    cache.add("d", place(prefix, suffix), Suggestion(text=text))
+    rest = cache.find("d", place(other_prefix, other_suffix))
     if rest is not None:
-        assert other_prefix + rest.text + other_suffix == prefix + text + suffix
+        closed = other_suffix[: len(other_suffix) - len(suffix)]  # by the editor, for what was typed
+        assert other_suffix == closed + suffix
+        assert [rest.text[at] for at in rest.repeats] == list(closed[: len(rest.repeats)])
+        assert other_prefix + rest.text + suffix == prefix + text + suffix
 
 
 @given(prefix=TEXTS, suffix=st.text("xy", max_size=3), data=st.data())
@@ -50,22 +59,52 @@ def test_brackets_that_are_typed_over_are_not_overwritten_again(prefix: str, suf
     repeats = tuple(closing[: data.draw(st.integers(0, len(closing)))])
     typed = data.draw(st.integers(0, len(text) - 1))
     cache = SuggestionCache()
-    cache.add("d", prefix, ")" * len(repeats) + suffix, Suggestion(text=text, repeats=repeats))
+    cache.add("d", place(prefix, ")" * len(repeats) + suffix), Suggestion(text=text, repeats=repeats))
     left = [place for place in repeats if place >= typed]
-    rest = cache.find("d", prefix + text[:typed], ")" * len(left) + suffix)
+    rest = cache.find("d", place(prefix + text[:typed], ")" * len(left) + suffix))
     assert rest is not None
     assert [rest.text[place] for place in rest.repeats] == [")"] * len(left)
+
+
+@given(text=st.lists(st.sampled_from(["a", "(", ")", "[", "]", '"', ", "]), max_size=14).map("".join))
+def test_a_suggestion_stays_known_while_the_editor_closes_what_is_typed(text: str) -> None:
+    """An editor that closes each bracket and quote, and lets one type over what it has closed."""
+    cache = SuggestionCache()
+    cache.add("d", place("x = ", "\nend"), Suggestion(text=text))
+    before, behind = "x = ", ""
+    for letter in text[:-1]:
+        if behind.startswith(letter):
+            behind = behind[1:]
+        elif letter in CLOSERS:
+            behind = CLOSERS[letter] + behind
+        before += letter
+        rest = cache.find("d", place(before, behind + "\nend"))
+        assert rest is not None
+        assert before + rest.text == "x = " + text
+        assert [rest.text[at] for at in rest.repeats] == list(behind[: len(rest.repeats)])
+
+
+def test_a_suggestion_stays_known_when_the_window_moves() -> None:
+    text = "x = 1\n" * 400
+    lines = [f"line {number}, and more to fill it up\n" for number in range(2000)]
+    above = Source(document="d", language="python", lines=[*lines, ""], line=2000, column=0)
+    cache = SuggestionCache()
+    cache.add("d", Place.of(above), Suggestion(text=text))
+    typed = text[:600]  # a hundred lines, so that the window begins elsewhere
+    rest = cache.find("d", Place.of(above.accepting(Suggestion(text=typed))))
+    assert rest is not None
+    assert rest.text == text[600:]
 
 
 def test_the_newest_is_found_and_the_oldest_goes() -> None:
     cache = SuggestionCache()
     for number in range(MOST + 1):
-        cache.add("d", f"{number} ", "", Suggestion(text=str(number)))
-    cache.add("d", "1 ", "", Suggestion(text="new"))
-    assert cache.find("d", "0 ", "") is None
-    assert cache.find("d", "1 ", "") == Suggestion(text="new")
+        cache.add("d", place(f"{number} ", ""), Suggestion(text=str(number)))
+    cache.add("d", place("1 ", ""), Suggestion(text="new"))
+    assert cache.find("d", place("0 ", "")) is None
+    assert cache.find("d", place("1 ", "")) == Suggestion(text="new")
     cache.forget("d")
-    assert cache.find("d", "1 ", "") is None
+    assert cache.find("d", place("1 ", "")) is None
 
 
 @pytest.mark.parametrize("typed", ["", "r", "result"])

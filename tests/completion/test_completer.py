@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.completer import Completer
+from shardline.completion.completer import Answer, Completer, Origin
+from shardline.completion.debounce import Debounce
+from shardline.completion.stream import LINGER_SECONDS
 from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import SupersededError
@@ -74,7 +77,7 @@ async def test_a_newer_request_of_the_same_document_supersedes() -> None:
         await old
     gate.opened.set()
     assert (await new).text == "x"
-    assert [request.prefix for request in engine.cancelled] == ["a"]
+    assert [request.prefix for request in engine.requests] == ["a", "ab"]
 
 
 async def test_other_documents_are_left_alone() -> None:
@@ -129,6 +132,203 @@ async def test_a_closed_document_ends_its_generation() -> None:
     with pytest.raises(SupersededError):
         await task
     assert len(engine.cancelled) == 1
+
+
+class Slow:
+    """Lets so many chunks of a stream through as it is told to."""
+
+    def __init__(self) -> None:
+        self._permits = asyncio.Semaphore(0)
+        self.waiting = 0
+
+    async def __call__(self, _: Request) -> None:
+        self.waiting += 1
+        await self._permits.acquire()
+        self.waiting -= 1
+
+    async def let(self, chunks: int) -> None:
+        for _ in range(chunks):
+            self._permits.release()
+        for _ in range(5 * chunks + 5):
+            await asyncio.sleep(0)
+
+
+def slow(text: str, **wish: Any) -> tuple[Completer, ScriptedEngine, Slow]:
+    gate = Slow()
+    engine = ScriptedEngine(lambda _: text, gate)
+    return Completer(engine, Settings(completion=CompletionSettings(**{"prepare": False, **wish}))), engine, gate
+
+
+async def begun(completer: Completer, where: Source, **how: Any) -> "asyncio.Task[Answer]":
+    task = asyncio.create_task(completer.answer(where, **how))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_a_key_that_agrees_joins_the_running_stream_and_the_older_request_is_superseded() -> None:
+    completer, engine, gate = slow("result + 1")
+    old = await begun(completer, source("x = "))
+    await gate.let(3)
+    new = await begun(completer, source("x = resu"))
+    with pytest.raises(SupersededError):
+        await old
+    await gate.let(20)
+    answer = await new
+    assert (answer.origin, answer.suggestions[0].text) == (Origin.JOINED, "lt + 1")
+    assert len(engine.requests) == 1
+
+
+async def test_a_key_that_disagrees_ends_the_stream_and_begins_another() -> None:
+    completer, engine, gate = slow("result")
+    old = await begun(completer, source("x = "))
+    await gate.let(3)
+    new = await begun(completer, source("x = ry"))
+    await gate.let(20)
+    assert (await new).origin is Origin.GENERATED
+    assert [request.prefix for request in engine.requests] == ["x = ", "x = ry"]
+    assert [request.prefix for request in engine.cancelled] == ["x = "]
+    with pytest.raises(SupersededError):
+        await old
+
+
+async def test_a_stream_that_turns_out_to_disagree_ends_and_another_begins() -> None:
+    completer, engine, gate = slow("result")
+    await begun(completer, source("x = "))
+    new = await begun(completer, source("x = ry"))
+    await gate.let(1)
+    assert len(engine.requests) == 1
+    await gate.let(1)
+    assert [request.prefix for request in engine.requests] == ["x = ", "x = ry"]
+    await gate.let(20)
+    assert (await new).suggestions[0].text == "result"
+    assert [request.prefix for request in engine.cancelled] == ["x = "]
+
+
+@pytest.mark.parametrize("typed", [True, False])
+async def test_a_stream_outlives_its_cancelled_request_only_if_a_key_was_typed_that_agrees(typed: bool) -> None:
+    completer, engine, gate = slow("result")
+    old = await begun(completer, source("x = "))
+    await gate.let(1)
+    if typed:
+        completer.follow(source("x = r"))
+    old.cancel()
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(1.5 * LINGER_SECONDS, over.set_result, None)
+    await over
+    assert bool(engine.cancelled) is not typed
+    new = await begun(completer, source("x = re"))
+    await gate.let(20)
+    assert (await new).suggestions[0].text == ("sult" if typed else "result")
+    assert len(engine.requests) == (1 if typed else 2)
+
+
+async def test_a_document_that_goes_on_otherwise_ends_its_stream_before_anybody_asks() -> None:
+    completer, engine, gate = slow("result")
+    old = await begun(completer, source("x = "))
+    await gate.let(1)
+    completer.follow(source("x = y"))
+    with pytest.raises(SupersededError):
+        await old
+    assert len(engine.cancelled) == 1
+
+
+async def test_when_time_is_up_complete_lines_are_the_answer_and_the_rest_grows_on() -> None:
+    completer, engine, gate = slow("\n    a = 1\n    b = 2\n    c = 3", time_budget=1)
+    task = await begun(completer, source("def f():"))
+    await gate.let(len("\n    a = 1\n"))
+    answer = await task
+    assert (answer.suggestions[0].text, answer.finished) == ("\n    a = 1", False)
+    known = await completer.answer(source("def f():"))
+    assert known.origin is Origin.KNOWN
+    await gate.let(60)
+    whole = await completer.answer(source("def f():"))
+    assert whole.suggestions[0].text == "\n    a = 1\n    b = 2\n    c = 3"
+    assert len(engine.requests) == 1
+    assert engine.cancelled == []
+
+
+async def test_who_is_hurried_gets_nothing_when_no_line_is_complete_and_the_rest_at_the_next_key() -> None:
+    completer, engine, gate = slow("result", time_budget=1)
+    task = await begun(completer, source("x = "), hurried=True)
+    answer = await task
+    assert (answer.suggestions[0].text, answer.finished) == ("", False)
+    await gate.let(20)
+    assert (await completer.answer(source("x = r"))).suggestions[0].text == "esult"
+    assert len(engine.requests) == 1
+
+
+async def test_what_would_follow_is_there_when_the_suggestion_is_accepted() -> None:
+    second = asyncio.Event()
+
+    def script(request: Request) -> str:
+        if request.prefix == "a = ":
+            return "one"
+        second.set()
+        return "two"
+
+    engine = ScriptedEngine(script)
+    completer = Completer(engine, Settings())
+    await completer.answer(source("a = "))
+    async with asyncio.timeout(30):
+        await second.wait()
+    following = await completer.answer(source("a = one"))
+    assert following.suggestions[0].text == "two"
+    assert following.origin in (Origin.KNOWN, Origin.JOINED)
+    assert [request.prefix for request in engine.requests] == ["a = ", "a = one"]
+
+
+async def test_what_is_made_ahead_gives_way_to_what_is_asked_for() -> None:
+    ahead = asyncio.Event()
+
+    async def before_chunk(request: Request) -> None:
+        if request.prefix == "a = one":
+            ahead.set()
+            await asyncio.Event().wait()
+
+    engine = ScriptedEngine(lambda _: "one", before_chunk)
+    completer = Completer(engine, Settings())
+    await completer.answer(source("a = "))
+    async with asyncio.timeout(30):
+        await ahead.wait()
+    assert (await completer.answer(source("b = "))).suggestions[0].text == "one"
+    assert [request.prefix for request in engine.cancelled] == ["a = one"]
+
+
+async def test_by_hand_nothing_is_waited_for_and_else_as_long_as_is_wished() -> None:
+    completer, engine, _ = slow("x", debounce=5000)
+    task = await begun(completer, source("a"))
+    assert engine.requests == []
+    task.cancel()
+    await begun(completer, source("a"), by_hand=True)
+    assert len(engine.requests) == 1
+    completer.cancel_all()
+
+
+async def test_who_types_on_while_a_key_is_waited_for_costs_nothing() -> None:
+    completer, engine, _ = slow("x", debounce=5000)
+    first = await begun(completer, source("a"))
+    second = await begun(completer, source("ab"))
+    with pytest.raises(SupersededError):
+        await first
+    assert engine.requests == []
+    second.cancel()
+
+
+def test_a_fast_model_is_not_waited_for_and_a_slow_one_as_suits_typing() -> None:
+    debounce = Debounce()
+    for number in range(30):
+        debounce.asked(0.15 * number)
+        debounce.answered(0.05)
+    assert debounce.seconds("auto") == 0
+    assert debounce.seconds(70) == 0.07
+    for _ in range(30):
+        debounce.answered(1.0)
+    assert debounce.seconds("auto") == pytest.approx(0.15, abs=0.01)
+    for _ in range(30):
+        debounce.answered(0.2)
+    assert debounce.seconds("auto") == pytest.approx(0.1, abs=0.01)
 
 
 async def test_warming_reads_what_a_request_would() -> None:

@@ -52,6 +52,6 @@ class Record:
     def spent(self, number: str, usage: Mapping[str, int]) -> None:
         """The server has worked for the request of this id."""
         if request := self.requests.get(number):
-            request.generated = True
+            request.generated = request.generated or not usage["ahead"]
             request.prompt_tokens += usage["prompt_tokens"] - usage["cached_tokens"]
             request.completion_tokens += usage["completion_tokens"]

@@ -1,7 +1,7 @@
 """From a document and a cursor to a finished suggestion; knows no protocol and no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shardline.engine import Usage
 
@@ -35,6 +35,18 @@ class Source:
         """The first line below the cursor's that says something, without the white space at its end."""
         return next((line.rstrip() for line in self.lines[self.line + 1 :] if line.strip()), None)
 
+    def moved(self, columns: int) -> "Source":
+        """The same document with the cursor so many characters further on in its line."""
+        return replace(self, column=self.column + columns)
+
+    def accepting(self, suggestion: "Suggestion") -> "Source":
+        """The document with `suggestion` in it, and the cursor behind that."""
+        *above, last = (self.before + suggestion.text).split("\n")
+        behind = self.lines[self.line][self.column + len(suggestion.repeats) :]
+        added = [*(f"{line}\n" for line in above), last + behind]
+        lines = [*self.lines[: self.line], *added, *self.lines[self.line + 1 :]]
+        return replace(self, lines=lines, line=self.line + len(above), column=len(last))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
@@ -51,6 +63,8 @@ class Suggestion:
     """The logarithm of the probability of all its tokens."""
     confidence: float = 1.0
     """The geometric mean of the probabilities of its tokens."""
+    cuts: tuple[str, ...] = ()
+    """Why it is not all that the model wrote, in words."""
 
     @property
     def insertion(self) -> str:

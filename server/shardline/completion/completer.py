@@ -3,41 +3,57 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any
 
-from shardline.completion import Source, Suggestion, context
+from shardline.completion import Source, Suggestion
+from shardline.completion.ahead import Ahead
 from shardline.completion.cache import SuggestionCache
+from shardline.completion.debounce import Debounce
+from shardline.completion.place import CLOSERS, Place
+from shardline.completion.stream import Stream
 from shardline.completion.writer import Writer
 from shardline.engine import Engine, Usage
 from shardline.errors import SupersededError
 from shardline.settings import Settings
 
 
-@dataclass(frozen=True)
-class _Key:
-    """What two requests must share to be answered by the same suggestions."""
+class Origin(StrEnum):
+    """Where an answer came from."""
 
-    document: str
-    line: int
-    column: int
-    prefix: str
-    suffix: str
-    count: int
+    KNOWN = "known"
+    """It was made before: for this place, or for one before what was typed of it."""
+    JOINED = "joined"
+    """It was being made already."""
+    GENERATED = "generated"
 
 
-class _Running:
-    """Suggestions being made, and how many are waiting for them."""
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The suggestions for one request, the best first; not `finished` where there was no time for more lines."""
 
-    def __init__(self, key: _Key, task: "asyncio.Task[list[Suggestion]]") -> None:
-        self.key = key
-        self.task = task
-        self.waiting = 0
+    suggestions: list[Suggestion]
+    origin: Origin
+    finished: bool = True
+
+
+class _Turn:
+    """The place in a document that was asked for last; `over` when another one is."""
+
+    def __init__(self, document: str, place: Place, count: int) -> None:
+        self.document = document
+        self.place = place
+        self.count = count
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Completer:
     """Makes suggestions, at most for one cursor at a time in each document; the newest request wins.
 
     Without `healing` or `trimming` it shows what these are worth: `shardline eval` compares. `on_usage` is told what
-    each candidate has cost that was begun, finished or not, within the context of the request that it was begun for.
+    each candidate has cost that was begun, finished or not, within the context of the request that it was begun for,
+    and whether it was made ahead, which no request has asked for.
     """
 
     def __init__(
@@ -47,7 +63,7 @@ class Completer:
         *,
         healing: bool = True,
         trimming: bool = True,
-        on_usage: Callable[[Usage], None] = lambda _: None,
+        on_usage: Callable[[Usage, bool], None] = lambda _usage, _ahead: None,
     ) -> None:
         self._engine = engine
         self._healing = healing
@@ -55,7 +71,10 @@ class Completer:
         self._on_usage = on_usage
         self._settings = settings
         self._known = SuggestionCache()
-        self._running: dict[str, _Running] = {}
+        self._turns: dict[str, _Turn] = {}
+        self._streams: dict[str, Stream] = {}
+        self._debounce = Debounce()
+        self._ahead = Ahead()
 
     @property
     def settings(self) -> Settings:
@@ -66,94 +85,203 @@ class Completer:
     def settings(self, settings: Settings) -> None:
         if settings != self._settings:
             self._known.clear()
+            self._ahead.stop()
         self._settings = settings
 
     async def suggest(self, source: Source) -> Suggestion:
-        """Suggest what could follow the cursor.
-
-        Raises `SupersededError` when a newer request for the same document arrives, and `EngineError`.
-        Cancelling the task ends the generation, unless another request waits for the same one.
-        """
-        return (await self._suggest(source, 1))[0]
+        """Suggest what could follow the cursor, when it is finished; see `answer`."""
+        return (await self._answer(source, 1, delay=0.0, budget=None, hurried=False)).suggestions[0]
 
     async def suggest_several(self, source: Source) -> list[Suggestion]:
         """Suggest `completion.candidates` different texts, or as many as there are, the best first; see `suggest`."""
-        return await self._suggest(source, self.settings.completion.candidates)
+        return (await self.answer(source, by_hand=True)).suggestions
+
+    async def answer(self, source: Source, *, by_hand: bool = False, hurried: bool = False) -> Answer:
+        """Suggest what could follow the cursor; `by_hand`, several and without delay.
+
+        After `completion.timeBudget` what is ready is the answer, in complete lines, and the rest goes on to be made.
+        Where no line is complete by then, the first one is waited for, or if `hurried`, nothing is the answer.
+
+        Raises `SupersededError` when a request for another place in the document arrives, and `EngineError`. Cancelling
+        the task ends the generation, unless another request waits for the same one, or a key was typed that agrees.
+        """
+        wish = self.settings.completion
+        self._debounce.asked(asyncio.get_running_loop().time())
+        if by_hand:
+            answer = await self._answer(source, wish.candidates, delay=0.0, budget=None, hurried=False)
+        else:
+            delay, budget = self._debounce.seconds(wish.debounce), wish.time_budget / 1000
+            answer = await self._answer(source, 1, delay=delay, budget=budget, hurried=hurried)
+        self._look_ahead(source, answer)
+        return answer
+
+    def follow(self, source: Source) -> None:
+        """The document has become so: what is being made for it ends, unless it may go on like that."""
+        stream = self._streams.get(source.document)
+        if stream is None:
+            return
+        places = [Place.of(source)]
+        if source.before.endswith(tuple(CLOSERS.values())):
+            places.append(Place.of(source.moved(-1)))  # the editor may have closed what was typed
+        for place in places:
+            if stream.leads_to(place, stream.count):
+                stream.join(place)
+                return
+        self.cancel(source.document)
 
     async def warm(self, source: Source) -> None:
         """Let the engine read ahead around the cursor, unless it has to answer; raises `EngineError`."""
-        if self.settings.completion.warm and not self._running:
-            await self._writer(source, *context.window(source)).warm()
+        if self.settings.completion.warm and not self._streams and not self._ahead.works:
+            await self._writer(source, Place.of(source)).warm()
 
     def forget(self, document: str) -> None:
         """Free what is known of a document that was closed, and end what is running for it."""
         self.cancel(document)
+        self._ahead.forget(document)
         self._known.forget(document)
 
     def cancel(self, document: str) -> None:
         """End what is running for `document`; those who wait are told that it was superseded."""
-        running = self._running.pop(document, None)
-        if running:
-            running.task.cancel()
+        self._end_turn(document)
+        self._drop(document)
 
     def cancel_all(self) -> None:
         """End everything that is running."""
-        for document in list(self._running):
+        for document in [*self._streams, *self._turns]:
             self.cancel(document)
+        self._ahead.stop()
 
-    async def _suggest(self, source: Source, count: int) -> list[Suggestion]:
-        prefix, suffix = context.window(source)
-        known = self._known.find(source.document, prefix, suffix) if count == 1 else None
+    async def _answer(self, source: Source, count: int, *, delay: float, budget: float | None, hurried: bool) -> Answer:
+        turn = self._take_turn(source, count)
+        known = self._known.find(turn.document, turn.place) if count == 1 else None
         if known:
-            self.cancel(source.document)
-            return [known]
-        running = self._join_or_begin(source, prefix, suffix, count)
-        running.waiting += 1
+            return Answer(suggestions=[known], origin=Origin.KNOWN)
+        if delay and turn.document not in self._streams:
+            await asyncio.wait({turn.over}, timeout=delay)
+        return await self._read(source, turn, budget, hurried=hurried)
+
+    async def _read(self, source: Source, turn: _Turn, budget: float | None, *, hurried: bool) -> Answer:
+        """Wait for the suggestions of a turn, from the stream that leads there or from a new one."""
+        origin = Origin.JOINED
+        while not turn.over.done():
+            stream = self._find_stream(turn)
+            if stream is None:
+                stream, origin = self._begin(source, turn), Origin.GENERATED
+            ready = await self._wait(stream, turn, budget, hurried=hurried)
+            if turn.over.done():
+                break
+            if ready:
+                return Answer(suggestions=[ready], origin=origin, finished=False)
+            if stream.task.cancelled():
+                continue  # its text was not how typing went on
+            suggestions = stream.task.result()
+            if stream.made_for == turn.place:
+                return Answer(suggestions=suggestions, origin=origin)
+            if left := self._known.find(turn.document, turn.place):
+                return Answer(suggestions=[left], origin=origin)
+        raise SupersededError("A newer request came.")
+
+    async def _wait(self, stream: Stream, turn: _Turn, budget: float | None, *, hurried: bool) -> Suggestion | None:
+        """Wait for the end of the stream or of the turn; return what is ready when no time is left before that."""
+        stream.enter()
         try:
-            return await asyncio.shield(running.task)
-        except asyncio.CancelledError:
-            if running.task.cancelled() and not _being_cancelled():
-                raise SupersededError("A newer request came.") from None
-            raise
+            if await _any_of(stream.task, turn.over, seconds=budget):
+                return None
+            while not (ready := stream.ready_at(turn.place)) and not hurried:
+                line = stream.next_line
+                if await _any_of(stream.task, turn.over, line) is not line:
+                    return None
+            stream.kept = True
         finally:
-            running.waiting -= 1
-            if not running.waiting:
-                running.task.cancel()
-                if self._running.get(source.document) is running:
-                    del self._running[source.document]
+            stream.leave()
+        if lines := stream.lines:
+            self._known.add(turn.document, stream.made_for, lines)  # known while it is typed and the rest is made
+        return ready or Suggestion(text="")
 
-    def _join_or_begin(self, source: Source, prefix: str, suffix: str, count: int) -> _Running:
-        key = _Key(source.document, source.line, source.column, prefix, suffix, count)
-        running = self._running.get(source.document)
-        if running and running.key == key and not running.task.done():
-            return running
-        self.cancel(source.document)
-        task = asyncio.create_task(self._generate(source, prefix, suffix, count))
-        running = self._running[source.document] = _Running(key, task)
-        return running
+    def _take_turn(self, source: Source, count: int) -> _Turn:
+        """The turn of this place: another one of the document is over, and so is a stream that does not lead here."""
+        place = Place.of(source)
+        turn = self._turns.get(source.document)
+        if turn is None or (turn.place, turn.count) != (place, count):
+            self._end_turn(source.document)
+            turn = self._turns[source.document] = _Turn(source.document, place, count)
+            stream = self._streams.get(source.document)
+            if stream and stream.leads_to(place, count):
+                stream.join(place)
+            elif stream:
+                self._drop(source.document)
+        return turn
 
-    def _writer(self, source: Source, prefix: str, suffix: str) -> Writer:
+    def _end_turn(self, document: str) -> None:
+        if turn := self._turns.pop(document, None):
+            turn.over.set_result(None)
+
+    def _find_stream(self, turn: _Turn) -> Stream | None:
+        """The one of this document that leads to this place, or the one that was begun ahead."""
+        stream = self._streams.get(turn.document)
+        if stream and stream.leads_to(turn.place, turn.count):
+            return stream
+        self._drop(turn.document)
+        if stream := self._ahead.take(turn.document, turn.place, turn.count):
+            stream.join(turn.place)
+            self._adopt(turn.document, stream)
+        return stream
+
+    def _begin(self, source: Source, turn: _Turn) -> Stream:
+        stream = self._open(source, turn.place, turn.count)
+        self._adopt(turn.document, stream)
+        return stream
+
+    def _adopt(self, document: str, stream: Stream) -> None:
+        def let_go(_: object) -> None:
+            if self._streams.get(document) is stream:
+                del self._streams[document]
+
+        self._streams[document] = stream
+        stream.task.add_done_callback(let_go)
+
+    def _drop(self, document: str) -> None:
+        if stream := self._streams.pop(document, None):
+            stream.end()
+
+    def _open(self, source: Source, place: Place, count: int, *, ahead: bool = False) -> Stream:
+        async def work(writer: Writer) -> list[Suggestion]:
+            began = asyncio.get_running_loop().time()
+            try:
+                suggestions = await writer.several(count)
+                self._known.add(source.document, place, suggestions[0])
+                self._debounce.answered(asyncio.get_running_loop().time() - began)
+                return suggestions
+            finally:
+                for usage in writer.usages.values():
+                    self._on_usage(usage, ahead)
+
+        return Stream(place, count, partial(self._writer, source, place), work, kept=ahead)
+
+    def _writer(self, source: Source, place: Place, on_growth: Callable[[], None] = lambda: None) -> Writer:
         return Writer(
             self._engine,
             self.settings,
             source,
-            prefix=prefix,
-            suffix=suffix,
+            prefix=place.prefix,
+            suffix=place.suffix,
             healing=self._healing,
             trimming=self._trimming,
+            on_growth=on_growth,
         )
 
-    async def _generate(self, source: Source, prefix: str, suffix: str, count: int) -> list[Suggestion]:
-        writer = self._writer(source, prefix, suffix)
-        try:
-            suggestions = await writer.several(count)
-            self._known.add(source.document, prefix, suffix, suggestions[0])
-            return suggestions
-        finally:
-            for usage in writer.usages.values():
-                self._on_usage(usage)
+    def _look_ahead(self, source: Source, answer: Answer) -> None:
+        """Prepare what would follow the acceptance of what is shown now."""
+        shown = answer.suggestions[0]
+        if not (self.settings.completion.prepare and shown.text and answer.finished):
+            return
+        accepted = source.accepting(shown)
+        place = Place.of(accepted)
+        if self._known.find(source.document, place) is None:
+            self._ahead.prepare(source.document, place, lambda: self._open(accepted, place, 1, ahead=True))
 
 
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _any_of(*waited: "asyncio.Future[Any]", seconds: float | None = None) -> "asyncio.Future[Any] | None":
+    """The first of these, in their order, when one is done; None when none was within so many seconds."""
+    await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    return next((future for future in waited if future.done()), None)

@@ -53,6 +53,18 @@ class Syntax:
             _covers(self._language.grammar, self._data + end.encode(), byte) for end in ("", *self._language.texts)
         )
 
+    def kind_of_text(self, at: int) -> str | None:
+        """Whether the place before the letter at `at` lies within a "string" or a "comment"."""
+        if not self._language:
+            return None
+        byte = at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
+        tree = Parser(self._language.grammar).parse(self._data)
+        kinds: set[str] = set()
+        for node in QueryCursor(_query(self._language.grammar, "text")).captures(tree.root_node).get("text", []):
+            if node.start_byte < byte <= node.end_byte:
+                kinds.add("comment" if "comment" in node.type else "string")
+        return "comment" if "comment" in kinds else "string" if kinds else None
+
     @property
     def length(self) -> int:
         """How many characters the text has."""

@@ -15,22 +15,35 @@ STYLE_LINES = 200
 """How many lines around the cursor say what the document is indented with."""
 
 
-def trim(source: Source, text: str) -> tuple[str, tuple[int, ...]]:
-    """Drop what is not worth showing; returns the text, empty where nothing is left, and what it repeats.
+def trim(source: Source, text: str) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
+    """Drop what is not worth showing; returns the text, empty where nothing is left, what it repeats, and why.
 
     Dropped are white space at the end, what follows the cursor already in its line and below it, brackets that
     are closed below, lines that go in circles, and the fence at the end of a chat's code. Lines are indented as
     the document is. See `Suggestion.repeats`.
     """
     lines = text.rstrip().split("\n")
-    cuts = (_fence(source, lines), _circle(source, lines), _what_follows(source, lines))
-    last = min((cut for cut in cuts if cut is not None), default=len(lines))
-    text = without_overlap(source, "\n".join(lines[:last]).rstrip())
+    found = {
+        "a fence, the end of a chat's code": _fence(source, lines),
+        "lines that go in circles": _circle(source, lines),
+        "the line that follows in the document": _what_follows(source, lines),
+    }
+    ends = {why: at for why, at in found.items() if at is not None}
+    last = min(ends.values(), default=len(lines))
+    cuts = [why for why, at in ends.items() if at == last]
+    whole = "\n".join(lines[:last]).rstrip()
+    text = without_overlap(source, whole)
+    if text != whole:
+        cuts.append("what stands behind the cursor already")
     if style := _style(source):
         text = indentation.adapt(text, indentation.margin(source.before), style)
     repeated = repeats(source, text)
-    text = balanced(source, text, len(repeated))
-    return (text, tuple(at for at in repeated if at < len(text))) if text.strip() else ("", ())
+    closed = balanced(source, text, len(repeated))
+    if closed != text.rstrip():
+        cuts.append("brackets that the document closes below")
+    if not closed.strip():
+        return "", (), tuple(cuts)
+    return closed, tuple(at for at in repeated if at < len(closed)), tuple(cuts)
 
 
 def _style(source: Source) -> str | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from contextlib import aclosing
 
 from shardline.completion import Source, Suggestion, shape, trim
@@ -13,7 +14,10 @@ RERANKED = 4
 
 
 class Writer:
-    """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it."""
+    """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it.
+
+    `on_growth` is called whenever the first has become longer.
+    """
 
     def __init__(
         self,
@@ -25,11 +29,16 @@ class Writer:
         suffix: str,
         healing: bool,
         trimming: bool,
+        on_growth: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._wish = settings.completion
         self._source = source
         self._trimming = trimming
+        self._on_growth = on_growth
+        self.text = ""
+        """The first suggestion as far as the model has written it."""
+        self._last: Chunk | None = None
         self.usages: dict[int, Usage] = {}
         """What each candidate has cost so far."""
         generation = settings.generation
@@ -50,6 +59,13 @@ class Writer:
     async def warm(self) -> None:
         """Let the engine read what it would be asked with."""
         await self._engine.warm(self._request)
+
+    @property
+    def ready(self) -> Suggestion | None:
+        """The complete lines of the first suggestion, as long as that is being written; None where there are none."""
+        lines, line_feed, _ = self.text.rpartition("\n")
+        suggestion = self._finished(lines, self._last) if line_feed and lines.strip() else None
+        return suggestion if suggestion and suggestion.text else None
 
     async def several(self, count: int) -> list[Suggestion]:
         """At most `count` suggestions that differ, and at least one, which may be empty; the best first."""
@@ -74,6 +90,9 @@ class Writer:
                 self.usages[choice] = chunk.usage
                 text += chunk.text
                 last = chunk
+                if not choice:
+                    self.text, self._last = text, last
+                    self._on_growth()
                 at = end.find(text, finished=chunk.finish_reason is not None)
                 if at is not None:
                     text = text[:at]
@@ -83,13 +102,15 @@ class Writer:
         return self._finished(text, last)
 
     def _finished(self, text: str, last: Chunk | None) -> Suggestion:
-        text, repeats = trim.trim(self._source, text) if self._trimming else (text, ())
+        text, repeats, cuts = trim.trim(self._source, text) if self._trimming else (text, (), ())
         if last is None:
-            return Suggestion(text=text, repeats=repeats)
+            return Suggestion(text=text, repeats=repeats, cuts=cuts)
         confidence = math.exp(last.logprob / max(1, last.usage.completion_tokens))
         if confidence < self._wish.min_confidence:
-            text, repeats = "", ()
-        return Suggestion(text=text, repeats=repeats, usage=last.usage, logprob=last.logprob, confidence=confidence)
+            text, repeats, cuts = "", (), (f"all: it is less sure than completion.minConfidence, {confidence:.2f}",)
+        return Suggestion(
+            text=text, repeats=repeats, usage=last.usage, logprob=last.logprob, confidence=confidence, cuts=cuts
+        )
 
     async def _ranked(self, suggestions: list[Suggestion]) -> list[Suggestion]:
         """The most probable first, together with the lines that follow it in the document."""

@@ -35,7 +35,7 @@ LEAVE_SECONDS = 5.0
 
 OnStatus = Callable[[Mapping[str, Any]], None]
 OnUsage = Callable[[str, Mapping[str, int]], None]
-"""Told the id of a request, and the tokens that it has cost."""
+"""Told the id of a request, the tokens that it has cost, and whether they were spent ahead of the next one."""
 
 
 class Editor:
@@ -199,7 +199,7 @@ class Editor:
             self.registered.pop(unregistration.method, None)
 
     def _take_usage(self, params: Any) -> None:
-        names = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        names = ("ahead", "prompt_tokens", "cached_tokens", "completion_tokens")
         self._on_usage(params.id, {name: getattr(params, name) for name in names})
 
     def _take_message(self, params: types.ShowMessageParams) -> None:

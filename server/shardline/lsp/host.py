@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shardline.completion import Source, Suggestion
+from shardline.completion import Source
+from shardline.completion.completer import Answer
 from shardline.engine import Engine, Progress
 from shardline.errors import EngineError, NoRoomError, NotReadyError, ShardlineError, SupersededError, first_line
 from shardline.lsp.serving import Serving
@@ -69,23 +70,29 @@ class EngineHost:
         self._wanted = None
         self.apply(settings)
 
-    async def suggest(self, source: Source, *, several: bool = False) -> list[Suggestion]:
-        """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
+    async def answer(self, source: Source, *, by_hand: bool = False, hurried: bool = False) -> Answer:
+        """Suggest what follows the cursor, as `Completer.answer` does; raises `SupersededError` and `EngineError`."""
         serving = self._serving
         if serving is None:
             raise NotReadyError(self._status.message)
         self._stop_warming()
         try:
             with self._status.busy():
-                suggestions = await serving.suggest(source, several=several)
+                answer = await serving.answer(source, by_hand=by_hand, hurried=hurried)
         except SupersededError:
             if serving is self._serving:
                 raise
-            return await self.suggest(source, several=several)  # another engine has taken over
-        self._status.usage = suggestions[0].usage or self._status.usage
+            return await self.answer(source, by_hand=by_hand, hurried=hurried)  # another engine has taken over
+        self._status.usage = answer.suggestions[0].usage or self._status.usage
         if serving is self._serving:
             self._status.keeps_up(serving.advice())
-        return suggestions
+        return answer
+
+    def follow(self, source: Source) -> None:
+        """The document has become so, and the user is likely to be there."""
+        if self._serving:
+            self._serving.completer.follow(source)
+        self.look_at(source)
 
     def look_at(self, source: Source) -> None:
         """Take note of where the user works: when nothing happens for a while, the engine reads ahead there."""

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from shardline import logs
-from shardline.completion import Source, Suggestion
+from shardline.completion import Source, Suggestion, history, scope
+from shardline.completion.history import History
 from shardline.errors import EngineError, NotReadyError, SupersededError
 from shardline.lsp import items
 from shardline.lsp.documents import Documents
@@ -41,6 +42,8 @@ class ShardlineServer(LanguageServer):
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
         self.recorder = Recorder(add_to_own_file)
+        self.history = History()
+        self._deleted: str | None = None  # the document whose last change only took something away
         self._initial: Mapping[str, Any] = {}  # what came with `initialize`
         self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
         _register(self)
@@ -95,20 +98,50 @@ class ShardlineServer(LanguageServer):
 
     def look_at(self, uri: str, cursor: types.Position) -> None:
         """The user is likely to be there: let the model read ahead when it has nothing else to do."""
-        source = self.documents.source(uri, cursor)
-        if source:
+        if (source := self.documents.source(uri, cursor)) and self._objection(source) is None:
             self.host.look_at(source)
 
-    async def suggest(self, source: Source, *, several: bool = False) -> list[Suggestion]:
-        """Suggest what follows the cursor, the best first; nothing where there is nothing to say, or no way to."""
+    def follow(self, uri: str, changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
+        """The document was changed, and the user is likely to be where the last change ended."""
+        source = self.documents.source(uri, self.documents.end_of(changes[-1]))
+        self._deleted = uri if changes[-1].text == "" else None
+        if source and self._objection(source) is None:
+            self.recorder.follow(uri, source.lines, changes)
+            self.host.follow(source)
+
+    async def suggest(
+        self, source: Source, kind: str, *, by_hand: bool = False, hurried: bool = False
+    ) -> list[Suggestion]:
+        """Suggest what follows the cursor, the best first; nothing where there is nothing to say, or no way to.
+
+        What became of it is in the history, of whatever `kind` it was. Raises `SupersededError`.
+        """
+        entry = self.history.begin(source, kind)
+        if why := self._objection(source, by_hand=by_hand):
+            entry.end("skipped", why)
+            return []
         try:
-            suggestions = await self.host.suggest(source, several=several)
-        except NotReadyError:
-            return []  # the status says why
+            several = by_hand and not hurried  # a pop-up does not tell whether it was
+            answer = await self.host.answer(source, by_hand=several, hurried=hurried)
+        except NotReadyError as error:
+            entry.end("failed", str(error))  # the status says it too
+            return []
         except EngineError as error:
+            entry.end("failed", str(error))
             self.status.tell(str(error))
             return []
-        return [suggestion for suggestion in suggestions if suggestion.text]
+        except SupersededError:
+            entry.end("superseded", "A newer request took its place.")
+            raise
+        except asyncio.CancelledError:
+            entry.end("cancelled", "The editor did not wait for it.")
+            raise
+        entry.answer(answer)
+        return [suggestion for suggestion in answer.suggestions if suggestion.text]
+
+    def _objection(self, source: Source, *, by_hand: bool = True) -> str | None:
+        deleted = source.document == self._deleted
+        return scope.objection(source, self.settings.completion, by_hand=by_hand, deleted=deleted)
 
 
 def _register(server: ShardlineServer) -> None:
@@ -137,15 +170,14 @@ def _register(server: ShardlineServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
-        document, changes = server.documents.get(params.text_document.uri), params.content_changes
-        if document and changes:
-            server.recorder.follow(document.uri, document.lines, changes)
-            server.look_at(document.uri, server.documents.end_of(changes[-1]))
+        if params.content_changes:
+            server.follow(params.text_document.uri, params.content_changes)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.host.forget(params.text_document.uri)
         server.recorder.forget(params.text_document.uri)
+        server.history.forget(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)
     async def completion(params: types.CompletionParams) -> types.CompletionList:
@@ -154,7 +186,7 @@ def _register(server: ShardlineServer) -> None:
         if source is None:
             return nothing
         try:
-            suggestions = await server.suggest(source)
+            suggestions = await server.suggest(source, "pop-up", by_hand=_may_be_by_hand(params), hurried=True)
         except SupersededError:
             return nothing
         inserted = [Suggestion(text=text) for suggestion in suggestions[:1] if (text := suggestion.insertion)]
@@ -174,7 +206,7 @@ def _register(server: ShardlineServer) -> None:
             return []
         by_hand = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         try:
-            suggestions = await server.suggest(source, several=by_hand)
+            suggestions = await server.suggest(source, "ghost text", by_hand=by_hand)
         except SupersededError:
             return None  # leaves what is shown alone; an empty list would clear it
         number = server.recorder.show(source, suggestions, "ghost", time.perf_counter() - began)
@@ -188,6 +220,12 @@ def _register(server: ShardlineServer) -> None:
     def status(*_: Any) -> dict[str, Any]:
         return server.status.as_json()
 
+    @server.command("shardline.explain")
+    def explain(document: str | None = None, *_: Any) -> dict[str, Any]:
+        entries = server.history.of(document if isinstance(document, str) else None)
+        page = history.page(entries, server.status.message)
+        return {"page": page, "requests": [entry.as_json() for entry in entries]}
+
     @server.command("shardline.plan")
     def plan(*_: Any) -> dict[str, Any]:
         return dict(server.host.placement)
@@ -195,6 +233,11 @@ def _register(server: ShardlineServer) -> None:
     @server.command("shardline.restart")
     async def restart(*_: Any) -> None:
         server.host.restart(server.settings)
+
+
+def _may_be_by_hand(params: types.CompletionParams) -> bool:
+    """Clients say only when a pop-up was certainly not asked for by hand."""
+    return params.context is None or params.context.trigger_kind == types.CompletionTriggerKind.Invoked
 
 
 def _encoding(params: types.InitializeParams) -> types.PositionEncodingKind:

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from shardline.completion import Source, Suggestion
-from shardline.completion.completer import Completer
+from shardline.completion import Source
+from shardline.completion.completer import Answer, Completer
 from shardline.engine import Engine, Usage
 from shardline.lsp import pace
 from shardline.settings import Settings
@@ -14,21 +14,18 @@ from shardline.settings import Settings
 class Serving:
     """Answers with `engine`, which was loaded with `settings.model`; knows what its last answers have cost."""
 
-    def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage], None]) -> None:
+    def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage, bool], None]) -> None:
         self.engine = engine
         self.model = settings.model
         self.completer = Completer(engine, settings, on_usage=on_usage)
         self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
 
-    async def suggest(self, source: Source, *, several: bool) -> list[Suggestion]:
+    async def answer(self, source: Source, *, by_hand: bool, hurried: bool) -> Answer:
         """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
-        if several:
-            suggestions = await self.completer.suggest_several(source)
-        else:
-            suggestions = [await self.completer.suggest(source)]
-        if usage := suggestions[0].usage:
+        answer = await self.completer.answer(source, by_hand=by_hand, hurried=hurried)
+        if usage := answer.suggestions[0].usage:
             self._costs.append(usage)
-        return suggestions
+        return answer
 
     def use(self, settings: Settings) -> None:
         """Work by these settings from now on, but for those of the model."""

@@ -121,10 +121,11 @@ class Status:
         if self.state is not State.BUSY:
             self._rest()
 
-    def spent(self, usage: Usage) -> None:
-        """A candidate has cost this, finished or not, for the request that is being handled."""
+    def spent(self, usage: Usage, ahead: bool) -> None:
+        """A candidate has cost this, finished or not, for the request that is being handled, or ahead of the next."""
         if self._declares("shardlineUsage"):
-            self._server.protocol.notify(USAGE, {"id": self._server.protocol.msg_id, **usage.as_json()})
+            told = {"id": self._server.protocol.msg_id, "ahead": ahead, **usage.as_json()}
+            self._server.protocol.notify(USAGE, told)
 
     def tell(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
         """Show the user one sentence; the same one only once until the model is ready again."""

@@ -1,0 +1,97 @@
+"""What became of the last requests, so that "why did nothing show?" has an answer; in memory, for the user alone."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shardline.completion import Source
+from shardline.completion.completer import Answer
+from shardline.engine import Usage
+
+MOST = 100
+"""Requests that are remembered, of all documents together."""
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """One request: where and how it was asked, and what became of it.
+
+    `outcome` is how it was answered: known, joined, generated, skipped, superseded, cancelled, failed or waiting;
+    `reason` says in words why nothing came, or not all. `line` and `column` count from 1.
+    """
+
+    document: str
+    line: int
+    column: int
+    kind: str
+    asked: float = field(default_factory=time.time)
+    outcome: str = "waiting"
+    reason: str = ""
+    text: str = ""
+    milliseconds: float = 0.0
+    usage: Usage | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it by name."""
+        return {**asdict(self), "usage": self.usage.as_json() if self.usage else None}
+
+    def end(self, outcome: str, reason: str = "") -> None:
+        """It has come to this, now."""
+        self.outcome, self.reason = outcome, reason
+        self.milliseconds = 1000 * (time.time() - self.asked)
+
+    def answer(self, answer: Answer) -> None:
+        """It was answered."""
+        shown = answer.suggestions[0]
+        reasons = [f"Cut was {cut}." for cut in shown.cuts]
+        if not answer.finished:
+            reasons.append("The time of completion.timeBudget was over before the rest was there.")
+        elif not shown.text and not reasons:
+            reasons.append("The model had nothing to say.")
+        self.text, self.usage = shown.text, shown.usage
+        self.end(answer.origin, " ".join(reasons))
+
+
+class History:
+    """The last requests, the newest first."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=MOST)
+
+    def begin(self, source: Source, kind: str) -> Entry:
+        """A request has come."""
+        entry = Entry(document=source.document, line=source.line + 1, column=source.column + 1, kind=kind)
+        self._entries.appendleft(entry)
+        return entry
+
+    def of(self, document: str | None) -> list[Entry]:
+        """Those of a document; where none is named, of that which was asked for last."""
+        name = document or (self._entries[0].document if self._entries else "")
+        return [entry for entry in self._entries if entry.document == name]
+
+    def forget(self, document: str) -> None:
+        """A document was closed."""
+        self._entries = deque((entry for entry in self._entries if entry.document != document), maxlen=MOST)
+
+
+def page(entries: Sequence[Entry], status: str) -> str:
+    """The requests as a page in Markdown: `status` is that of the model, in words."""
+    lines = ["# What became of the last requests", "", status, ""]
+    if not entries:
+        return "\n".join([*lines, "Nothing was asked for in this document: the editor sent no request.", ""])
+    rows = ("| time | at | asked as | answer | suggestion | why | tokens | ms |", "|---|---|---|---|---|---|---|---|")
+    return "\n".join([*lines, f"`{entries[0].document}`", "", *rows, *_rows(entries), ""])
+
+
+def _rows(entries: Iterable[Entry]) -> Iterable[str]:
+    for entry in entries:
+        clock = time.strftime("%H:%M:%S", time.localtime(entry.asked))
+        tokens = f"{entry.usage.prompt_tokens} + {entry.usage.completion_tokens}" if entry.usage else ""
+        first, *more = entry.text.strip().split("\n")
+        code = f"`` {first} ``".replace("|", "\\|") if first else ""
+        shown = code + (f" and {len(more)} more" if more else "")
+        where = f"{entry.line}:{entry.column}"
+        cells = (clock, where, entry.kind, entry.outcome, shown, entry.reason, tokens, f"{entry.milliseconds:.0f}")
+        yield f"| {' | '.join(cells)} |"

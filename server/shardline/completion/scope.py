@@ -1,0 +1,78 @@
+"""Whether a place is one for suggestions at all, and why not."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from shardline.completion import Source, context
+from shardline.completion.syntax import Syntax
+from shardline.settings import CompletionSettings
+
+SCHEMES = frozenset(["file", "untitled", "vscode-notebook-cell"])
+"""Documents that somebody writes: others show history, output or settings."""
+
+
+def objection(source: Source, wish: CompletionSettings, *, by_hand: bool, deleted: bool) -> str | None:
+    """Why nothing is suggested here, as a sentence with the setting to change; None where nothing speaks against it.
+
+    `deleted` says that the last change only took something away.
+    """
+    if wish.trigger == "off":
+        return "completion.trigger is off."
+    if wish.trigger == "manual" and not by_hand:
+        return "completion.trigger is manual, and this was not asked for by hand."
+    if why := _of_document(source, wish):
+        return why
+    if deleted and not (wish.after_deletion or by_hand):
+        return "Something was deleted, and completion.afterDeletion is off."
+    return _of_cursor(source, wish)
+
+
+def _of_document(source: Source, wish: CompletionSettings) -> str | None:
+    if source.language in wish.exclude_languages:
+        return f"completion.excludeLanguages has {source.language}."
+    address = urlsplit(source.document)
+    if address.scheme not in SCHEMES:
+        return f"Documents of the kind {address.scheme}: are not completed."
+    path = PurePosixPath(unquote(address.path))
+    if pattern := _matching(path, wish.secret_paths):
+        return f"The file may hold secrets: completion.secretPaths has {pattern}."
+    if pattern := _matching(path, wish.exclude_paths):
+        return f"completion.excludePaths has {pattern}."
+    if _is_longer(source.lines, wish.max_document_characters):
+        return f"The document has more than completion.maxDocumentCharacters, {wish.max_document_characters}."
+    return None
+
+
+def _matching(path: PurePosixPath, patterns: Iterable[str]) -> str | None:
+    """The first pattern that a path matches: its name, or, for patterns with a slash, the whole."""
+    return next(
+        (each for each in patterns if fnmatchcase(str(path) if "/" in each else path.name, _anchored(each))), None
+    )
+
+
+def _anchored(pattern: str) -> str:
+    """A pattern for whole paths may begin anywhere."""
+    return pattern if "/" not in pattern or pattern.startswith(("/", "*")) else f"*/{pattern}"
+
+
+def _is_longer(lines: Iterable[str], most: int) -> bool:
+    length = 0
+    for line in lines:
+        length += len(line)
+        if length > most:
+            return True
+    return False
+
+
+def _of_cursor(source: Source, wish: CompletionSettings) -> str | None:
+    if wish.in_strings and wish.in_comments:
+        return None
+    before, after = context.item(source)
+    kind = Syntax(before + "\n" + after, source.language).kind_of_text(len(before))
+    if kind == "comment" and not wish.in_comments:
+        return "The cursor stands in a comment, and completion.inComments is off."
+    if kind == "string" and not wish.in_strings:
+        return "The cursor stands in a string, and completion.inStrings is off."
+    return None

@@ -1,0 +1,111 @@
+"""Suggestions that are being made for one place, while those who wait for them come and go."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from shardline.completion import Suggestion, place
+from shardline.completion.place import Place
+from shardline.completion.writer import Writer
+
+LINGER_SECONDS = 0.03
+"""How long a stream outlives its last reader, who may only make place for the next key's."""
+
+JOIN_SECONDS = 0.25
+"""How long after a key that agrees the request for it may come."""
+
+
+class Stream:
+    """Runs `work`, which has `writer` make suggestions for `made_for`.
+
+    `now` is where one has typed to since: the stream ends itself as soon as its text says otherwise. Without readers it
+    lingers for a moment, unless it is `kept`.
+    """
+
+    def __init__(
+        self,
+        made_for: Place,
+        count: int,
+        open_writer: Callable[[Callable[[], None]], Writer],
+        work: Callable[[Writer], Coroutine[Any, Any, list[Suggestion]]],
+        *,
+        kept: bool = False,
+    ) -> None:
+        self.made_for = self.now = made_for
+        self.count = count
+        self.kept = kept
+        self.next_line: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when another line is complete."""
+        self._line_feeds = 0
+        self._readers = 0
+        self._joined = float("-inf")
+        self._lingering: asyncio.TimerHandle | None = None
+        self._writer = open_writer(self._grow)
+        self.task = asyncio.create_task(work(self._writer))
+        self.task.add_done_callback(_forgive)
+
+    @property
+    def lines(self) -> Suggestion | None:
+        """The complete lines so far, at `made_for`."""
+        return self._writer.ready
+
+    def ready_at(self, now: Place) -> Suggestion | None:
+        """The complete lines so far that can be shown at `now`, if there are any more than were typed."""
+        lines = self.lines
+        left = place.rest(lines, self.made_for, now) if lines else None
+        return left if left and left.text else None
+
+    def leads_to(self, now: Place, count: int) -> bool:
+        """Whether it makes what is asked for at `now`, as far as can be told."""
+        if self.task.done() or count != self.count:
+            return False
+        return now == self.now or (count == 1 and place.agrees(self._writer.text, self.made_for, now))
+
+    def join(self, now: Place) -> None:
+        """One has typed on to `now`."""
+        if now != self.now:
+            self.now = now
+            self._joined = asyncio.get_running_loop().time()
+            if not self._readers:
+                self._linger()
+
+    def enter(self) -> None:
+        """Somebody waits for it."""
+        self._readers += 1
+        if self._lingering:
+            self._lingering.cancel()
+
+    def leave(self) -> None:
+        """Somebody waits no more."""
+        self._readers -= 1
+        if not self._readers:
+            self._linger()
+
+    def end(self) -> None:
+        """Nobody wants it."""
+        if self._lingering:
+            self._lingering.cancel()
+        self.task.cancel()
+
+    def _linger(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._lingering:
+            self._lingering.cancel()
+        if not self.kept and not self.task.done():
+            until = max(loop.time() + LINGER_SECONDS, self._joined + JOIN_SECONDS)
+            self._lingering = loop.call_at(until, self.end)
+
+    def _grow(self) -> None:
+        text = self._writer.text
+        if self.now != self.made_for and not place.agrees(text, self.made_for, self.now):
+            self.end()
+        elif text.count("\n") > self._line_feeds:
+            self._line_feeds = text.count("\n")
+            self.next_line.set_result(None)
+            self.next_line = asyncio.get_running_loop().create_future()
+
+
+def _forgive(task: "asyncio.Task[Any]") -> None:
+    """An error is told to those who wait; where nobody does, it is nobody's business."""
+    if not task.cancelled():
+        task.exception()
