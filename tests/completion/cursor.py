@@ -6,10 +6,10 @@ from shardline.lsp.documents import split_lines
 CURSOR = "‸"
 
 
-def at_cursor(document: str, language: str = "python") -> Source:
-    """The source of `document`, which has the cursor as ‸."""
-    before, cursor, after = document.partition(CURSOR)
-    assert cursor, document
+def at_cursor(text: str, language: str = "python", document: str = "d") -> Source:
+    """The source of a document of `text`, which has the cursor as ‸."""
+    before, cursor, after = text.partition(CURSOR)
+    assert cursor, text
     lines = split_lines(before + after)
     line = len(split_lines(before)) - 1
-    return Source(document="d", language=language, lines=lines, line=line, column=len(split_lines(before)[-1]))
+    return Source(document=document, language=language, lines=lines, line=line, column=len(split_lines(before)[-1]))

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from shardline.completion import Source, context
+from shardline.completion.brackets import QUOTES
 from shardline.completion.syntax import Syntax
 from shardline.settings import CompletionSettings
 
@@ -69,8 +70,10 @@ def _is_longer(lines: Iterable[str], most: int) -> bool:
 def _of_cursor(source: Source, wish: CompletionSettings) -> str | None:
     if wish.in_strings and wish.in_comments:
         return None
-    before, after = context.item(source)
-    kind = Syntax(before + "\n" + after, source.language).kind_of_text(len(before))
+    before, after = context.window(source)
+    behind = (after, *QUOTES)  # a string may be one that nobody has closed yet
+    kinds = (Syntax(before + each, source.language).kind_of_text(len(before)) for each in behind)
+    kind = next((kind for kind in kinds if kind), None)
     if kind == "comment" and not wish.in_comments:
         return "The cursor stands in a comment, and completion.inComments is off."
     if kind == "string" and not wish.in_strings:

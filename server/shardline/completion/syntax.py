@@ -59,11 +59,12 @@ class Syntax:
             return None
         byte = at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
         tree = Parser(self._language.grammar).parse(self._data)
-        kinds: set[str] = set()
         for node in QueryCursor(_query(self._language.grammar, "text")).captures(tree.root_node).get("text", []):
-            if node.start_byte < byte <= node.end_byte:
-                kinds.add("comment" if "comment" in node.type else "string")
-        return "comment" if "comment" in kinds else "string" if kinds else None
+            kind = "comment" if "comment" in node.type else "string"
+            ends_behind = byte <= node.end_byte if kind == "comment" else byte < node.end_byte
+            if node.start_byte < byte and ends_behind:
+                return kind
+        return None
 
     @property
     def length(self) -> int:

@@ -221,8 +221,8 @@ def _register(server: ShardlineServer) -> None:
         return server.status.as_json()
 
     @server.command("shardline.explain")
-    def explain(document: str | None = None, *_: Any) -> dict[str, Any]:
-        entries = server.history.of(document if isinstance(document, str) else None)
+    def explain(*documents: Any) -> dict[str, Any]:
+        entries = server.history.of(next((name for name in documents if isinstance(name, str)), None))
         page = history.page(entries, server.status.message)
         return {"page": page, "requests": [entry.as_json() for entry in entries]}
 
