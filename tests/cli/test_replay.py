@@ -95,7 +95,9 @@ def test_figures_count_what_each_key_cost_and_what_was_known() -> None:
     }
     record = Record(requests=requests, keystrokes=3, tells_usage=True)
     for number, read in (("b", 9), ("b", 1), ("c", 5), ("of somebody else", 99)):
-        record.spent(number, {"prompt_tokens": 20 + read, "cached_tokens": 20, "completion_tokens": 2})
+        usage = {"prompt_tokens": 20 + read, "cached_tokens": 20, "completion_tokens": 2}
+        record.spent(number, {"ahead": False, **usage})
+    record.spent("a", {"ahead": True, "prompt_tokens": 7, "cached_tokens": 7, "completion_tokens": 0})
     figures = report(record)
     assert figures["known_share"] == 0.5
     assert figures["tokens_computed_per_keystroke"] == {"median": 0, "p95": 21}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shardline.completion import Source
-from shardline.completion.completer import Answer
-from shardline.engine import Engine, Progress
+from shardline.completion.completer import Answer, Origin
+from shardline.engine import Engine, Progress, Usage
 from shardline.errors import EngineError, NoRoomError, NotReadyError, ShardlineError, SupersededError, first_line
 from shardline.lsp.serving import Serving
 from shardline.lsp.status import Status
@@ -18,6 +18,8 @@ OpenEngine = Callable[[ModelSettings], Engine]
 
 PAUSE_SECONDS = 0.3
 """How long nothing must be opened, typed or asked until the engine reads ahead."""
+
+NOTHING = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0.0, total_time=0.0)
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,8 @@ class EngineHost:
                 raise
             return await self.answer(source, by_hand=by_hand, hurried=hurried)  # another engine has taken over
         self._status.usage = answer.suggestions[0].usage or self._status.usage
+        if answer.origin is Origin.JOINED:
+            self._status.spent(NOTHING, ahead=False)  # what it was made by was told of another request
         if serving is self._serving:
             self._status.keeps_up(serving.advice())
         return answer
