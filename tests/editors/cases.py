@@ -1,0 +1,63 @@
+"""What is typed into which file, what is then suggested, and so what the file must be, byte for byte."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file whose cursor is at `|`, the keys typed there, and what is suggested behind them.
+
+    Editors that close brackets by themselves and those that do not come to the same text.
+    """
+
+    name: str
+    opened: str
+    typed: str
+    suggested: str
+    line_ending: str = "\n"
+
+    @property
+    def file(self) -> bytes:
+        """The file before."""
+        return self._bytes(self.opened.replace("|", ""))
+
+    @property
+    def accepted(self) -> bytes:
+        """The file when the suggestion is accepted and saved."""
+        return self._bytes(self.opened.replace("|", self.typed + self.suggested))
+
+    @property
+    def prefix(self) -> str:
+        """The text up to the cursor when all is typed, as the engine sees it."""
+        return self.opened.partition("|")[0] + self.typed
+
+    @property
+    def line(self) -> int:
+        """The line of the cursor, from 1; the cursor is at its end."""
+        return self.opened.partition("|")[0].count("\n") + 1
+
+    @property
+    def shown(self) -> str:
+        """The lines of the cursor and of the suggestion on a screen."""
+        return (self.prefix.rpartition("\n")[2] + self.suggested).expandtabs(4)
+
+    def _bytes(self, text: str) -> bytes:
+        return text.replace("\n", self.line_ending).encode()
+
+
+STACK = "class Stack:\n    def __init__(self):\n        self.items = []\n\n    |\n"
+POP = "\n        if not self.items:\n            return None\n        return self.items.pop()"
+
+LINE = Case("line", "def add(a, b):\n    |\n", "return", " a + b")
+LINES = Case("lines", STACK, "def pop(self):", POP)
+TABS = Case("tabs", STACK.replace("    ", "\t"), "def pop(self):", POP.replace("    ", "\t"))
+CRLF = Case("crlf", STACK, "def peek(self):", POP.replace("pop()", "[-1]").replace(".[", "["), "\r\n")
+EMOJI = Case("emoji", 'happy = True\nface = "🙂" |\n', "if", ' happy else "🙁"')
+BRACKETS = Case("brackets", "names = []\n|\n", "print(", "sorted(names))")
+
+CASES = [LINE, LINES, TABS, CRLF, EMOJI, BRACKETS]
+
+
+def suggested(prefix: str) -> str:
+    """What the engine says behind `prefix`: nothing where no case has brought the cursor."""
+    return next((case.suggested for case in CASES if case.prefix == prefix), "")

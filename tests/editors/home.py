@@ -1,0 +1,64 @@
+"""A user's home folder: the files of editor-config where their README has them, and `shardline` on the path."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from tests.editors.cases import Case
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "editor-config"
+SCRIPTED = ("-m", "tests.editors.scripted_server")
+
+
+class Home:
+    """An empty home, in which the command `shardline` runs Python with `server` as its arguments."""
+
+    def __init__(self, folder: Path, server: Sequence[str] = SCRIPTED) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        self.project.mkdir(parents=True)
+        (self.project / ".editorconfig").write_text("root = true\n[tabs.py]\nindent_style = tab\ntab_width = 4\n")
+        command = folder / "bin" / "shardline"
+        command.parent.mkdir()
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        command.write_text(
+            "#!/bin/sh\n"
+            f"export PYTHONPATH='{paths}' XDG_CACHE_HOME='{user_cache_path()}'\n"
+            f"exec '{sys.executable}' {' '.join(server)} \"$@\"\n"
+        )
+        command.chmod(0o755)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an editor is started with: nothing of the surroundings of the tests."""
+        return {
+            "HOME": str(self.folder),
+            "PATH": f"{self.folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "SHELL": "/bin/sh",
+        }
+
+    def configure(self, source: str, target: str) -> None:
+        """Copy `editor-config/SOURCE` to `~/TARGET`, as the README says."""
+        readme = (CONFIG / "README.md").read_text(encoding="utf-8")
+        assert f"`{source}`" in readme
+        assert f"`~/{target}`" in readme
+        place = self.folder / target
+        place.parent.mkdir(parents=True)
+        shutil.copyfile(CONFIG / source, place)
+
+    def write(self, case: Case) -> Path:
+        """The file of a case, as it is before."""
+        file = self.project / f"{case.name}.py"
+        file.write_bytes(case.file)
+        return file
+
+    def read(self, case: Case) -> bytes:
+        """The file of a case, as an editor has saved it."""
+        return (self.project / f"{case.name}.py").read_bytes()

@@ -1,0 +1,83 @@
+"""Neovim with editor-config/neovim.lua: ghost text, in 0.11 by that file, in 0.12 by Neovim itself, and the pop-up."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.editors import install
+from tests.editors.cases import BRACKETS, CASES, LINES, Case
+from tests.editors.home import Home
+from tests.editors.neovim import Neovim
+
+PROGRAMS = {"0.11": install.NEOVIM_11, "0.12": install.NEOVIM_12}
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("neovim") / "home")
+    home.configure("neovim.lua", ".config/nvim/plugin/shardline.lua")
+    return home
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def neovim(request: pytest.FixtureRequest, home: Home) -> Iterator[Neovim]:
+    program = PROGRAMS[request.param]
+    if not program.exists():
+        pytest.skip(f"There is no Neovim {request.param}: its package is out of reach.")
+    with Neovim(program, home.environment) as neovim:
+        neovim.lua("vim.cmd.autocmd('LspProgress end let g:loaded = v:true')")
+        neovim.edit(home.write(LINES), 1)
+        neovim.until("vim.g.loaded")
+        yield neovim
+
+
+def begin(neovim: Neovim, home: Home, case: Case) -> None:
+    """Open the file of a case and type."""
+    neovim.edit(home.write(case), case.line)
+    neovim.press("A" + case.typed)
+
+
+def hold_accepted(neovim: Neovim, home: Home, case: Case) -> None:
+    """The suggestion is in the buffer, and in the file when that is written."""
+    neovim.until("text() == given", case.accepted.decode().replace("\r\n", "\n"))
+    neovim.lua("vim.cmd.stopinsert() vim.cmd.write()")
+    assert home.read(case) == case.accepted
+
+
+@every_case
+def test_ghost_text_is_on_the_screen_and_tab_accepts_it(neovim: Neovim, home: Home, case: Case) -> None:
+    begin(neovim, home, case)
+    neovim.until("screen():find(given, 1, true)", case.shown)
+    assert neovim.lua("return text()") == case.opened.replace("|", case.typed)
+    neovim.press("<Tab>")
+    hold_accepted(neovim, home, case)
+    assert neovim.lua("return vim.fn.pumvisible()") == 0
+
+
+@every_case
+def test_the_pop_up_is_on_the_screen_and_ctrl_y_accepts_it(neovim: Neovim, home: Home, case: Case) -> None:
+    begin(neovim, home, case)
+    neovim.press("<C-X><C-O>")
+    neovim.until("vim.fn.pumvisible() == 1")
+    neovim.press("<C-N><C-Y>")
+    hold_accepted(neovim, home, case)
+
+
+def test_ghost_text_stays_while_it_is_typed(neovim: Neovim, home: Home) -> None:
+    begin(neovim, home, LINES)
+    neovim.until("screen():find(given, 1, true)", LINES.shown)
+    neovim.press("<CR>if not ")
+    neovim.until("text() == given", LINES.opened.replace("|", LINES.typed + "\n        if not "))
+    neovim.until("screen():find(given, 1, true)", LINES.shown)
+    neovim.press("<Tab>")
+    hold_accepted(neovim, home, LINES)
+
+
+def test_a_bracket_that_a_plugin_has_closed_is_not_doubled(neovim: Neovim, home: Home) -> None:
+    neovim.lua("vim.keymap.set('i', '(', '()<Left>')")
+    begin(neovim, home, BRACKETS)
+    neovim.until("screen():find(given, 1, true)", BRACKETS.shown)
+    neovim.press("<Tab>")
+    hold_accepted(neovim, home, BRACKETS)
+    neovim.lua("vim.keymap.del('i', '(')")
