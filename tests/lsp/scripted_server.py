@@ -100,6 +100,7 @@ if __name__ == "__main__":
                 "name": engine.settings.name,
                 "max_memory": engine.settings.max_memory,
                 "requests": [request.prefix for request in engine.requests],
+                "suffixes": [request.suffix for request in engine.requests],
                 "max_tokens": [request.max_tokens for request in engine.requests],
                 "cancelled": len(engine.cancelled),
                 "warmed": len(engine.warmed),

@@ -5,23 +5,19 @@ from typing import Any
 
 from cattrs import Converter
 from lsprotocol import types
-from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
+from pygls.protocol import default_converter, lsp_method
 
 from shardline.lsp.documents import Documents
+from shardline.lsp.messages import MessageProtocol
 from shardline.lsp.registration import keep_back
 
 
-class Protocol(LanguageServerProtocol):
+class Protocol(MessageProtocol):
     """Keeps the open documents in `documents`, in place of pygls' workspace."""
 
     def __init__(self, server: Any, converter: Converter) -> None:
         super().__init__(server, converter)
         self.documents = Documents()
-
-    @property
-    def ended_well(self) -> bool:
-        """Whether the client asked the server to shut down before it went."""
-        return self._shutdown
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
@@ -49,6 +45,12 @@ class Protocol(LanguageServerProtocol):
         self.documents.close(params.text_document.uri)
         yield from self._tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
 
+    def lose(self, method: str, params: Any) -> None:
+        """A document whose edits cannot be read is not known any more: better no suggestion than a false one."""
+        match method, params:
+            case types.TEXT_DOCUMENT_DID_CHANGE, {"textDocument": {"uri": str(uri)}}:
+                self.documents.close(uri)
+
     def _tell(self, method: str, params: Any) -> Generator[Any, Any, None]:
         handler: Callable[..., Any] | None = self.fm.features.get(method)
         if handler is not None:
@@ -56,11 +58,36 @@ class Protocol(LanguageServerProtocol):
 
 
 def converter() -> Converter:
-    """The converter of pygls, but taking `triggerKind` 0, which vscode-languageclient 9 sends for "by hand"."""
+    """The converter of pygls, but neither stricter than clients can bear nor laxer than the specification.
+
+    Takes `triggerKind` 0, which vscode-languageclient 9 sends for "by hand", a `range` that is null, and values of
+    enumerations that are newer than ours; makes no text and no number out of what is none.
+    """
     result: Converter = default_converter()  # type: ignore[no-untyped-call]
 
     def trigger_kind(value: Any, _: Any) -> types.InlineCompletionTriggerKind:
         return types.InlineCompletionTriggerKind(value or types.InlineCompletionTriggerKind.Invoked)
 
+    part, whole = types.TextDocumentContentChangePartial, types.TextDocumentContentChangeWholeDocument
+
+    def change(value: Any, _: Any) -> types.TextDocumentContentChangeEvent:
+        if value.get("range") is None:
+            return result.structure(value, whole)
+        return result.structure(value, part)
+
+    for kind in (str, int):
+        result.register_structure_hook(kind, _primitive)
     result.register_structure_hook(types.InlineCompletionTriggerKind, trigger_kind)
+    result.register_structure_hook(part | whole, change)
+    result.register_structure_hook(types.LanguageKind | str, lambda value, _: _primitive(value, str))
     return result
+
+
+def _primitive(value: Any, kind: type[Any]) -> Any:
+    """A string, a number or a member of an enumeration; what such a one has not stays as it is."""
+    if kind in (str, int) and type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} is not {kind.__name__}")
+    try:
+        return kind(value)
+    except ValueError:
+        return value

@@ -1,0 +1,157 @@
+"""Messages as JSON-RPC 2.0 has them: every request is answered once, and what is none does no harm.
+
+In place of pygls' own reading, which leaves requests that it cannot read unanswered, and so those after `shutdown`.
+"""
+
+import contextvars
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInternalError,
+    JsonRpcInvalidParams,
+    JsonRpcInvalidRequest,
+    JsonRpcMethodNotFound,
+    JsonRpcParseError,
+    JsonRpcServerNotInitialized,
+)
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+log = logging.getLogger(__name__)
+
+
+class MessageProtocol(LanguageServerProtocol):
+    """Takes messages one by one, and knows which of them belong to the stage that the conversation is in."""
+
+    exited = False
+    """Whether the client has said `exit`."""
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the client asked the server to shut down before it went."""
+        return self._shutdown
+
+    def receive(self, body: bytes) -> None:
+        """Do what the message says."""
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError):
+            self._refuse(None, JsonRpcParseError())
+            return
+        number = _number(message)
+        match message:
+            case {"jsonrpc": "2.0", "method": str(method), "id": _} if number is not None:
+                self._take_request(number, method, message)
+            case {"jsonrpc": "2.0", "method": str(method)} if "id" not in message:
+                self._take_notification(method, message)
+            case {"result": _} | {"error": _}:
+                self._take_response(number, message)
+            case _:
+                self._refuse(number, JsonRpcInvalidRequest())
+
+    @lsp_method(types.SHUTDOWN)
+    def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override]  # no generator: there is nobody to wait for
+        """End all that is running, and answer it."""
+        self._shutdown = True
+        for future in list(self._request_futures.values()):
+            future.cancel()
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]  # nor here
+        """Take no more messages."""
+        self.exited = True
+
+    def lose(self, method: str, params: Any) -> None:
+        """What a notification says is lost, because it cannot be read."""
+
+    def _take_request(self, number: str | int, method: str, message: Mapping[str, Any]) -> None:
+        try:
+            self._check_stage(method)
+            if number in self._request_futures:
+                raise JsonRpcInvalidRequest(f"There is a request with the id {number!r} already.")
+            self._get_handler(method)
+            if not _is_request(method):
+                raise JsonRpcMethodNotFound.of(method)
+            params = self._params(method, message)
+        except JsonRpcException as error:
+            self._refuse(number, error)
+            return
+        contextvars.copy_context().run(self._handle_request, number, method, params)
+
+    def _take_notification(self, method: str, message: Mapping[str, Any]) -> None:
+        greeted = self._workspace is not None and not self._shutdown
+        if not (greeted or method == types.EXIT) or _is_request(method):
+            return
+        try:
+            params = self._params(method, message)
+        except JsonRpcInvalidParams:
+            log.warning("What the client says with %s cannot be read.", method)
+            self.lose(method, message.get("params"))
+            return
+        contextvars.copy_context().run(self._handle_notification, method, params)
+
+    def _take_response(self, number: str | int | None, message: Mapping[str, Any]) -> None:
+        if number is None or number not in self._result_types:
+            return  # we did not ask
+        kind, future = self._result_types.pop(number), self._request_futures.pop(number)
+        if future.done():
+            return  # nobody waits any more
+        try:
+            if message.get("error") is not None:
+                error = self._converter.structure(message["error"], types.ResponseError)
+                future.set_exception(JsonRpcException.from_error(error))
+            else:
+                future.set_result(self._converter.structure(message, kind).result if kind else message["result"])
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it, who waits for it waits no longer
+            future.set_exception(JsonRpcInternalError(f"The answer cannot be read ({type(error).__name__})."))
+
+    def _check_stage(self, method: str) -> None:
+        if self._shutdown:
+            raise JsonRpcInvalidRequest("The server was asked to shut down.")
+        if self._workspace is None and method != types.INITIALIZE:
+            raise JsonRpcServerNotInitialized("The first request must be `initialize`.")
+        if self._workspace is not None and method == types.INITIALIZE:
+            raise JsonRpcInvalidRequest("The server is initialized already.")
+
+    def _params(self, method: str, message: Mapping[str, Any]) -> Any:
+        kind = self.get_message_type(method)
+        if kind is None:
+            return message.get("params")
+        try:
+            return self._converter.structure(message, kind).params
+        except Exception as error:
+            raise JsonRpcInvalidParams(f"The parameters of {method} cannot be read.") from error
+
+    def _refuse(self, number: str | int | None, error: JsonRpcException) -> None:
+        response = {"code": error.code, "message": error.message}
+        self._send_data({"jsonrpc": self.VERSION, "id": number, "error": response})
+
+    def _execute_handler(
+        self,
+        msg_id: str | int,
+        handler: Callable[..., Any],
+        callback: Callable[[Any], None],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """Run a handler; pygls keeps the futures of notifications for ever."""
+        super()._execute_handler(msg_id, handler, callback, args, kwargs)
+        future = self._request_futures.get(msg_id)
+        if future:
+            future.add_done_callback(lambda _: self._request_futures.pop(msg_id, None))
+
+
+def _number(message: Any) -> str | int | None:
+    """The id of a message, if it has one that is allowed."""
+    number = message.get("id") if isinstance(message, dict) else None
+    return number if isinstance(number, (str, int)) and not isinstance(number, bool) else None
+
+
+def _is_request(method: str) -> bool:
+    """Whether the specification has it as a request; what it does not have may be either."""
+    _, result, *_ = types.METHOD_TO_TYPES.get(method, (None, object))
+    return result is not None
