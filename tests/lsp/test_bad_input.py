@@ -225,7 +225,13 @@ async def test_a_client_that_vanishes_while_it_waits_ends_the_server(wire: Wire,
         assert await wire.process.wait() == 1
 
 
+def allow_long_documents(wire: Wire) -> None:
+    wish = {"completion": {"maxDocumentCharacters": 100_000_000}}
+    wire.notify("workspace/didChangeConfiguration", {"settings": {"shardline": wish}})
+
+
 async def test_a_document_of_50_megabytes_is_edited_and_completed(wire: Wire) -> None:
+    allow_long_documents(wire)
     wire.notify("textDocument/didOpen", opened("x = 'some text of a line'\n" * 2_000_000))
     wire.notify("textDocument/didChange", changed({"range": span(1_000_000, 0, 1_000_000, 0), "text": "say:big"}))
     (item,) = await wire.ask(GHOST, at(1_000_000, 7))
@@ -233,6 +239,7 @@ async def test_a_document_of_50_megabytes_is_edited_and_completed(wire: Wire) ->
 
 
 async def test_a_line_of_5_megabytes_is_edited_and_completed(wire: Wire) -> None:
+    allow_long_documents(wire)
     wire.notify("textDocument/didOpen", opened("é=1;" * 1_250_000 + "\nend"))
     wire.notify("textDocument/didChange", changed({"range": span(0, 2_000_000, 0, 5_000_000), "text": "say:long"}))
     (item,) = await wire.ask(GHOST, at(0, 2_000_008))

@@ -254,8 +254,8 @@ async def test_a_restart_while_another_model_loads_takes_both_away() -> None:
         await client.until_settled()
         client.configure(**model("held"))
         await client.until("loading", message="Downloading")
-        await client.command("test.release")
         await client.command("shardline.restart")
+        await client.command("test.release")
         assert (await client.until("ready")).model == "held"
         assert [engine["closed"] for engine in await client.command("test.engines")] == [True, True, False]
 
