@@ -9,6 +9,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from tests.editors.cases import Case
+from tests.editors.waiting import until
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "editor-config"
@@ -32,6 +33,7 @@ class Home:
             f"exec '{sys.executable}' {' '.join(server)} \"$@\"\n"
         )
         command.chmod(0o755)
+        (folder / ".profile").write_text(f"PATH='{command.parent}':$PATH\n")  # VS Code asks the login shell
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,10 +57,16 @@ class Home:
 
     def write(self, case: Case) -> Path:
         """The file of a case, as it is before."""
-        file = self.project / f"{case.name}.py"
+        file = self._file(case)
         file.write_bytes(case.file)
         return file
 
-    def read(self, case: Case) -> bytes:
-        """The file of a case, as an editor has saved it."""
-        return (self.project / f"{case.name}.py").read_bytes()
+    def expect_accepted(self, case: Case) -> None:
+        """Wait until an editor has saved the file of a case with the suggestion in it, byte for byte."""
+        file = self._file(case)
+        until(lambda: file.read_bytes() == case.accepted)
+        saved = file.read_bytes()
+        assert saved == case.accepted, saved
+
+    def _file(self, case: Case) -> Path:
+        return self.project / f"{case.name}.py"

@@ -38,11 +38,11 @@ def begin(neovim: Neovim, home: Home, case: Case) -> None:
     neovim.press("A" + case.typed)
 
 
-def hold_accepted(neovim: Neovim, home: Home, case: Case) -> None:
+def expect_accepted(neovim: Neovim, home: Home, case: Case) -> None:
     """The suggestion is in the buffer, and in the file when that is written."""
     neovim.until("text() == given", case.accepted.decode().replace("\r\n", "\n"))
     neovim.lua("vim.cmd.stopinsert() vim.cmd.write()")
-    assert home.read(case) == case.accepted
+    home.expect_accepted(case)
 
 
 @every_case
@@ -51,7 +51,7 @@ def test_ghost_text_is_on_the_screen_and_tab_accepts_it(neovim: Neovim, home: Ho
     neovim.until("screen():find(given, 1, true)", case.shown)
     assert neovim.lua("return text()") == case.opened.replace("|", case.typed)
     neovim.press("<Tab>")
-    hold_accepted(neovim, home, case)
+    expect_accepted(neovim, home, case)
     assert neovim.lua("return vim.fn.pumvisible()") == 0
 
 
@@ -61,7 +61,7 @@ def test_the_pop_up_is_on_the_screen_and_ctrl_y_accepts_it(neovim: Neovim, home:
     neovim.press("<C-X><C-O>")
     neovim.until("vim.fn.pumvisible() == 1")
     neovim.press("<C-N><C-Y>")
-    hold_accepted(neovim, home, case)
+    expect_accepted(neovim, home, case)
 
 
 def test_ghost_text_stays_while_it_is_typed(neovim: Neovim, home: Home) -> None:
@@ -71,7 +71,7 @@ def test_ghost_text_stays_while_it_is_typed(neovim: Neovim, home: Home) -> None:
     neovim.until("text() == given", LINES.opened.replace("|", LINES.typed + "\n        if not "))
     neovim.until("screen():find(given, 1, true)", LINES.shown)
     neovim.press("<Tab>")
-    hold_accepted(neovim, home, LINES)
+    expect_accepted(neovim, home, LINES)
 
 
 def test_a_bracket_that_a_plugin_has_closed_is_not_doubled(neovim: Neovim, home: Home) -> None:
@@ -79,5 +79,5 @@ def test_a_bracket_that_a_plugin_has_closed_is_not_doubled(neovim: Neovim, home:
     begin(neovim, home, BRACKETS)
     neovim.until("screen():find(given, 1, true)", BRACKETS.shown)
     neovim.press("<Tab>")
-    hold_accepted(neovim, home, BRACKETS)
+    expect_accepted(neovim, home, BRACKETS)
     neovim.lua("vim.keymap.del('i', '(')")

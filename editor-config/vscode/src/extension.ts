@@ -89,6 +89,12 @@ export async function activate(context: ExtensionContext): Promise<void> {
             const content = JSON.stringify(plan, null, 2);
             await window.showTextDocument(await workspace.openTextDocument({ language: "json", content }));
         }),
+        commands.registerCommand("shardline.showExplanation", async () => {
+            const uri = window.activeTextEditor?.document.uri;
+            const { page } = await ask<{ page: string }>("shardline.explain", uri?.toString());
+            const { uri: shown } = await workspace.openTextDocument({ language: "markdown", content: page });
+            await commands.executeCommand("markdown.showPreview", shown);
+        }),
         commands.registerCommand("shardline.restartModel", () =>
             client.isRunning() ? ask("shardline.restart") : start(),
         ),
@@ -104,11 +110,14 @@ export async function deactivate(): Promise<void> {
 
 function options(names: string[], outputChannel: LogOutputChannel): LanguageClientOptions {
     return {
-        documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
+        documentSelector: [{ scheme: "file" }, { scheme: "untitled" }, { notebook: "*" }],
         outputChannel,
         middleware: {
-            // The pop-up would offer what the ghost text already shows, and cover it.
-            provideCompletionItem: () => undefined,
+            // Beside ghost text the pop-up would offer what is shown already, and cover it.
+            provideCompletionItem: (document, position, context, token, next) =>
+                workspace.getConfiguration("editor", document).get("inlineSuggest.enabled")
+                    ? undefined
+                    : next(document, position, context, token),
             // The status bar item tells the same.
             handleWorkDoneProgress: () => {},
             workspace: {
@@ -120,8 +129,8 @@ function options(names: string[], outputChannel: LogOutputChannel): LanguageClie
     };
 }
 
-function ask<Answer>(command: string): Promise<Answer> {
-    return client.sendRequest(ExecuteCommandRequest.type, { command });
+function ask<Answer>(command: string, ...args: unknown[]): Promise<Answer> {
+    return client.sendRequest(ExecuteCommandRequest.type, { command, arguments: args });
 }
 
 /**

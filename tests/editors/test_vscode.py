@@ -1,0 +1,120 @@
+"""VS Code with the extension of editor-config/vscode: ghost text, accepted whole and by words, and the pop-up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.editors import vscode
+from tests.editors.cases import CASES, LINE, LINES, Case
+from tests.editors.home import Home
+from tests.editors.vscode import VSCode
+
+SHAPES = """import math
+
+
+class Circle:
+    def __init__(self, radius):
+        self.radius = radius
+
+    def area(self):
+        return math.pi * self.radius**2
+
+
+|
+"""
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with vscode.browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("vscode") / "home")
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser, home: Home) -> Iterator[VSCode]:
+    with vscode.opened(browser, home) as window:
+        yield window
+
+
+def expect_accepted(window: VSCode, home: Home, case: Case) -> None:
+    """The suggestion is in the file when that is saved, and nothing more is suggested."""
+    expect(window.ghost_text).to_have_count(0)
+    window.press("Control+s")
+    home.expect_accepted(case)
+
+
+@every_case
+def test_ghost_text_is_on_the_screen_and_tab_accepts_it(window: VSCode, home: Home, case: Case) -> None:
+    window.begin(home, case)
+    window.until_shown(case.shown)
+    expect(window.ghost_text.first).to_be_visible()
+    window.screenshot(f"ghost-text-{case.name}")
+    window.press("Tab")
+    expect_accepted(window, home, case)
+
+
+def test_ghost_text_is_accepted_by_words(window: VSCode, home: Home) -> None:
+    words = replace(LINE, name="words")
+    window.begin(home, words)
+    window.until_shown(words.shown)
+    window.press("Control+ArrowRight", "Control+ArrowRight", "Control+s")
+    home.expect_accepted(replace(words, suggested=" a"))
+    window.until_shown(words.shown)
+    expect(window.ghost_text.first).to_be_visible()
+    window.screenshot("ghost-text-by-words")
+    window.press("Tab")
+    expect_accepted(window, home, words)
+
+
+def test_ghost_text_stays_while_it_is_typed(window: VSCode, home: Home) -> None:
+    typed = replace(LINES, name="typed")
+    window.begin(home, typed)
+    window.until_shown(typed.shown)
+    window.press("Enter")
+    window.page.keyboard.type("if not ")
+    window.until_shown(typed.shown)
+    expect(window.ghost_text.first).to_be_visible()
+    window.press("Tab")
+    expect_accepted(window, home, typed)
+
+
+def test_the_status_bar_says_that_the_model_is_ready(window: VSCode) -> None:
+    window.status.click()
+    expect(window.page.get_by_role("dialog").filter(has_text="is ready.")).to_be_visible()
+
+
+def test_where_ghost_text_is_off_the_pop_up_has_the_suggestion(browser: Browser, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with vscode.opened(browser, home, **{"editor.inlineSuggest.enabled": False}) as window:
+        for case in CASES:
+            window.begin(home, case)
+            window.press("Control+Space")
+            expect(window.popup).to_contain_text("Shardline")
+            window.screenshot(f"pop-up-{case.name}")
+            window.press("Enter")
+            expect_accepted(window, home, case)
+
+
+def test_smollm2_writes_a_class_as_ghost_text(browser: Browser, tmp_path: Path) -> None:
+    """The picture of the README is its screenshot."""
+    home = Home(tmp_path / "home", server=("-m", "shardline"))
+    shapes = Case("shapes", SHAPES, "class Rectangle:", "\n    def __init__(self, width, height):")
+    with vscode.opened(browser, home, **{"workbench.activityBar.location": "hidden"}) as window:
+        window.begin(home, shapes)
+        window.press("Control+b")
+        window.until_shown(shapes.shown)
+        expect(window.page.get_by_role("treeitem")).to_have_count(0)
+        window.screenshot("ghost-text")
+        window.press("Tab")
+        expect(window.ghost_text).to_have_count(0)
+        window.until_shown(shapes.shown)
