@@ -296,6 +296,15 @@ async def test_what_is_made_ahead_gives_way_to_what_is_asked_for() -> None:
     assert [request.prefix for request in engine.cancelled] == ["a = one"]
 
 
+async def test_other_settings_hold_for_who_waits_already() -> None:
+    completer, engine, gate = slow("result")
+    waiting = await begun(completer, source("x = "))
+    completer.settings = Settings(generation=GenerationSettings(max_tokens=3))
+    await gate.let(20)
+    assert (await waiting).suggestions[0].text == "res"
+    assert [request.max_tokens for request in engine.requests] == [64, 3]
+
+
 async def test_by_hand_nothing_is_waited_for_and_else_as_long_as_is_wished() -> None:
     completer, engine, _ = slow("x", debounce=5000)
     task = await begun(completer, source("a"))

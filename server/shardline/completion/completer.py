@@ -78,7 +78,7 @@ class Completer:
 
     @property
     def settings(self) -> Settings:
-        """What is wished; other wishes make other suggestions, so that those known are forgotten."""
+        """What is wished; other wishes make other suggestions: those known are forgotten, those begun begin anew."""
         return self._settings
 
     @settings.setter
@@ -86,6 +86,8 @@ class Completer:
         if settings != self._settings:
             self._known.clear()
             self._ahead.stop()
+            for document in list(self._streams):
+                self._drop(document)
         self._settings = settings
 
     async def suggest(self, source: Source) -> Suggestion:
