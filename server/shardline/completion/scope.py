@@ -41,8 +41,9 @@ def _of_document(source: Source, wish: CompletionSettings) -> str | None:
         return f"The file may hold secrets: completion.secretPaths has {pattern}."
     if pattern := _matching(path, wish.exclude_paths):
         return f"completion.excludePaths has {pattern}."
-    if _is_longer(source.lines, wish.max_document_characters):
-        return f"The document has more than completion.maxDocumentCharacters, {wish.max_document_characters}."
+    most = wish.max_document_characters
+    if len(source.lines) > most or sum(map(len, source.lines)) > most:
+        return f"The document has more than completion.maxDocumentCharacters, {most}."
     return None
 
 
@@ -56,15 +57,6 @@ def _matching(path: PurePosixPath, patterns: Iterable[str]) -> str | None:
 def _anchored(pattern: str) -> str:
     """A pattern for whole paths may begin anywhere."""
     return pattern if "/" not in pattern or pattern.startswith(("/", "*")) else f"*/{pattern}"
-
-
-def _is_longer(lines: Iterable[str], most: int) -> bool:
-    length = 0
-    for line in lines:
-        length += len(line)
-        if length > most:
-            return True
-    return False
 
 
 def _of_cursor(source: Source, wish: CompletionSettings) -> str | None:
