@@ -41,6 +41,11 @@ class Case:
         """The lines of the cursor and of the suggestion on a screen."""
         return (self.prefix.rpartition("\n")[2] + self.suggested).expandtabs(4)
 
+    @property
+    def label(self) -> str:
+        """What a pop-up shows of the suggestion at least: its first line, without brackets that are closed already."""
+        return self.suggested.strip().partition("\n")[0].rstrip(")")
+
     def _bytes(self, text: str) -> bytes:
         return text.replace("\n", self.line_ending).encode()
 

@@ -22,7 +22,7 @@ PYTHON = FOLDER / "python"
 """What comes from PyPI; `msgpack` and `playwright` are imported from there."""
 
 CODE_SERVER_VERSION = "4.139.1"
-SYSTEM = ["chromium", "elpa-eglot", "emacs-nox", "fonts-dejavu-core", "tmux"]
+SYSTEM = ["chromium", "elpa-eglot", "elpa-yasnippet", "emacs-nox", "fonts-dejavu-core", "tmux"]
 
 NODE = FOLDER / "node"
 """The folder of `node`, `npm` and `npx`."""

@@ -1,0 +1,28 @@
+"""Emacs with eglot and editor-config/emacs.el: what `completion-at-point` inserts."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.editors.cases import CASES
+from tests.editors.home import Home
+
+SESSION = Path(__file__).with_name("session.el")
+YASNIPPET = ("--eval", "(progn (require 'yasnippet) (yas-global-mode))")
+GUARD_SECONDS = 120
+
+
+@pytest.mark.parametrize("also", [(), YASNIPPET], ids=["plain", "yasnippet"])
+def test_completion_at_point_inserts_the_suggestion(also: tuple[str, ...], tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.configure("emacs.el", ".emacs.d/init.el")
+    arguments = [part for case in CASES for part in (str(home.write(case)), str(case.line), case.typed)]
+    init = home.folder / ".emacs.d" / "init.el"
+    command = ["emacs", "-q", "--batch", "-l", init, *also, "-l", SESSION, *arguments]
+    done = subprocess.run(
+        command, env=home.environment, capture_output=True, text=True, timeout=GUARD_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for case in CASES:
+        home.expect_accepted(case)

@@ -1,0 +1,35 @@
+"""Helix with editor-config/helix.toml: what the item of its pop-up inserts."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.editors import install, terminal
+from tests.editors.cases import CASES, Case
+from tests.editors.home import Home
+from tests.editors.waiting import until
+
+LOADED = '"kind":"end"'
+"""What Helix notes in its log when the server says that loading has ended."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_pop_up_is_on_the_screen_and_enter_accepts_it(case: Case, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.configure("helix.toml", ".config/helix/languages.toml")
+    log = tmp_path / "helix.log"
+    helix = [str(install.HELIX), "-v", "--log", str(log), f"{home.write(case)}:{case.line}"]
+    with terminal.running(tmp_path / "tmux", home.environment, *helix) as window:
+        until(lambda: log.exists() and LOADED in log.read_text().replace(" ", ""))
+        window.type("A")
+        window.until_shown("INS")
+        window.type(case.typed)
+        window.press("C-x")
+        window.until_shown(case.label)
+        window.press("Tab", "Enter")
+        window.until_shown(case.suggested.split("\n")[-1].strip())
+        window.press("Escape")
+        window.until_shown("NOR")
+        window.type(":write")
+        window.press("Enter")
+        home.expect_accepted(case)
