@@ -169,9 +169,9 @@ class CompletionSettings:
         maximum=5000,
     )
     time_budget: int = setting(
-        1000,
-        "After so many milliseconds the complete lines are shown that are ready, and the rest goes on to be made for "
-        "the next key; a pop-up is then shown without a suggestion where no line is ready.",
+        500,
+        "When a suggestion has been made for so many milliseconds, its complete lines are shown, and the rest goes on "
+        "to be made for the next key; a pop-up is then shown without it where no line is complete.",
         minimum=1,
     )
     prepare: bool = setting(

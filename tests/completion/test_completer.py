@@ -249,6 +249,21 @@ async def test_when_time_is_up_complete_lines_are_the_answer_and_the_rest_grows_
     assert engine.cancelled == []
 
 
+async def test_who_joins_late_has_no_time_of_their_own() -> None:
+    completer, _, gate = slow("\n    a = 1\n    b = 2", time_budget=300)
+    first = await ask(completer, source("def f():"))  # which has all the time of the world
+    await gate.let(len("\n    a = 1\n"))
+    loop = asyncio.get_running_loop()
+    most = loop.create_future()
+    loop.call_later(0.3, most.set_result, None)
+    await most
+    answer = await begun(completer, source("def f():\n"))
+    assert answer.done()
+    with pytest.raises(SupersededError):
+        await first
+    assert ((await answer).suggestions[0].text, (await answer).finished) == ("    a = 1", False)
+
+
 async def test_who_is_hurried_gets_nothing_when_no_line_is_complete_and_the_rest_at_the_next_key() -> None:
     completer, engine, gate = slow("result", time_budget=1)
     task = await begun(completer, source("x = "), hurried=True)

@@ -101,8 +101,9 @@ class Completer:
     async def answer(self, source: Source, *, by_hand: bool = False, hurried: bool = False) -> Answer:
         """Suggest what could follow the cursor; `by_hand`, several and without delay.
 
-        After `completion.timeBudget` what is ready is the answer, in complete lines, and the rest goes on to be made.
-        Where no line is complete by then, the first one is waited for, or if `hurried`, nothing is the answer.
+        When a suggestion has been made for as long as `completion.timeBudget`, what is ready is the answer, in complete
+        lines, and the rest goes on to be made. Where no line is complete by then, the first one is waited for, or if
+        `hurried`, nothing is the answer.
 
         Raises `SupersededError` when a request for another place in the document arrives, and `EngineError`. Cancelling
         the task ends the generation, unless another request waits for the same one, or a key was typed that agrees.
@@ -187,7 +188,7 @@ class Completer:
         """Wait for the end of the stream or of the turn; return what is ready when no time is left before that."""
         stream.enter()
         try:
-            if await _any_of(stream.task, turn.over, seconds=budget):
+            if await _any_of(stream.task, turn.over, seconds=None if budget is None else stream.left_of(budget)):
                 return None
             while not (ready := stream.ready_at(turn.place)) and not hurried:
                 line = stream.next_line

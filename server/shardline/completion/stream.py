@@ -36,6 +36,7 @@ class Stream:
         self.kept = kept
         self.next_line: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when another line is complete."""
+        self._began = asyncio.get_running_loop().time()
         self._line_feeds = 0
         self._readers = 0
         self._joined = float("-inf")
@@ -54,6 +55,10 @@ class Stream:
         lines = self.lines
         left = place.rest(lines, self.made_for, now) if lines else None
         return left if left and left.text else None
+
+    def left_of(self, seconds: float) -> float:
+        """What is left of so many seconds since it began."""
+        return max(0.0, self._began + seconds - asyncio.get_running_loop().time())
 
     def leads_to(self, now: Place, count: int) -> bool:
         """Whether it makes what is asked for at `now`, as far as can be told."""
