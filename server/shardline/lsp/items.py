@@ -26,8 +26,6 @@ from shardline.lsp.documents import Documents
 FIRST = "\x01"
 """Sorts before what other servers offer."""
 
-_WORD = re.compile(r"\w*\Z")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tastes:
@@ -65,9 +63,8 @@ def completion_list(
     """
     if not suggestions or not suggestions[0].insertion:
         return CompletionList(is_incomplete=True, items=[])
-    word = _WORD.search(source.before)
-    start = word.start() if word else source.column
-    typed = source.before[start:]
+    typed = _word(source.before)
+    start = source.column - len(typed)
     text = typed + suggestions[0].insertion
     replaced = documents.range(source, start, source.column)
     several = "\n" in text
@@ -111,6 +108,14 @@ def _inline_item(
     more = replaced.end.character - replaced.start.character
     end = Position(chosen.range.end.line, chosen.range.end.character + more)
     return InlineCompletionItem(insert_text=chosen.text + suggestion.text, range=Range(chosen.range.start, end))
+
+
+def _word(before: str) -> str:
+    """The word at the end of `before`."""
+    start = len(before)
+    while start and (before[start - 1].isalnum() or before[start - 1] == "_"):
+        start -= 1
+    return before[start:]
 
 
 def _relative(source: Source, text: str) -> str:
