@@ -238,9 +238,12 @@ async def test_a_document_of_50_megabytes_is_edited_and_completed(wire: Wire) ->
     assert item["insertText"] == "big"
 
 
-async def test_a_line_of_5_megabytes_is_edited_and_completed(wire: Wire) -> None:
+@pytest.mark.parametrize("part", ["é=1;", "word", "    ", "((((", "))))"])
+async def test_a_line_of_5_megabytes_is_edited_and_completed(wire: Wire, part: str) -> None:
     allow_long_documents(wire)
-    wire.notify("textDocument/didOpen", opened("é=1;" * 1_250_000 + "\nend"))
-    wire.notify("textDocument/didChange", changed({"range": span(0, 2_000_000, 0, 5_000_000), "text": "say:long"}))
-    (item,) = await wire.ask(GHOST, at(0, 2_000_008))
+    wire.notify("textDocument/didOpen", opened(part * 1_250_000 + "\nend"))
+    wire.notify("textDocument/didChange", changed({"range": span(0, 2_000_000, 0, 5_000_000), "text": " say:long"}))
+    (item,) = await wire.ask(GHOST, at(0, 2_000_009))
     assert item["insertText"] == "long"
+    wire.notify("textDocument/didChange", changed({"range": span(0, 2_000_000, 0, 2_000_005), "text": ""}))
+    assert (await wire.ask("textDocument/completion", at(0, 2_000_000)))["isIncomplete"]

@@ -33,7 +33,8 @@ class Source:
     @property
     def below(self) -> str | None:
         """The first line below the cursor's that says something, without the white space at its end."""
-        return next((line.rstrip() for line in self.lines[self.line + 1 :] if line.strip()), None)
+        numbers = range(self.line + 1, len(self.lines))
+        return next((self.lines[number].rstrip() for number in numbers if self.lines[number].strip()), None)
 
     def moved(self, columns: int) -> "Source":
         """The same document with the cursor so many characters further on in its line."""

@@ -64,11 +64,12 @@ def _width_before(source: Source) -> int:
 
 def _first_line(lines: Sequence[str], line: int) -> int:
     """The line where the prefix begins: the start of the text, or the last step that holds enough."""
-    length, first = 0, line
-    while first > 0 and length < PREFIX_CHARACTERS // 2:
-        first -= 1
-        length += len(lines[first])
-    return first // EDGE_STEP * EDGE_STEP
+    length = 0
+    for first in range(line, 0, -1):
+        if length >= PREFIX_CHARACTERS // 2:
+            return first // EDGE_STEP * EDGE_STEP
+        length += len(lines[first - 1])
+    return 0
 
 
 def _plain(text: str) -> str:

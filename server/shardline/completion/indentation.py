@@ -17,7 +17,8 @@ def margin(line: str) -> str:
 
 def width(line: str) -> int:
     """The width of the white space that `line` begins with, a tab counted as four."""
-    return sum(TAB if character == "\t" else 1 for character in margin(line))
+    own = margin(line)
+    return len(own) + (TAB - 1) * own.count("\t")
 
 
 def unit(lines: Iterable[str]) -> str | None:

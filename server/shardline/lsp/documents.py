@@ -4,9 +4,9 @@ A line ends with a line feed, a carriage return or both, as the specification sa
 with a form feed or U+2028, at which Python's own `splitlines` would break.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 
 from lsprotocol.types import (
     Position,
@@ -20,7 +20,12 @@ from lsprotocol.types import (
 
 from shardline.completion import Source
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_UNITS = {
+    PositionEncodingKind.Utf8: ("utf-8", 1),
+    PositionEncodingKind.Utf16: ("utf-16-le", 2),
+    PositionEncodingKind.Utf32: ("utf-32-le", 4),
+}
+"""What Python calls an encoding, and how many bytes its code units have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,9 @@ class Document:
         changed = split_lines(text)
         if last + 1 < len(self.lines):
             changed.pop()  # the empty line after the last ending: the document goes on there
-        return [*self.lines[:first], *changed, *self.lines[last + 1 :]]
+        lines = list(self.lines)
+        lines[first : last + 1] = changed
+        return lines
 
 
 class Documents:
@@ -130,7 +137,7 @@ class Documents:
 
 def split_lines(text: str) -> list[str]:
     """Split into lines that keep their endings; the last one has none."""
-    lines = _LINE.findall(text)
+    lines = StringIO(text, newline="").readlines()  # leaves line endings as they are
     if not lines or lines[-1].endswith(("\r", "\n")):
         lines.append("")
     return lines
@@ -138,20 +145,16 @@ def split_lines(text: str) -> list[str]:
 
 def _column(content: str, character: int, encoding: PositionEncodingKind) -> int:
     """The index of the character that begins at, or reaches over, `character` code units."""
-    if content.isascii() or encoding == PositionEncodingKind.Utf32:
-        return min(character, len(content))
-    units = 0
-    for index, letter in enumerate(content):
-        units += _width(letter, encoding)
-        if units > character:
-            return index
-    return len(content)
+    content = content[:character]  # no character takes less than one
+    if content.isascii():
+        return len(content)
+    name, size = _UNITS[encoding]
+    return len(content.encode(name, "replace")[: size * character].decode(name, "ignore"))
 
 
 def _width(text: str, encoding: PositionEncodingKind) -> int:
-    """How many code units `text` takes."""
-    if text.isascii() or encoding == PositionEncodingKind.Utf32:
+    """How many code units `text` takes; a lone surrogate, which is no text, takes one."""
+    if text.isascii():
         return len(text)
-    if encoding == PositionEncodingKind.Utf8:
-        return len(text.encode("utf-8", "surrogatepass"))
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    name, size = _UNITS[encoding]
+    return len(text.encode(name, "replace")) // size

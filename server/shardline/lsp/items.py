@@ -30,8 +30,6 @@ FIRST = "\x01"
 ACCEPTED = "shardline.accepted"
 """The command that clients run when an item was accepted; those that run none lose nothing but the count."""
 
-_WORD = re.compile(r"\w*\Z")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tastes:
@@ -74,9 +72,8 @@ def completion_list(
     """
     if not suggestions or not suggestions[0].insertion:
         return CompletionList(is_incomplete=True, items=[])
-    word = _WORD.search(source.before)
-    start = word.start() if word else source.column
-    typed = source.before[start:]
+    typed = _word(source.before)
+    start = source.column - len(typed)
     text = typed + suggestions[0].insertion
     replaced = documents.range(source, start, source.column)
     several = "\n" in text
@@ -135,6 +132,14 @@ def _inline_item(
 
 def _accepted(number: int | None, choice: int) -> Command | None:
     return None if number is None else Command(title="Count as accepted", command=ACCEPTED, arguments=[number, choice])
+
+
+def _word(before: str) -> str:
+    """The word at the end of `before`."""
+    start = len(before)
+    while start and (before[start - 1].isalnum() or before[start - 1] == "_"):
+        start -= 1
+    return before[start:]
 
 
 def _relative(source: Source, text: str) -> str:

@@ -12,7 +12,7 @@ from shardline.errors import SettingsError
 from shardline.lsp.messages import MessageProtocol
 from shardline.lsp.server import ShardlineServer
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 """How many bytes are read at once, at most."""
 
 LEAVE_SECONDS = 2.0
