@@ -79,12 +79,13 @@ class Wire:
         async with asyncio.timeout(GUARD_SECONDS), self._news:
             await self._news.wait_for(condition)
 
-    async def greet(self, capabilities: Mapping[str, Any] | None = None) -> None:
-        """Initialize the server, and wait until its model is ready."""
+    async def greet(self, capabilities: Mapping[str, Any] | None = None, **params: Any) -> Any:
+        """Initialize the server, and wait until its model is ready; returns the server's capabilities."""
         offered = {**(capabilities or {}), "experimental": {"shardlineStatus": True}}
-        await self.ask("initialize", {"processId": None, "rootUri": None, "capabilities": offered})
+        result = await self.ask("initialize", {"processId": None, "rootUri": None, "capabilities": offered, **params})
         self.notify("initialized", {})
         await self.until(lambda: "ready" in self.notified)
+        return result["capabilities"]
 
     async def leave(self) -> int:
         """Take leave; returns the server's exit code."""

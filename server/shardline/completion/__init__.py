@@ -11,7 +11,7 @@ class Source:
     """A document as it was at one moment, and where the cursor stood.
 
     `lines` keep their line endings and together are the whole text; `line` and `column` count from 0, the
-    column in characters.
+    column in characters. `above` are the lines of what belongs before the document: the earlier cells of a notebook.
     """
 
     document: str
@@ -19,6 +19,7 @@ class Source:
     lines: Sequence[str]
     line: int
     column: int
+    above: Sequence[str] = ()
 
     @property
     def before(self) -> str:

@@ -17,8 +17,9 @@ CLOSING = ")]}"
 
 def window(source: Source) -> tuple[str, str]:
     """Return the text before and after the cursor, whole lines at the far ends, line endings as line feeds."""
-    first = _first_line(source.lines, source.line)
-    prefix = "".join(source.lines[first : source.line]) + source.before
+    lines = [*source.above, *source.lines[: source.line]] if source.above else source.lines
+    line = len(source.above) + source.line
+    prefix = "".join(lines[_first_line(lines, line) : line]) + source.before
     last = source.line + 1
     length = 0
     while last < len(source.lines) and length < SUFFIX_CHARACTERS:

@@ -19,6 +19,7 @@ from lsprotocol.types import (
 )
 
 from shardline.completion import Source
+from shardline.lsp.notebooks import Notebooks
 
 _UNITS = {
     PositionEncodingKind.Utf8: ("utf-8", 1),
@@ -69,10 +70,11 @@ class Document:
 
 
 class Documents:
-    """All documents the client has open."""
+    """All documents the client has open, those that are cells of notebooks among them."""
 
     def __init__(self) -> None:
         self.encoding: PositionEncodingKind = PositionEncodingKind.Utf16
+        self.notebooks = Notebooks()
         self._open: dict[str, Document] = {}
 
     def open(self, item: TextDocumentItem) -> None:
@@ -104,7 +106,10 @@ class Documents:
         if document is None:
             return None
         line, column = document.index(position, self.encoding)
-        return Source(document=uri, language=document.language, lines=document.lines, line=line, column=column)
+        above = self._above(document)
+        return Source(
+            document=uri, language=document.language, lines=document.lines, line=line, column=column, above=above
+        )
 
     def end_of(self, change: TextDocumentContentChangeEvent) -> Position:
         """Where the cursor is likely to stand after `change`: at its end, or at the top where the text is all new."""
@@ -133,6 +138,12 @@ class Documents:
         line = source.lines[source.line]
         begin, stop = (_width(line[:column], self.encoding) for column in (start, end))
         return Range(Position(source.line, begin), Position(source.line, stop))
+
+    def _above(self, document: Document) -> Sequence[str]:
+        """The lines of the earlier cells of the same language, where it is the cell of a notebook."""
+        earlier = map(self.get, self.notebooks.earlier(document.uri))
+        cells = [cell.lines for cell in earlier if cell and cell.language == document.language]
+        return [line for *lines, last in cells for line in (*lines, *([last + "\n"] if last else []))]
 
 
 def split_lines(text: str) -> list[str]:

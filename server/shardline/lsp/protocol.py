@@ -1,6 +1,6 @@
 """What differs from pygls' own protocol: text sync that is ours, and small mistakes of clients forgiven."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from cattrs import Converter
@@ -45,11 +45,52 @@ class Protocol(MessageProtocol):
         self.documents.close(params.text_document.uri)
         yield from self._tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
 
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
+    def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> Generator[Any, Any, None]:
+        """Take the cells, each of which is a document."""
+        self.documents.notebooks.open(params.notebook_document)
+        yield from self._open_cells(params.cell_text_documents)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
+    def lsp_notebook_document__did_change(
+        self, params: types.DidChangeNotebookDocumentParams
+    ) -> Generator[Any, Any, None]:
+        """Put the cells in their new order, and apply the edits within them."""
+        changes = params.change.cells
+        if changes is None:
+            return
+        self.documents.notebooks.change(params.notebook_document.uri, changes)
+        if changes.structure:
+            yield from self._open_cells(changes.structure.did_open or [])
+            yield from self._close_cells(changes.structure.did_close or [])
+        for edited in changes.text_content or []:
+            edits = types.DidChangeTextDocumentParams(edited.document, edited.changes)
+            yield from self.lsp_text_document__did_change(edits)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def lsp_notebook_document__did_close(
+        self, params: types.DidCloseNotebookDocumentParams
+    ) -> Generator[Any, Any, None]:
+        """Forget the cells."""
+        self.documents.notebooks.close(params.notebook_document.uri)
+        yield from self._close_cells(params.cell_text_documents)
+
     def lose(self, method: str, params: Any) -> None:
         """A document whose edits cannot be read is not known any more: better no suggestion than a false one."""
         match method, params:
             case types.TEXT_DOCUMENT_DID_CHANGE, {"textDocument": {"uri": str(uri)}}:
                 self.documents.close(uri)
+            case types.NOTEBOOK_DOCUMENT_DID_CHANGE, {"notebookDocument": {"uri": str(uri)}}:
+                for cell in self.documents.notebooks.close(uri):
+                    self.documents.close(cell)
+
+    def _open_cells(self, cells: Sequence[types.TextDocumentItem]) -> Generator[Any, Any, None]:
+        for cell in cells:
+            yield from self.lsp_text_document__did_open(types.DidOpenTextDocumentParams(cell))
+
+    def _close_cells(self, cells: Sequence[types.TextDocumentIdentifier]) -> Generator[Any, Any, None]:
+        for cell in cells:
+            yield from self.lsp_text_document__did_close(types.DidCloseTextDocumentParams(cell))
 
     def _tell(self, method: str, params: Any) -> Generator[Any, Any, None]:
         handler: Callable[..., Any] | None = self.fm.features.get(method)

@@ -13,7 +13,7 @@ from shardline import logs
 from shardline.completion import Source, Suggestion, history, scope
 from shardline.completion.history import History
 from shardline.errors import EngineError, NotReadyError, SupersededError
-from shardline.lsp import items
+from shardline.lsp import items, notebooks
 from shardline.lsp.documents import Documents
 from shardline.lsp.host import EngineHost, OpenEngine
 from shardline.lsp.protocol import Protocol, converter
@@ -35,7 +35,13 @@ class ShardlineServer(LanguageServer):
     protocol: Protocol
 
     def __init__(self, version: str, settings: Settings, open_engine: OpenEngine) -> None:
-        super().__init__("shardline", version, protocol_cls=Protocol, converter_factory=converter)
+        super().__init__(
+            "shardline",
+            version,
+            notebook_document_sync=notebooks.SYNC,
+            protocol_cls=Protocol,
+            converter_factory=converter,
+        )
         self.base = settings
         """The settings of the command line, which the client's are laid over."""
         self.settings = settings
