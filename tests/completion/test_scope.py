@@ -113,4 +113,6 @@ def test_what_was_deleted_can_be_left_alone_but_not_by_hand() -> None:
 
 @given(uri=st.text(max_size=30), patterns=st.lists(st.text("*?[]!/.a", max_size=6) | st.sampled_from(SECRETS)))
 def test_any_address_and_any_pattern_has_an_answer(uri: str, patterns: list[str]) -> None:
-    assert objection(uri, exclude_paths=tuple(patterns)) is None or uri is not None
+    for address in (uri, f"file://{uri}", f"file://[{uri}"):
+        why = objection(address, exclude_paths=tuple(patterns))
+        assert why is None or "completed" in why or "completion." in why

@@ -1,9 +1,10 @@
 """Whether a place is one for suggestions at all, and why not."""
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from shardline.completion import Source, context
 from shardline.completion.brackets import QUOTES
@@ -33,10 +34,10 @@ def objection(source: Source, wish: CompletionSettings, *, by_hand: bool, delete
 def _of_document(source: Source, wish: CompletionSettings) -> str | None:
     if source.language in wish.exclude_languages:
         return f"completion.excludeLanguages has {source.language}."
-    address = urlsplit(source.document)
-    if address.scheme not in SCHEMES:
-        return f"Documents of the kind {address.scheme}: are not completed."
-    path = PurePosixPath(unquote(address.path))
+    scheme, _, address = source.document.partition(":")
+    if scheme not in SCHEMES:
+        return f"Documents of the kind {scheme}: are not completed."
+    path = PurePosixPath(unquote(re.split(r"[?#]", address, maxsplit=1)[0]))
     if pattern := _matching(path, wish.secret_paths):
         return f"The file may hold secrets: completion.secretPaths has {pattern}."
     if pattern := _matching(path, wish.exclude_paths):
