@@ -18,8 +18,8 @@ def test_completion_at_point_inserts_the_suggestion(also: tuple[str, ...], tmp_p
     home = Home(tmp_path / "home")
     home.configure("emacs.el", ".emacs.d/init.el")
     arguments = [part for case in CASES for part in (str(home.write(case)), str(case.line), case.typed)]
-    init = home.folder / ".emacs.d" / "init.el"
-    command = ["emacs", "-q", "--batch", "-l", init, *also, "-l", SESSION, *arguments]
+    init = str(home.folder / ".emacs.d" / "init.el")
+    command = ["emacs", "-q", "--batch", "-l", init, *also, "-l", str(SESSION), *arguments]
     done = subprocess.run(
         command, env=home.environment, capture_output=True, text=True, timeout=GUARD_SECONDS, check=False
     )
