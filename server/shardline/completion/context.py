@@ -8,7 +8,8 @@ from shardline.completion.indentation import width
 PREFIX_CHARACTERS = 32_768
 SUFFIX_CHARACTERS = 8_192
 EDGE_STEP = 64
-"""The first line of the window is a multiple of this, so that it moves rarely and the model's cache holds."""
+"""The first line of the window is a multiple of this, so that it moves rarely and the model's cache holds; lines are
+counted by so many at once."""
 
 ITEM_CHARACTERS = 16_384
 
@@ -20,12 +21,10 @@ def window(source: Source) -> tuple[str, str]:
     lines = [*source.above, *source.lines[: source.line]] if source.above else source.lines
     line = len(source.above) + source.line
     prefix = "".join(lines[_first_line(lines, line) : line]) + source.before
-    last = source.line + 1
-    length = 0
-    while last < len(source.lines) and length < SUFFIX_CHARACTERS:
-        length += len(source.lines[last])
-        last += 1
-    suffix = source.lines[source.line][source.column :] + "".join(source.lines[source.line + 1 : last])
+    suffix, last = source.lines[source.line][source.column :], source.line + 1
+    while last < len(source.lines) and len(suffix) < SUFFIX_CHARACTERS:
+        suffix += "".join(source.lines[last : last + EDGE_STEP])
+        last += EDGE_STEP
     return _plain(prefix[-PREFIX_CHARACTERS:]), _plain(suffix[:SUFFIX_CHARACTERS])
 
 
@@ -65,12 +64,12 @@ def _width_before(source: Source) -> int:
 
 def _first_line(lines: Sequence[str], line: int) -> int:
     """The line where the prefix begins: the start of the text, or the last step that holds enough."""
-    length = 0
-    for first in range(line, 0, -1):
-        if length >= PREFIX_CHARACTERS // 2:
-            return first // EDGE_STEP * EDGE_STEP
-        length += len(lines[first - 1])
-    return 0
+    first = line // EDGE_STEP * EDGE_STEP
+    length = sum(map(len, lines[first:line]))
+    while first and length < PREFIX_CHARACTERS // 2:
+        first -= EDGE_STEP
+        length += sum(map(len, lines[first : first + EDGE_STEP]))
+    return first
 
 
 def _plain(text: str) -> str:

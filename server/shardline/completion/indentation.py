@@ -1,18 +1,14 @@
 """How deep lines are indented, and with what."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 
 TAB = 4
 
-_MARGIN = re.compile(r"[ \t]*")
-
 
 def margin(line: str) -> str:
     """The white space that `line` begins with."""
-    found = _MARGIN.match(line)
-    return found[0] if found else ""
+    return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def width(line: str) -> int:
