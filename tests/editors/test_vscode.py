@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -91,8 +92,9 @@ def test_ghost_text_stays_while_it_is_typed(window: VSCode, home: Home) -> None:
 
 def test_a_cell_of_a_notebook_is_completed(window: VSCode, home: Home) -> None:
     before, _, _ = LINE.opened.partition("|")
-    cell = {"cell_type": "code", "source": [before], "metadata": {}, "outputs": [], "execution_count": None}
-    notebook = {"cells": [cell], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 2}
+    cell: dict[str, Any] = {"cell_type": "code", "source": [before], "metadata": {}, "outputs": []}
+    python = {"language_info": {"name": "python"}}
+    notebook = {"cells": [cell], "metadata": python, "nbformat": 4, "nbformat_minor": 2}
     (home.project / "cells.ipynb").write_text(json.dumps(notebook))
     window.open("cells.ipynb")
     window.page.locator(".cell .view-lines").click()
