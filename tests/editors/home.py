@@ -26,7 +26,7 @@ class Home:
         (self.project / ".editorconfig").write_text("root = true\n[tabs.py]\nindent_style = tab\ntab_width = 4\n")
         command = folder / "bin" / "shardline"
         command.parent.mkdir()
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         command.write_text(
             "#!/bin/sh\n"
             f"export PYTHONPATH='{paths}' XDG_CACHE_HOME='{user_cache_path()}'\n"

@@ -109,8 +109,8 @@ def _neovim_12(folder: Path) -> None:
 def _digest(folder: Path) -> str:
     """Changes when one of the sources changes."""
     built = {"node_modules", "out", "__pycache__"}
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not built & set(file.parts))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    files = [file for file in sorted(folder.rglob("*")) if not built & set(file.relative_to(folder).parts)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()
 
 
 def _run(*command: str, folder: Path | None = None) -> None:

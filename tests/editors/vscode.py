@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 _IS_SHOWN = """text =>
-    [...document.querySelectorAll('.editor-instance .view-line')]
+    [...document.querySelectorAll('.editor-instance .view-line, .cell .view-line')]
         .map(line => [line.getBoundingClientRect().top, line.innerText.replaceAll('\\u00a0', ' ')])
         .sort(([one], [other]) => one - other)
         .map(([, line]) => line)
@@ -53,11 +53,14 @@ class VSCode:
         """Shardline's item in the status bar."""
         return self.page.locator("[id='shardline.shardline.shardline.status']")
 
-    def begin(self, home: Home, case: Case) -> None:
-        """Open the file of a case and type."""
-        name = home.write(case).name
+    def open(self, name: str) -> None:
+        """Open a file of the project."""
         self.page.get_by_role("treeitem", name=name, exact=True).dblclick()
         expect(self.page.get_by_role("tab", name=name, selected=True, exact=True)).to_be_visible()
+
+    def begin(self, home: Home, case: Case) -> None:
+        """Open the file of a case and type."""
+        self.open(home.write(case).name)
         self.page.locator(".editor-instance .view-lines").first.click()
         self.press("Control+Home", *["ArrowDown"] * (case.line - 1), "End")
         self.page.keyboard.type(case.typed)

@@ -1,7 +1,7 @@
 // Starts the language server and shows how its model is; completing is the language client's own work.
 
 import type { ExtensionContext, LogOutputChannel } from "vscode";
-import { commands, StatusBarAlignment, ThemeColor, window, workspace } from "vscode";
+import { commands, StatusBarAlignment, ThemeColor, Uri, window, workspace } from "vscode";
 import type { LanguageClientOptions, StaticFeature } from "vscode-languageclient/node";
 import { ExecuteCommandRequest, LanguageClient, State } from "vscode-languageclient/node";
 
@@ -89,11 +89,16 @@ export async function activate(context: ExtensionContext): Promise<void> {
             const content = JSON.stringify(plan, null, 2);
             await window.showTextDocument(await workspace.openTextDocument({ language: "json", content }));
         }),
+        workspace.registerTextDocumentContentProvider("shardline", {
+            provideTextDocumentContent: async ({ query }) =>
+                (await ask<{ page: string }>("shardline.explain", query)).page,
+        }),
         commands.registerCommand("shardline.showExplanation", async () => {
-            const uri = window.activeTextEditor?.document.uri;
-            const { page } = await ask<{ page: string }>("shardline.explain", uri?.toString());
-            const { uri: shown } = await workspace.openTextDocument({ language: "markdown", content: page });
-            await commands.executeCommand("markdown.showPreview", shown);
+            const query = window.activeTextEditor?.document.uri.toString() ?? "";
+            // A page of each time, because VS Code keeps those that it has.
+            const fragment = `${Date.now()}`;
+            const page = Uri.from({ scheme: "shardline", path: "/Why nothing showed.md", query, fragment });
+            await commands.executeCommand("markdown.showPreview", page);
         }),
         commands.registerCommand("shardline.restartModel", () =>
             client.isRunning() ? ask("shardline.restart") : start(),
