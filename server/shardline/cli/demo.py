@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,9 @@ from shardline.lsp.editor import Editor
 from shardline.settings import Settings, as_values, uncounted
 
 CURSOR = "▮"
+
+PATIENCE = 60_000
+"""How many milliseconds a suggestion may take."""
 
 SAMPLES = (
     (
@@ -84,7 +88,7 @@ async def _show(console: Console, settings: Settings) -> None:
     with console.status("Starting the server") as spinner:
         command = [sys.executable, "-m", "shardline"]
         async with Editor(command, lambda status: spinner.update(status["message"])) as editor:
-            await editor.initialize(as_values(uncounted(settings)))
+            await editor.initialize(as_values(uncounted(_patient(settings))))
             answered = time.perf_counter() - began
             await editor.ready()
             console.print(
@@ -99,6 +103,11 @@ async def _show(console: Console, settings: Settings) -> None:
             for number, (title, sample) in enumerate(SAMPLES, 1):
                 spinner.update(f"Completing {title}")
                 await _show_sample(console, editor, f"file:///demo/sample{number}.py", title, sample)
+
+
+def _patient(settings: Settings) -> Settings:
+    """Whole suggestions, however slow the machine is: nobody types on here."""
+    return replace(settings, completion=replace(settings.completion, time_budget=PATIENCE))
 
 
 async def _show_sample(console: Console, editor: Editor, uri: str, title: str, sample: str) -> None:
