@@ -187,6 +187,36 @@ async def test_an_id_that_is_waited_for_is_not_given_again(wire: Wire) -> None:
     assert wire.answers["same"] == [INVALID_REQUEST, CANCELLED]
 
 
+@pytest.mark.parametrize(
+    "answer", [{"result": 7}, {"result": {"x": []}}, {"error": "bad"}, {"error": None, "result": None}]
+)
+async def test_what_the_server_asks_may_be_answered_wrongly_or_not_at_all(answer: dict[str, Any]) -> None:
+    async with talking(COMMAND) as wire:
+        asks = {"workspace": {"configuration": True}, "window": {"workDoneProgress": True}}
+        capabilities = {**asks, "experimental": {"shardlineStatus": True}}
+        await wire.ask("initialize", {"processId": None, "capabilities": capabilities})
+        wire.notify("initialized", {})
+        for method in ("workspace/configuration", "window/workDoneProgress/create"):
+            await wire.until(lambda method=method: method in wire.wanted)
+            wire.say({"jsonrpc": "2.0", "id": wire.wanted[method], **answer})
+            wire.notify("$/cancelRequest", {"id": wire.wanted[method]})
+            wire.say({"jsonrpc": "2.0", "id": wire.wanted[method], **answer})
+        await wire.until(lambda: "ready" in wire.notified)
+        await works(wire)
+
+
+async def test_what_the_server_asks_is_not_the_clients_to_cancel() -> None:
+    async with talking(COMMAND) as wire:
+        capabilities = {"workspace": {"configuration": True}, "experimental": {"shardlineStatus": True}}
+        await wire.ask("initialize", {"processId": None, "capabilities": capabilities})
+        wire.notify("initialized", {})
+        await wire.until(lambda: "workspace/configuration" in wire.wanted)
+        number = wire.wanted["workspace/configuration"]
+        wire.notify("$/cancelRequest", {"id": number})
+        wire.say({"jsonrpc": "2.0", "id": number, "result": [{"model": {"name": "missing"}}]})
+        await wire.until(lambda: "failed" in wire.notified)  # because that was heard
+
+
 async def test_a_thousand_requests_at_once_are_answered_and_the_last_one_wins(wire: Wire) -> None:
     sent = []
     for number in range(1000):

@@ -127,7 +127,7 @@ class Fuzzer:
         self.allowed[self.wire.request(method, params)] = {error}
 
     def cancels(self) -> None:
-        self.wire.notify("$/cancelRequest", {"id": self.random.choice([*self.wire.asked[-5:], "none", None])})
+        self.wire.notify("$/cancelRequest", {"id": self.random.choice([*self.wire.asked[-5:], "none", None, [1], {}])})
 
     def answers(self) -> None:
         number = self.random.choice([*self.wire.asked[-5:], "none"])

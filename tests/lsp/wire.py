@@ -45,6 +45,8 @@ class Wire:
         """For each id what was answered, the code of an error or the result."""
         self.notified: list[str] = []
         """The methods of what the server said by itself."""
+        self.wanted: dict[str, Any] = {}
+        """The ids of the requests that the server has sent, by their methods; none is answered by itself."""
         self.asked: list[Any] = []
         """The ids of the requests sent."""
         self._news = asyncio.Condition()
@@ -106,6 +108,7 @@ class Wire:
                 if "method" in message:
                     state = (message["params"] or {}).get("state")
                     self.notified.append(state or message["method"])
+                    self.wanted[message["method"]] = message.get("id")
                 else:
                     error = message.get("error")
                     self.answers[message["id"]].append(error["code"] if error else message["result"])

@@ -109,6 +109,11 @@ class MessageProtocol(LanguageServerProtocol):
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, who waits for it waits no longer
             future.set_exception(JsonRpcInternalError(f"The answer cannot be read ({type(error).__name__})."))
 
+    def _handle_cancel_notification(self, msg_id: Any) -> None:
+        """End what the client asked for; what we have asked is not its to cancel."""
+        if isinstance(msg_id, (str, int)) and msg_id not in self._result_types:
+            super()._handle_cancel_notification(msg_id)
+
     def _check_stage(self, method: str) -> None:
         if self._shutdown:
             raise JsonRpcInvalidRequest("The server was asked to shut down.")
