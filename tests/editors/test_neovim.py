@@ -81,3 +81,11 @@ def test_a_bracket_that_a_plugin_has_closed_is_not_doubled(neovim: Neovim, home:
     neovim.press("<Tab>")
     expect_accepted(neovim, home, BRACKETS)
     neovim.lua("vim.keymap.del('i', '(')")
+
+
+def test_a_page_tells_what_became_of_the_last_suggestions(neovim: Neovim, home: Home) -> None:
+    begin(neovim, home, LINES)
+    neovim.until("screen():find(given, 1, true)", LINES.shown)
+    neovim.press("<Esc>:ShardlineExplain<CR>")
+    neovim.until("vim.startswith(text(), given)", "# What became of the last requests\n")
+    assert "`` if not self.items: ``" in neovim.lua("return text()")

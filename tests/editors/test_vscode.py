@@ -108,6 +108,21 @@ def test_a_cell_of_a_notebook_is_completed(window: VSCode, home: Home) -> None:
     window.until_shown(LINE.shown)
 
 
+def test_a_page_tells_what_became_of_the_last_suggestions(window: VSCode, home: Home) -> None:
+    told = replace(LINES, name="told")
+    window.begin(home, told)
+    window.until_shown(told.shown)
+    window.press("F1")
+    window.page.keyboard.type("Shardline: Why nothing showed")
+    expect(window.page.get_by_role("option", name="Shardline: Why nothing showed")).to_be_visible()
+    window.press("Enter")
+    page = window.page.frame_locator("iframe.webview").frame_locator("iframe")
+    expect(page.get_by_role("heading")).to_have_text("What became of the last requests")
+    expect(page.get_by_role("row").filter(has_text="if not self.items:").first).to_contain_text("ghost text")
+    window.screenshot("why-nothing-showed")
+    window.press("Control+w")
+
+
 def test_the_status_bar_says_that_the_model_is_ready(window: VSCode) -> None:
     window.status.click()
     expect(window.page.get_by_role("dialog").filter(has_text="is ready.")).to_be_visible()
