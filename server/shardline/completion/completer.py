@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 from shardline.completion import Source, Suggestion
@@ -248,10 +247,12 @@ class Completer:
             stream.end()
 
     def _open(self, source: Source, place: Place, count: int, *, ahead: bool = False) -> Stream:
-        async def work(writer: Writer) -> list[Suggestion]:
+        writer = self._writer(source, place)
+
+        async def work(on_growth: Callable[[], None]) -> list[Suggestion]:
             began = asyncio.get_running_loop().time()
             try:
-                suggestions = await writer.several(count)
+                suggestions = await writer.several(count, on_growth)
                 self._known.add(source.document, place, suggestions[0])
                 self._debounce.answered(asyncio.get_running_loop().time() - began)
                 return suggestions
@@ -259,9 +260,9 @@ class Completer:
                 for usage in writer.usages.values():
                     self._on_usage(usage, ahead)
 
-        return Stream(place, count, partial(self._writer, source, place), work, kept=ahead)
+        return Stream(place, count, writer, work, kept=ahead)
 
-    def _writer(self, source: Source, place: Place, on_growth: Callable[[], None] = lambda: None) -> Writer:
+    def _writer(self, source: Source, place: Place) -> Writer:
         return Writer(
             self._engine,
             self.settings,
@@ -270,7 +271,6 @@ class Completer:
             suffix=place.suffix,
             healing=self._healing,
             trimming=self._trimming,
-            on_growth=on_growth,
         )
 
     def _look_ahead(self, source: Source, answer: Answer) -> None:

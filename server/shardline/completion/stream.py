@@ -16,7 +16,7 @@ JOIN_SECONDS = 0.25
 
 
 class Stream:
-    """Runs `work`, which has `writer` make suggestions for `made_for`.
+    """Runs `work`, which has `writer` make suggestions for `made_for`, and calls what it is given when these grow.
 
     `now` is where one has typed to since: the stream ends itself as soon as its text says otherwise. Without readers it
     lingers for a moment, unless it is `kept`.
@@ -26,8 +26,8 @@ class Stream:
         self,
         made_for: Place,
         count: int,
-        open_writer: Callable[[Callable[[], None]], Writer],
-        work: Callable[[Writer], Coroutine[Any, Any, list[Suggestion]]],
+        writer: Writer,
+        work: Callable[[Callable[[], None]], Coroutine[Any, Any, list[Suggestion]]],
         *,
         kept: bool = False,
     ) -> None:
@@ -41,8 +41,8 @@ class Stream:
         self._readers = 0
         self._joined = float("-inf")
         self._lingering: asyncio.TimerHandle | None = None
-        self._writer = open_writer(self._grow)
-        self.task = asyncio.create_task(work(self._writer))
+        self._writer = writer
+        self.task = asyncio.create_task(work(self._grow))
         self.task.add_done_callback(_forgive)
 
     @property

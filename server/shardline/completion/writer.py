@@ -14,10 +14,7 @@ RERANKED = 4
 
 
 class Writer:
-    """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it.
-
-    `on_growth` is called whenever the first has become longer.
-    """
+    """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it."""
 
     def __init__(
         self,
@@ -29,13 +26,11 @@ class Writer:
         suffix: str,
         healing: bool,
         trimming: bool,
-        on_growth: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._wish = settings.completion
         self._source = source
         self._trimming = trimming
-        self._on_growth = on_growth
         self.text = ""
         """The first suggestion as far as the model has written it."""
         self._last: Chunk | None = None
@@ -67,11 +62,14 @@ class Writer:
         suggestion = self._finished(lines, self._last) if line_feed and lines.strip() else None
         return suggestion if suggestion and suggestion.text else None
 
-    async def several(self, count: int) -> list[Suggestion]:
-        """At most `count` suggestions that differ, and at least one, which may be empty; the best first."""
+    async def several(self, count: int, on_growth: Callable[[], None]) -> list[Suggestion]:
+        """At most `count` suggestions that differ, and at least one, which may be empty; the best first.
+
+        `on_growth` is called whenever the one that is written first has become longer.
+        """
         sees_suffix = self._engine.infills and self._wish.infilling != "off"
         written = max(count, RERANKED) if self._wish.rerank and not sees_suffix else count
-        suggestions = [await self._one(choice) for choice in range(written)]
+        suggestions = [await self._one(choice, on_growth) for choice in range(written)]
         by_text: dict[str, Suggestion] = {}
         for suggestion in suggestions:
             if suggestion.text:
@@ -81,7 +79,7 @@ class Writer:
             different = await self._ranked(different)
         return different[:count] or suggestions[:1]
 
-    async def _one(self, choice: int) -> Suggestion:
+    async def _one(self, choice: int, on_growth: Callable[[], None]) -> Suggestion:
         text, last = "", None
         end = shape.End(self._source, self._wish)
         request = dataclasses.replace(self._request, choice=choice)
@@ -92,7 +90,7 @@ class Writer:
                 last = chunk
                 if not choice:
                     self.text, self._last = text, last
-                    self._on_growth()
+                    on_growth()
                 at = end.find(text, finished=chunk.finish_reason is not None)
                 if at is not None:
                     text = text[:at]
