@@ -10,6 +10,8 @@ CLOSED_BY_EDITORS = frozenset(context.CLOSING + QUOTES + ">;,:")
 def without_overlap(source: Source, text: str) -> str:
     """Take off the end of `text` what stands behind the cursor already, unless `text` needs it for itself."""
     after = source.after.rstrip()
+    if not after:
+        return text
     openers = _openers(source, text)
     for length in range(min(len(after), len(text)), 0, -1):
         at = len(text) - length

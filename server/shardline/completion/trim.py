@@ -35,7 +35,7 @@ def trim(source: Source, text: str) -> tuple[str, tuple[int, ...], tuple[str, ..
     text = without_overlap(source, whole)
     if text != whole:
         cuts.append("what stands behind the cursor already")
-    if style := _style(source):
+    if "\n" in text and (style := _style(source)):
         text = indentation.adapt(text, indentation.margin(source.before), style)
     repeated = repeats(source, text)
     closed = balanced(source, text, len(repeated))
