@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 
 from shardline.completion import Source, Suggestion, context
+from shardline.completion.brackets import QUOTES
+from shardline.completion.syntax import PAIRS
 
 SEEN_BEFORE, SEEN_BEHIND = 12_000, 4_000
 """Two places are compared by so many characters around the cursor: windows hold more of a document that has more."""
 
-CLOSERS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`"}
+CLOSERS = {**PAIRS, **{quote: quote for quote in QUOTES}}
 """What editors put behind the cursor when the opening one is typed."""
 
 
@@ -101,6 +103,6 @@ def _places(closed: str, text: str) -> tuple[int, ...]:
             own.pop()
         elif not own and letter == closed[len(found)]:
             found.append(at)
-        elif letter in CLOSERS and closed[len(found)] not in "\"'`":  # within a string they are letters
+        elif letter in CLOSERS and closed[len(found)] not in QUOTES:  # within a string they are letters
             own.append(CLOSERS[letter])
     return tuple(found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Parser, Query, QueryCursor
+from tree_sitter import Node, Parser, Query, QueryCursor
 
 from shardline.completion.languages import language
 
@@ -48,7 +48,7 @@ class Syntax:
         """Whether the line feed at `at` stands within a string or comment, one that is still open included."""
         if not self._language:
             return False
-        byte = at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
+        byte = self._byte(at)
         return any(
             _covers(self._language.grammar, self._data + end.encode(), byte) for end in ("", *self._language.texts)
         )
@@ -57,9 +57,8 @@ class Syntax:
         """Whether the place before the letter at `at` lies within a "string" or a "comment"."""
         if not self._language:
             return None
-        byte = at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
-        tree = Parser(self._language.grammar).parse(self._data)
-        for node in QueryCursor(_query(self._language.grammar, "text")).captures(tree.root_node).get("text", []):
+        byte = self._byte(at)
+        for node in _capture(self._language.grammar, self._data, "text"):
             kind = "comment" if "comment" in node.type else "string"
             ends_behind = byte <= node.end_byte if kind == "comment" else byte < node.end_byte
             if node.start_byte < byte and ends_behind:
@@ -91,24 +90,28 @@ class Syntax:
         closed, opened = self.pairs(begin, end)
         return [bracket for bracket, opener in closed if opener is None], opened
 
+    def _byte(self, at: int) -> int:
+        """Where in the data the character at `at` begins."""
+        return at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
+
     def _read_brackets(self) -> Iterator[Bracket]:
         if self._language is None:
             yield from (Bracket(match.start(), match[0]) for match in re.finditer(r"[()\[\]{}]", self._text))
             return
         for token in _capture(self._language.grammar, self._data, "bracket"):
-            start = token[0] if self._ascii else len(self._data[: token[0]].decode("utf-8", "replace"))
-            signs = self._data[token[0] : token[1]].decode()
+            first = token.start_byte
+            start = first if self._ascii else len(self._data[:first].decode("utf-8", "replace"))
+            signs = self._data[first : token.end_byte].decode()
             yield from (Bracket(start + offset, sign) for offset, sign in enumerate(signs) if sign in "()[]{}")
 
 
 def _covers(grammar: Grammar, data: bytes, byte: int) -> bool:
-    return any(start < byte and byte + 1 < end for start, end in _capture(grammar, data, "text"))
+    return any(node.start_byte < byte and byte + 1 < node.end_byte for node in _capture(grammar, data, "text"))
 
 
-def _capture(grammar: Grammar, data: bytes, name: str) -> list[tuple[int, int]]:
+def _capture(grammar: Grammar, data: bytes, name: str) -> list[Node]:
     tree = Parser(grammar).parse(data)
-    captures = QueryCursor(_query(grammar, name)).captures(tree.root_node)
-    return [(node.start_byte, node.end_byte) for node in captures.get(name, [])]
+    return QueryCursor(_query(grammar, name)).captures(tree.root_node).get(name, [])
 
 
 @cache

@@ -154,6 +154,14 @@ def split_lines(text: str) -> list[str]:
     return lines
 
 
+def word_before(text: str) -> str:
+    """The word that `text` ends with, as clients see it that filter by it: empty where it ends otherwise."""
+    start = len(text)
+    while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        start -= 1
+    return text[start:]
+
+
 def _column(content: str, character: int, encoding: PositionEncodingKind) -> int:
     """The index of the character that begins at, or reaches over, `character` code units."""
     content = content[:character]  # no character takes less than one

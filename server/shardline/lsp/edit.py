@@ -5,15 +5,13 @@ overwrites is lost: it begins with what stood before the cursor, and has what st
 document has gone on since, it still fits if what was typed is how it goes on; else it is stale, and no lie.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from lsprotocol import types
 
 from shardline.lsp.buffer import Buffer
-
-_WORD = re.compile(r"\w*\Z")
+from shardline.lsp.documents import word_before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +72,7 @@ def ghost(answer: Any, asked: Buffer) -> Edit | None:
 def popup(answer: Any, asked: Buffer) -> Edit | None:
     """The item that stands first in a pop-up after it was filtered by what was typed, if there is one."""
     items = answer.items if isinstance(answer, types.CompletionList) else answer or []
-    word = _word(asked)
+    word = word_before(asked.before)
     shown = [item for item in items if _has((item.filter_text or item.label).lower(), word.lower())]
     if not shown:
         return None
@@ -86,11 +84,6 @@ def popup(answer: Any, asked: Buffer) -> Edit | None:
     spot = edit.insert if isinstance(edit, types.InsertReplaceEdit) else edit.range
     start, end = asked.index(spot.start), asked.index(spot.end)
     return Edit(asked=asked, start=start, end=end, text=edit.new_text, filters=True)
-
-
-def _word(buffer: Buffer) -> str:
-    found = _WORD.search(buffer.before)
-    return found[0] if found else ""
 
 
 def _has(text: str, letters: str) -> bool:

@@ -22,7 +22,7 @@ from lsprotocol.types import (
 )
 
 from shardline.completion import Source, Suggestion
-from shardline.lsp.documents import Documents
+from shardline.lsp.documents import Documents, word_before
 
 FIRST = "\x01"
 """Sorts before what other servers offer."""
@@ -72,7 +72,7 @@ def completion_list(
     """
     if not suggestions or not suggestions[0].insertion:
         return CompletionList(is_incomplete=True, items=[])
-    typed = _word(source.before)
+    typed = word_before(source.before)
     start = source.column - len(typed)
     text = typed + suggestions[0].insertion
     replaced = documents.range(source, start, source.column)
@@ -132,14 +132,6 @@ def _inline_item(
 
 def _accepted(number: int | None, choice: int) -> Command | None:
     return None if number is None else Command(title="Count as accepted", command=ACCEPTED, arguments=[number, choice])
-
-
-def _word(before: str) -> str:
-    """The word at the end of `before`."""
-    start = len(before)
-    while start and (before[start - 1].isalnum() or before[start - 1] == "_"):
-        start -= 1
-    return before[start:]
 
 
 def _relative(source: Source, text: str) -> str:
