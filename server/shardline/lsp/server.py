@@ -111,8 +111,9 @@ class ShardlineServer(LanguageServer):
         """The document was changed, and the user is likely to be where the last change ended."""
         source = self.documents.source(uri, self.documents.end_of(changes[-1]))
         self._deleted = uri if changes[-1].text == "" else None
-        if source and self._objection(source) is None:
+        if source:
             self.recorder.follow(uri, source.lines, changes)
+        if source and self._objection(source) is None:
             self.host.follow(source)
 
     async def suggest(
