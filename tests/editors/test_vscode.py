@@ -1,8 +1,10 @@
 """VS Code with the extension of editor-config/vscode: ghost text, accepted whole and by words, and the pop-up."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -86,6 +88,40 @@ def test_ghost_text_stays_while_it_is_typed(window: VSCode, home: Home) -> None:
     expect(window.ghost_text.first).to_be_visible()
     window.press("Tab")
     expect_accepted(window, home, typed)
+
+
+def test_a_cell_of_a_notebook_is_completed(window: VSCode, home: Home) -> None:
+    before, _, _ = LINE.opened.partition("|")
+    cell: dict[str, Any] = {"cell_type": "code", "source": [before], "metadata": {}, "outputs": []}
+    python = {"language_info": {"name": "python"}}
+    notebook = {"cells": [cell], "metadata": python, "nbformat": 4, "nbformat_minor": 2}
+    (home.project / "cells.ipynb").write_text(json.dumps(notebook))
+    window.open("cells.ipynb")
+    window.page.locator(".cell .view-lines").click()
+    window.press("Control+End")
+    window.page.keyboard.type(LINE.typed)
+    window.until_shown(LINE.shown)
+    expect(window.ghost_text.first).to_be_visible()
+    window.screenshot("ghost-text-notebook")
+    window.press("Tab")
+    expect(window.ghost_text).to_have_count(0)
+    window.until_shown(LINE.shown)
+
+
+def test_a_page_tells_what_became_of_the_last_suggestions(window: VSCode, home: Home) -> None:
+    told = replace(LINES, name="told")
+    window.begin(home, told)
+    window.until_shown(told.shown)
+    window.press("F1")
+    window.page.keyboard.type("Shardline: Why nothing showed")
+    expect(window.page.get_by_role("option", name="Shardline: Why nothing showed")).to_be_visible()
+    window.press("Enter")
+    newest = window.page.frame_locator("iframe.webview >> nth=-1")  # a notebook that was left keeps its own
+    page = newest.frame_locator("iframe")
+    expect(page.get_by_role("heading")).to_have_text("What became of the last requests")
+    expect(page.get_by_role("row").filter(has_text="if not self.items:").first).to_contain_text("ghost text")
+    window.screenshot("why-nothing-showed")
+    window.press("Control+w")
 
 
 def test_the_status_bar_says_that_the_model_is_ready(window: VSCode) -> None:
