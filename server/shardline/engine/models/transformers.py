@@ -59,7 +59,7 @@ class TransformersModel:
         """Read `ids` after what is in `memory`; see `Model.forward`."""
         input_ids = torch.tensor([list(ids)], device=self._input_device)
         wanted = {} if every else self._last_only
-        output = self._model(input_ids=input_ids, past_key_values=memory.cache, use_cache=True, **wanted)
+        output = self._model(input_ids=input_ids, cache=memory.cache, use_cache=True, **wanted)
         logits: Tensor = output.logits[0]
         return (logits if every else logits[-1]).float()
 
