@@ -1,18 +1,23 @@
 """The real server with a scripted engine that remembers nothing, to be run as a child: for what a server costs itself.
 
-A line that ends with `say:TEXT` is completed with TEXT.
+A line that ends with `say:TEXT` is completed with TEXT. Its statistics are its own, and written every second.
 """
 
 import gc
 import sys
+import tempfile
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from shardline import logs
 from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
+from shardline.lsp.recorder import Recorder
 from shardline.lsp.server import ShardlineServer
 from shardline.lsp.transport import serve_stdio
 from shardline.settings import ModelSettings, Settings
+from shardline.statistics.store import Store
 
 
 class Engine(ScriptedEngine):
@@ -28,6 +33,9 @@ class Engine(ScriptedEngine):
 if __name__ == "__main__":
     logs.configure("warning")
     server = ShardlineServer("0", Settings(), Engine)
+    folder = tempfile.TemporaryDirectory()
+    store = Store(Path(folder.name) / "statistics.sqlite3")
+    server.recorder = Recorder(lambda counts: store.add(counts, date.today()), seconds=1.0)
 
     @server.command("test.objects")
     def objects(*_: Any) -> int:
@@ -35,4 +43,6 @@ if __name__ == "__main__":
         return len(gc.get_objects())
 
     serve_stdio(server)
+    server.recorder.close()
+    folder.cleanup()
     sys.exit(0 if server.protocol.ended_well else 1)

@@ -89,6 +89,7 @@ def text_of(documents: Documents) -> str:
     document = documents.get(URI)
     assert document is not None
     assert list(document.lines) == split_lines(document.text)
+    assert document.characters == len(document.text)
     return document.text
 
 

@@ -12,6 +12,7 @@ class Source:
 
     `lines` keep their line endings and together are the whole text; `line` and `column` count from 0, the
     column in characters. `above` are the lines of what belongs before the document: the earlier cells of a notebook.
+    `characters` is the length of the whole text where that is known: to count it takes longer than all else.
     """
 
     document: str
@@ -20,6 +21,7 @@ class Source:
     line: int
     column: int
     above: Sequence[str] = ()
+    characters: int | None = None
 
     @property
     def before(self) -> str:

@@ -43,7 +43,8 @@ def _of_document(source: Source, wish: CompletionSettings) -> str | None:
     if pattern := _matching(path, wish.exclude_paths):
         return f"completion.excludePaths has {pattern}."
     most = wish.max_document_characters
-    if len(source.lines) > most or sum(map(len, source.lines)) > most:
+    characters = sum(map(len, source.lines)) if source.characters is None else source.characters
+    if characters > most:
         return f"The document has more than completion.maxDocumentCharacters, {most}."
     return None
 

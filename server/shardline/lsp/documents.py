@@ -31,12 +31,16 @@ _UNITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A document at one version. `lines` keep their endings; the last one has none, and may be empty."""
+    """A document at one version. `lines` keep their endings; the last one has none, and may be empty.
+
+    `characters` is the length of the whole text, kept up to date because it is wanted at every key.
+    """
 
     uri: str
     language: str
     version: int
     lines: Sequence[str]
+    characters: int
 
     @property
     def text(self) -> str:
@@ -50,10 +54,18 @@ class Document:
         content = self.lines[position.line].rstrip("\r\n")
         return position.line, _column(content, position.character, encoding)
 
-    def edited(self, change: TextDocumentContentChangeEvent, encoding: PositionEncodingKind) -> Sequence[str]:
-        """The lines after `change`; a range whose end comes before its start is read the other way round."""
+    @classmethod
+    def opened(cls, item: TextDocumentItem) -> "Document":
+        """The document that a client has opened."""
+        lines = split_lines(item.text)
+        return cls(
+            uri=item.uri, language=item.language_id, version=item.version, lines=lines, characters=len(item.text)
+        )
+
+    def edited(self, change: TextDocumentContentChangeEvent, encoding: PositionEncodingKind) -> "Document":
+        """The document after `change`; a range whose end comes before its start is read the other way round."""
         if not isinstance(change, TextDocumentContentChangePartial):
-            return split_lines(change.text)
+            return replace(self, lines=split_lines(change.text), characters=len(change.text))
         (first, from_column), (last, to_column) = sorted(
             (self.index(change.range.start, encoding), self.index(change.range.end, encoding))
         )
@@ -65,8 +77,9 @@ class Document:
         if last + 1 < len(self.lines):
             changed.pop()  # the empty line after the last ending: the document goes on there
         lines = list(self.lines)
+        longer = sum(map(len, changed)) - sum(map(len, lines[first : last + 1]))
         lines[first : last + 1] = changed
-        return lines
+        return replace(self, lines=lines, characters=self.characters + longer)
 
 
 class Documents:
@@ -79,9 +92,7 @@ class Documents:
 
     def open(self, item: TextDocumentItem) -> None:
         """Take a document that the client has opened."""
-        self._open[item.uri] = Document(
-            uri=item.uri, language=item.language_id, version=item.version, lines=split_lines(item.text)
-        )
+        self._open[item.uri] = Document.opened(item)
 
     def change(self, uri: str, version: int, changes: Sequence[TextDocumentContentChangeEvent]) -> None:
         """Apply what the client did to an open document, in order; edits of others are ignored."""
@@ -89,7 +100,7 @@ class Documents:
         if document is None:
             return
         for edit in changes:
-            document = replace(document, lines=document.edited(edit, self.encoding))
+            document = document.edited(edit, self.encoding)
         self._open[uri] = replace(document, version=version)
 
     def close(self, uri: str) -> None:
@@ -106,9 +117,14 @@ class Documents:
         if document is None:
             return None
         line, column = document.index(position, self.encoding)
-        above = self._above(document)
         return Source(
-            document=uri, language=document.language, lines=document.lines, line=line, column=column, above=above
+            document=uri,
+            language=document.language,
+            lines=document.lines,
+            line=line,
+            column=column,
+            above=self._above(document),
+            characters=document.characters,
         )
 
     def end_of(self, change: TextDocumentContentChangeEvent) -> Position:
@@ -122,7 +138,7 @@ class Documents:
 
     def with_chosen(self, source: Source, chosen: SelectedCompletionInfo) -> Source | None:
         """The source as it would be with the chosen pop-up item in it, or None where that is not at the cursor."""
-        document = Document(uri=source.document, language=source.language, version=0, lines=source.lines)
+        document = self._open[source.document]
         (first, start), (last, end) = (
             document.index(position, self.encoding) for position in (chosen.range.start, chosen.range.end)
         )
