@@ -12,3 +12,11 @@
 ;;               '(:shardline (:model (:name "codellama/CodeLlama-7b-hf"
 ;;                                     :maxMemory (:0 "10GiB" :cpu "30GiB"))
 ;;                             :generation (:maxTokens 128))))
+
+(defun shardline-explain ()
+  "Show what became of the last suggestions in this file, and why nothing showed where nothing did."
+  (interactive)
+  (let* ((uri (plist-get (eglot--TextDocumentIdentifier) :uri))
+         (answer (eglot-execute-command (eglot--current-server-or-lose) 'shardline.explain (vector uri))))
+    (with-help-window "*Shardline*"
+      (princ (plist-get answer :page)))))

@@ -1,6 +1,7 @@
 ;;; Types into the files of the cases and completes there, as the keys of a user would.  -*- lexical-binding: t -*-
 
-;; Arguments: for each case its file, the line of the cursor, at whose end it stands, and what is typed.
+;; Arguments: the file for the page that explains, and for each case its file, the line of the cursor, at whose end it
+;; stands, and what is typed.
 
 (setq make-backup-files nil)
 
@@ -23,7 +24,13 @@
   (execute-kbd-macro (kbd "C-M-i"))
   (save-buffer))
 
+(defvar session-page (pop command-line-args-left))
+
 (while command-line-args-left
   (session-complete (pop command-line-args-left)
                     (string-to-number (pop command-line-args-left))
                     (pop command-line-args-left)))
+
+(shardline-explain)
+(with-current-buffer "*Shardline*"
+  (write-region nil nil session-page))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.editors import install, terminal
-from tests.editors.cases import CASES, Case
+from tests.editors.cases import CASES, LINES, Case
 from tests.editors.home import Home
 from tests.editors.waiting import until
 
@@ -37,3 +37,20 @@ def test_the_pop_up_is_on_the_screen_and_enter_accepts_it(case: Case, tmp_path: 
         window.type(":write")
         window.press("Enter")
         home.expect_accepted(case)
+
+
+def test_a_page_tells_what_became_of_the_last_suggestions(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.configure("helix.toml", ".config/helix/languages.toml")
+    log = tmp_path / "helix.log"
+    helix = [str(install.HELIX), "-v", "--log", str(log), f"{home.write(LINES)}:{LINES.line}"]
+    with terminal.running(tmp_path / "tmux", home.environment, *helix) as window:
+        until(lambda: log.exists() and LOADED in log.read_text().replace(" ", ""))
+        window.type("A")
+        window.until_shown("INS")
+        window.press("C-x")
+        window.press("Escape")
+        window.until_shown("NOR")
+        window.type(":lsp-workspace-command shardline.explain")
+        window.press("Enter")
+        window.until_shown("It is in ")  # this version opens no document when it is asked to

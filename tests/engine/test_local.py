@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -75,6 +77,13 @@ async def test_closing_ends_the_thread(tiny_folder: Path) -> None:
     engine.close()
     await engine.wait_closed()
     assert sum(thread.name == "shardline-engine" for thread in threading.enumerate()) == before - 1
+
+
+def test_a_process_that_fails_with_an_engine_open_ends() -> None:
+    code = "from shardline.engine.local import LocalEngine as L; from shardline.settings import ModelSettings; L(ModelSettings()); 1/0"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
 
 
 async def test_closing_while_it_loads_ends_the_loading(tiny_folder: Path) -> None:

@@ -43,6 +43,6 @@ if __name__ == "__main__":
         return len(gc.get_objects())
 
     serve_stdio(server)
-    server.recorder.close()
+    server.close()
     folder.cleanup()
     sys.exit(0 if server.protocol.ended_well else 1)

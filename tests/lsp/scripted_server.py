@@ -123,5 +123,5 @@ if __name__ == "__main__":
         return await warmed.get()
 
     serve_stdio(server)
-    server.recorder.close()
+    server.close()
     sys.exit(0 if server.protocol.ended_well else 1)

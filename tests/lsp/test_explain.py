@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from lsprotocol import types
@@ -18,6 +19,11 @@ async def explained(client: Client, *arguments: Any) -> tuple[list[dict[str, Any
     params = types.ExecuteCommandParams(command="shardline.explain", arguments=list(arguments) or None)
     answer: Any = await client.lsp.workspace_execute_command_async(params)
     return answer["requests"], answer["page"]
+
+
+def kept(file: Path) -> tuple[str, int] | None:
+    """What is in a file, and who may read it; None where it is gone."""
+    return (file.read_text(encoding="utf-8"), file.stat().st_mode & 0o777) if file.exists() else None
 
 
 async def test_what_was_generated_known_and_superseded_is_told() -> None:
@@ -55,6 +61,30 @@ async def test_why_nothing_showed_is_told_in_words() -> None:
         assert requests[2]["reason"]
         for request in requests:
             assert request["reason"] in page
+
+
+async def test_an_editor_that_names_no_document_is_shown_the_page() -> None:
+    async with started(COMMAND) as client:
+        await client.until_settled()
+        await client.ghost("say:x + 1")
+        await explained(client, URI)
+        assert client.lsp.shown_documents == []
+        _, page = await explained(client)
+        [shown] = client.lsp.shown_documents
+        file = Path(unquote(urlsplit(shown.uri).path))
+        assert kept(file) == (page, 0o600)
+        await explained(client)
+        assert len(client.lsp.shown_documents) == 2
+    assert kept(file) is None
+
+
+async def test_an_editor_that_opens_nothing_is_told_where_the_page_is() -> None:
+    async with started(COMMAND, editor="emacs") as client:
+        await client.until_settled()
+        await client.ghost("say:x + 1")
+        _, page = await explained(client)
+        [sentence] = client.messages
+        assert kept(Path(sentence.removeprefix("It is in ").removesuffix("."))) == (page, 0o600)
 
 
 async def test_what_was_never_asked_for_is_told_too() -> None:

@@ -26,8 +26,7 @@ def serve(settings: Settings, tcp: str | None) -> None:
         transport.serve_stdio(server)
     else:
         transport.serve_tcp(server, *address)
-    server.host.close()
-    server.recorder.close()
+    server.close()
     sys.stderr.flush()
     os._exit(0 if server.protocol.ended_well else 1)  # torch may still compute in the engine's thread
 

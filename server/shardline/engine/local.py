@@ -42,7 +42,8 @@ class LocalEngine:
         self._ended: Future[None] = Future()
         self._ended.set_running_or_notify_cancel()  # whoever gives up waiting for it must not end it for others
         self._end_of_warming = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="shardline-engine")
+        # A process that fails before it has closed the engine must still be able to end.
+        self._thread = threading.Thread(target=self._work, name="shardline-engine", daemon=True)
         self._thread.start()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:

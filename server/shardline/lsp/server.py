@@ -16,6 +16,7 @@ from shardline.errors import EngineError, NotReadyError, SupersededError
 from shardline.lsp import items, notebooks
 from shardline.lsp.documents import Documents
 from shardline.lsp.host import EngineHost, OpenEngine
+from shardline.lsp.page import Page
 from shardline.lsp.protocol import Protocol, converter
 from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
@@ -49,6 +50,7 @@ class ShardlineServer(LanguageServer):
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
         self.recorder = Recorder(add_to_own_file)
         self.history = History()
+        self.page = Page(self, "why-nothing-showed")
         self._deleted: str | None = None  # the document whose last change only took something away
         self._initial: Mapping[str, Any] = {}  # what came with `initialize`
         self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
@@ -101,6 +103,12 @@ class ShardlineServer(LanguageServer):
                 await self.client_register_capability_async(types.RegistrationParams([registration]))
         except Exception as error:  # noqa: BLE001  then settings are read at the start only
             log.warning("The client does not tell about changed settings (%s).", type(error).__name__)
+
+    def close(self) -> None:
+        """End all work, write down what was counted, and leave nothing behind."""
+        self.host.close()
+        self.recorder.close()
+        self.page.close()
 
     def look_at(self, uri: str, cursor: types.Position) -> None:
         """The user is likely to be there: let the model read ahead when it has nothing else to do."""
@@ -231,6 +239,8 @@ def _register(server: ShardlineServer) -> None:
     def explain(*documents: Any) -> dict[str, Any]:
         entries = server.history.of(next((name for name in documents if isinstance(name, str)), None))
         page = history.page(entries, server.status.message)
+        if not documents:
+            server.page.show(page)  # else whoever asked shows it
         return {"page": page, "requests": [entry.as_json() for entry in entries]}
 
     @server.command("shardline.plan")

@@ -1,0 +1,46 @@
+"""A page for the user of an editor that runs commands but shows nothing of what they return."""
+
+import contextlib
+import logging
+import os
+
+from lsprotocol import types
+from platformdirs import user_cache_path
+from pygls.lsp.server import LanguageServer
+
+log = logging.getLogger(__name__)
+
+
+class Page:
+    """A file that only this user may read, opened by the editor, and gone when the server ends."""
+
+    def __init__(self, server: LanguageServer, name: str) -> None:
+        self._server = server
+        self._file = user_cache_path("shardline", appauthor=False) / f"{name}-{os.getpid()}.md"
+
+    def show(self, text: str) -> None:
+        """Have the editor open it with this text, or, where it opens nothing when asked, tell the user where it is."""
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file.unlink(missing_ok=True)
+            with open(self._file, "x", encoding="utf-8", opener=_private) as file:
+                file.write(text)
+        except OSError as error:
+            log.warning("The page cannot be written to %s (%s).", self._file.parent, error.strerror)
+            return
+        window = self._server.client_capabilities.window
+        if window and window.show_document and window.show_document.support:
+            params = types.ShowDocumentParams(uri=self._file.as_uri(), take_focus=True)
+            self._server.window_show_document(params, callback=lambda _: None)
+        else:
+            sentence = f"It is in {self._file}."
+            self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, sentence))
+
+    def close(self) -> None:
+        """Remove the file."""
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
