@@ -80,7 +80,7 @@ async def test_closing_ends_the_thread(tiny_folder: Path) -> None:
 
 
 def test_a_process_that_fails_with_an_engine_open_ends() -> None:
-    code = "from shardline.engine.local import LocalEngine as L; from shardline.settings import ModelSettings; L(ModelSettings()); 1/0"
+    code = "from tests.engine.test_local import *; LocalEngine(ModelSettings()); 1 / 0"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
