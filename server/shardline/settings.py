@@ -164,7 +164,7 @@ class CompletionSettings:
     debounce: Literal["auto"] | int = setting(
         "auto",
         "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand; "
-        "auto: not at all where the model is faster than typing, else as suits both.",
+        "auto: not at all where its first token comes before the next key, else as suits both.",
         minimum=0,
         maximum=5000,
     )

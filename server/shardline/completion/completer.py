@@ -250,15 +250,15 @@ class Completer:
         writer = self._writer(source, place)
 
         async def work(on_growth: Callable[[], None]) -> list[Suggestion]:
-            began = asyncio.get_running_loop().time()
             try:
                 suggestions = await writer.several(count, on_growth)
                 self._known.add(source.document, place, suggestions[0])
-                self._debounce.answered(asyncio.get_running_loop().time() - began)
                 return suggestions
             finally:
                 for usage in writer.usages.values():
                     self._on_usage(usage, ahead)
+                    if usage.completion_tokens:
+                        self._debounce.began(usage.time_to_first_token)
 
         return Stream(place, count, writer, work, kept=ahead)
 

@@ -13,16 +13,17 @@ NEWEST = 0.3
 
 
 class Debounce:
-    """Knows how fast one types and how fast answers come.
+    """Knows how fast one types and how fast the model begins to write.
 
-    Where an answer usually comes before the next key, it is begun at once. Where the next key usually comes first, that
-    key is waited for as long as it usually takes, but never longer than half of what the answer takes.
+    Where its first token usually comes before the next key it is asked at once: a key that agrees joins what is written
+    by then, so nothing is lost. Where the next key usually comes first, that key is waited for as long as it usually
+    takes, but never longer than half of what the first token takes.
     """
 
     def __init__(self) -> None:
         self._asked: float | None = None
         self._interval = PAUSE_SECONDS
-        self._answer = 0.0
+        self._first_token = 0.0
 
     def asked(self, now: float) -> None:
         """A request came at `now`, in seconds of any clock."""
@@ -30,14 +31,14 @@ class Debounce:
             self._interval += NEWEST * (now - self._asked - self._interval)
         self._asked = now
 
-    def answered(self, seconds: float) -> None:
-        """The model took so long for a suggestion."""
-        self._answer += (NEWEST if self._answer else 1.0) * (seconds - self._answer)
+    def began(self, seconds: float) -> None:
+        """The model took so long for its first token."""
+        self._first_token += (NEWEST if self._first_token else 1.0) * (seconds - self._first_token)
 
     def seconds(self, wish: Literal["auto"] | int) -> float:
         """How long to wait: as many milliseconds as are wished, or as suits typing."""
         if wish != "auto":
             return wish / 1000
-        if self._answer <= self._interval:
+        if self._first_token <= self._interval:
             return 0.0
-        return min(self._interval, self._answer / 2, MOST_SECONDS)
+        return min(self._interval, self._first_token / 2, MOST_SECONDS)
