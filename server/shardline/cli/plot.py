@@ -66,6 +66,7 @@ def session(
     for number, (name, values) in enumerate(tokens.items(), 2):
         below.bar(range(1, len(values) + 1), values, 1, bottom=bottom, label=name, color=COLOURS[number])
         bottom = [low + value for low, value in zip(bottom, values, strict=True)]
+    below.set_yscale("symlog", linthresh=10)  # a prompt read anew has a thousand times the tokens of a key
     below.set_ylabel("tokens computed", color=INK)
     below.set_xlabel("keystroke", color=INK)
     for axes in (above, below):
