@@ -70,7 +70,7 @@ def serve(
         typer.Option(
             "--api-key-file",
             metavar="FILE",
-            help="The key that clients must send, made where missing; without, that in SHARDLINE_API_KEY or one of the user's.",
+            help="Has the key that clients must send, and is made if missing; else SHARDLINE_API_KEY.",
         ),
     ] = None,
     ssl_certfile: Annotated[

@@ -31,7 +31,7 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
 
     engine = LocalEngine(settings.model)
     try:
-        serve(engine, Door(key=secret, host=address.host, idle=idle), address, routes=lambda _: (), on_listening=tell)
+        serve(engine, settings, Door(key=secret, host=address.host, idle=idle), address, on_listening=tell)
     finally:
         engine.close()
     sys.stderr.flush()

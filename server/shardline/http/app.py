@@ -1,7 +1,6 @@
 """The application: one engine, and every way to ask it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,20 +13,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from shardline.engine import Engine
-from shardline.errors import NotReadyError, ShardlineError
-from shardline.http.admission import AGAIN_SECONDS, Admission
+from shardline.errors import ShardlineError
+from shardline.http import completions, infill
+from shardline.http.admission import Admission
 from shardline.http.connection import EndWithClient
 from shardline.http.guard import Guard
 from shardline.http.loading import Loading
 from shardline.http.metrics import Counted, Metrics
 from shardline.http.presence import Noticed, Presence
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RefusedError, refusal_of
 from shardline.http.served import ServedEngine
+from shardline.http.slots import Slots
+from shardline.settings import Settings
 
 Routes = Callable[[Engine], Sequence[BaseRoute]]
 """More ways to ask an engine."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +41,22 @@ class Door:
 
 def make_app(
     engine: Engine,
+    settings: Settings,
     door: Door,
     *,
     routes: Routes = lambda _: (),
     on_end: Callable[[ShardlineError | None], None],
 ) -> Starlette:
-    """Serve `engine`, which is loaded once the application runs, by the public protocols and those of `routes`.
+    """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
 
-    `on_end` is called when it should end: with what went wrong where the model cannot be loaded, with None where
+    It is loaded once the application runs. `on_end` is called when it should end: with what went wrong where the model cannot be loaded, with None where
     nobody was there for as long as `door` allows.
     """
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
     presence = Presence(door.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics.add)
+    slots = Slots(served.forget)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -77,7 +79,13 @@ def make_app(
         return metrics.answer()
 
     return Starlette(
-        routes=[Route("/health", health), Route("/metrics", count), *routes(served)],
+        routes=[
+            Route("/health", health),
+            Route("/metrics", count),
+            *completions.routes(served, settings.model.name, slots),
+            *infill.routes(served, settings, slots),
+            *routes(served),
+        ],
         middleware=[
             Middleware(Counted, metrics=metrics),
             Middleware(Guard, key=door.key, host=door.host),
@@ -94,15 +102,3 @@ async def _fail(request: Request, error: Exception) -> Response:
         message = f"{error.detail}: {request.method} {request.url.path}"
         return RefusedError(message, status=error.status_code, headers=error.headers).answer()
     return refusal_of(error).answer()
-
-
-def refusal_of(error: Exception) -> RefusedError:
-    """How an error of the engine, or one that nobody thought of, is told to a client."""
-    if isinstance(error, RefusedError):
-        return error
-    if isinstance(error, NotReadyError):
-        return RefusedError(str(error), status=503, code="loading_model", headers={"Retry-After": str(AGAIN_SECONDS)})
-    if isinstance(error, ShardlineError):
-        return RefusedError(str(error), status=500)
-    log.error("A request failed (%s).", type(error).__name__)
-    return RefusedError("The server failed; its log says how.", status=500)
