@@ -49,8 +49,8 @@ def make_app(
 ) -> Starlette:
     """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
 
-    It is loaded once the application runs. `on_end` is called when it should end: with what went wrong where the model cannot be loaded, with None where
-    nobody was there for as long as `door` allows.
+    It is loaded once the application runs. `on_end` is called when that should end: with what went wrong where the
+    model cannot be loaded, with None where nobody was there for as long as `door` allows.
     """
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
