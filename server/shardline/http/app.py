@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from shardline.engine import Engine
 from shardline.errors import ShardlineError
-from shardline.http import completions, infill
+from shardline.http import completions, infill, state
 from shardline.http.admission import Admission
 from shardline.http.connection import EndWithClient
 from shardline.http.guard import Guard
@@ -55,7 +55,7 @@ def make_app(
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
     presence = Presence(door.idle, lambda: on_end(None))
-    served = ServedEngine(engine, loading, admission, metrics.add)
+    served = ServedEngine(engine, loading, admission, metrics)
     slots = Slots(served.forget)
 
     @asynccontextmanager
@@ -84,6 +84,7 @@ def make_app(
             Route("/metrics", count),
             *completions.routes(served, settings.model.name, slots),
             *infill.routes(served, settings, slots),
+            *state.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(served),
         ],
         middleware=[
