@@ -8,9 +8,10 @@ cannot infill.
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
+from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
@@ -19,13 +20,22 @@ from starlette.routing import Route
 from shardline import logs
 from shardline.engine import Chunk, Progress, Report, Request
 from shardline.engine import Engine as AnyEngine
+from shardline.engine.plan import GIB, DeviceShare, Plan
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import GenerationError
-from shardline.http.app import Door
+from shardline.http.app import Door, Service
 from shardline.http.process import Address, serve
 from shardline.settings import ModelSettings, Settings
 
 KEY = "the-key-of-the-tests"
+
+SHARES = [
+    DeviceShare(device=0, limit=8 * GIB, weights=4 * GIB, kv_cache=GIB // 2, workspace=GIB // 8, layers=11),
+    DeviceShare(device=1, limit=8 * GIB, weights=6 * GIB, kv_cache=GIB, workspace=GIB // 8, layers=20, draft=GIB // 4),
+    DeviceShare(device="cpu", limit=None, weights=GIB, kv_cache=GIB // 20, workspace=GIB // 50, layers=1),
+]
+DEVICE_MAP = {f"model.layers.{layer}": 0 if layer < 11 else 1 if layer < 31 else "cpu" for layer in range(32)}
+PLACEMENT = Plan(model="scripted", dtype="float16", device_map=DEVICE_MAP, devices=tuple(SHARES)).as_json()
 
 
 def script(request: Request) -> str:
@@ -70,7 +80,11 @@ class Engine(ScriptedEngine):
     def infills(self) -> bool:
         return self.name != "plain"
 
-    def routes(self, _: AnyEngine) -> Sequence[Route]:
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        return PLACEMENT
+
+    def routes(self, _: Service) -> Sequence[Route]:
         async def told(_: HttpRequest) -> Response:
             return JSONResponse(
                 {

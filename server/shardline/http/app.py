@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from shardline.engine import Engine
 from shardline.errors import ShardlineError
-from shardline.http import completions, infill, state
+from shardline.http import completions, figures, infill
 from shardline.http.admission import Admission
 from shardline.http.connection import EndWithClient
 from shardline.http.guard import Guard
@@ -26,9 +26,6 @@ from shardline.http.served import ServedEngine
 from shardline.http.slots import Slots
 from shardline.settings import Settings
 
-Routes = Callable[[Engine], Sequence[BaseRoute]]
-"""More ways to ask an engine."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
@@ -37,6 +34,19 @@ class Door:
     key: str
     host: str = "127.0.0.1"
     idle: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What can be asked: an engine, how far it is, and `end`, which ends the process."""
+
+    engine: ServedEngine
+    loading: Loading
+    end: Callable[[], None]
+
+
+Routes = Callable[[Service], Sequence[BaseRoute]]
+"""More ways to ask an engine."""
 
 
 def make_app(
@@ -56,6 +66,7 @@ def make_app(
     metrics = Metrics(admission)
     presence = Presence(door.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics)
+    service = Service(engine=served, loading=loading, end=lambda: on_end(None))
     slots = Slots(served.forget)
 
     @asynccontextmanager
@@ -84,8 +95,8 @@ def make_app(
             Route("/metrics", count),
             *completions.routes(served, settings.model.name, slots),
             *infill.routes(served, settings, slots),
-            *state.routes(engine, settings.model.name, loading, admission, metrics.history),
-            *routes(served),
+            *figures.routes(engine, settings.model.name, loading, admission, metrics.history),
+            *routes(service),
         ],
         middleware=[
             Middleware(Counted, metrics=metrics),

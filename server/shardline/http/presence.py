@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shardline.http.guard import OPEN
 
-WATCHING = OPEN | {"/metrics", "/engine/state"}
+WATCHING = OPEN | {"/metrics", "/engine/figures"}
 """Who asks only for these looks at the engine and does not use it."""
 
 

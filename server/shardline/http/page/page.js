@@ -20,7 +20,7 @@ async function look() {
   if (document.hidden) return;
   if (!key) return show("The key is needed", "", true);
   try {
-    const answer = await fetch("/engine/state", { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
+    const answer = await fetch("/engine/figures", { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
     if (answer.status === 401) {
       key = null;
       sessionStorage.removeItem("key");

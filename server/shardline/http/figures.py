@@ -1,4 +1,4 @@
-"""What one sees of an engine: its state as JSON, and a page that draws it."""
+"""What one sees of an engine: its figures as JSON, and a page that draws them."""
 
 from importlib.resources import files
 
@@ -29,9 +29,9 @@ HEADERS = {
 
 
 def routes(engine: Engine, model: str, loading: Loading, admission: Admission, history: History) -> list[Route]:
-    """The page, and `/engine/state`, which it reads each second."""
+    """The page, and `/engine/figures`, which it reads each second."""
 
-    async def state(_: Request) -> Response:
+    async def told(_: Request) -> Response:
         return JSONResponse(
             {
                 "version": __version__,
@@ -44,7 +44,7 @@ def routes(engine: Engine, model: str, loading: Loading, admission: Admission, h
             }
         )
 
-    return [Route("/engine/state", state), *(_file(path, *file) for path, file in PAGE.items())]
+    return [Route("/engine/figures", told), *(_file(path, *file) for path, file in PAGE.items())]
 
 
 def _file(path: str, name: str, kind: str) -> Route:
