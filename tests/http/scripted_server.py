@@ -22,12 +22,13 @@ from shardline.engine import Chunk, Progress, Report, Request
 from shardline.engine import Engine as AnyEngine
 from shardline.engine.plan import GIB, DeviceShare, Plan
 from shardline.engine.scripted import ScriptedEngine
-from shardline.errors import GenerationError
+from shardline.errors import GenerationError, PromptError
 from shardline.http.app import Door, Service
 from shardline.http.process import Address, serve
 from shardline.settings import ModelSettings, Settings
 
 KEY = "the-key-of-the-tests"
+TOKENS = 1000
 
 SHARES = [
     DeviceShare(device=0, limit=8 * GIB, weights=4 * GIB, kv_cache=GIB // 2, workspace=GIB // 8, layers=11),
@@ -39,6 +40,8 @@ PLACEMENT = Plan(model="scripted", dtype="float16", device_map=DEVICE_MAP, devic
 
 
 def script(request: Request) -> str:
+    if any(token >= TOKENS for token in request.prompt_ids):
+        raise PromptError("The script knows no such token.")
     if request.prefix.endswith("fail"):
         raise GenerationError("The script says that this fails.")
     if request.prefix.endswith("break"):

@@ -98,12 +98,14 @@ async def test_what_was_done_is_counted(server: Server) -> None:
     for _ in range(2):
         await server.http.post("/v1/completions", json=ask)
     await server.http.post("/v1/completions", json={**ask, "n": 0})
+    await server.http.post("/infill", json={"prompt": "break"})
     await server.http.get("/nothing/like/that")
     answer = await server.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     lines = answer.text.splitlines()
     assert 'shardline_http_requests_total{route="/v1/completions",status="200"} 2.0' in lines
     assert 'shardline_http_requests_total{route="/v1/completions",status="400"} 1.0' in lines
+    assert 'shardline_http_requests_total{route="/infill",status="500"} 1.0' in lines
     assert 'shardline_http_requests_total{route="",status="404"} 1.0' in lines
     assert counted(answer.text, "shardline_prompt_tokens_total") == 2 * 8
     assert counted(answer.text, "shardline_generated_tokens_total") == 2 * 4

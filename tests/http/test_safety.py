@@ -84,11 +84,11 @@ async def test_its_own_page_is_not_refused_and_no_other_is_told_to_be_welcome(se
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-async def test_only_this_machine_is_listened_to(server: Server) -> None:
+async def test_only_this_machine_is_listened_to(tiny_folder: Path) -> None:
     """All of 127.0.0.0/8 is this machine; whoever listens to all addresses answers there."""
-    port = httpx.URL(server.url).port
-    with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.2", port)
+    async with started("--model", str(tiny_folder), command=SERVE, loaded=False) as server:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.2", httpx.URL(server.url).port)
 
 
 async def test_prompts_are_never_logged() -> None:

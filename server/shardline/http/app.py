@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from shardline.engine import Engine
 from shardline.errors import ShardlineError
@@ -56,7 +57,7 @@ def make_app(
     *,
     routes: Routes = lambda _: (),
     on_end: Callable[[ShardlineError | None], None],
-) -> Starlette:
+) -> ASGIApp:
     """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
 
     It is loaded once the application runs. `on_end` is called when that should end: with what went wrong where the
@@ -89,7 +90,7 @@ def make_app(
     async def count(_: Request) -> Response:
         return metrics.answer()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", health),
             Route("/metrics", count),
@@ -99,7 +100,6 @@ def make_app(
             *routes(service),
         ],
         middleware=[
-            Middleware(Counted, metrics=metrics),
             Middleware(Guard, key=door.key, host=door.host),
             Middleware(Noticed, presence=presence),
             Middleware(EndWithClient),
@@ -107,6 +107,7 @@ def make_app(
         exception_handlers={HTTPException: _fail, ShardlineError: _fail, Exception: _fail},
         lifespan=lifespan,
     )
+    return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
 
 
 async def _fail(request: Request, error: Exception) -> Response:

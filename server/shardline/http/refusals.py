@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from shardline.errors import NotReadyError, ShardlineError
+from shardline.errors import NotReadyError, PromptError, ShardlineError
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """What kind of error a status is; all others below 500 are `invalid_request_error`."""
@@ -50,6 +50,8 @@ def refusal_of(error: Exception) -> RefusedError:
         return error
     if isinstance(error, NotReadyError):
         return RefusedError(str(error), status=503, code="loading_model", headers=AGAIN)
+    if isinstance(error, PromptError):
+        return RefusedError(str(error), param="prompt")
     if isinstance(error, ShardlineError):
         return RefusedError(str(error), status=500)
     log.error("A request failed (%s).", type(error).__name__)
