@@ -2,6 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,7 +15,8 @@ from shardline.engine import Request
 from shardline.engine.local import LocalEngine
 from shardline.http.presence import Presence
 from shardline.settings import ModelSettings
-from tests.http.servers import started
+from tests.http.scripted_server import KEY
+from tests.http.servers import ROOT, started
 
 SERVE = ("-m", "shardline", "serve")
 
@@ -109,3 +114,21 @@ async def test_a_port_that_is_none_is_refused(port: str) -> None:
     with pytest.raises(AssertionError, match="--port"):
         async with started("--port", port, command=SERVE, loaded=False):
             pass
+
+
+def test_a_terminal_gets_a_link_with_the_key_and_nothing_else_does(tiny_folder: Path) -> None:
+    command = [sys.executable, *SERVE, "--model", str(tiny_folder), "--idle", "0"]
+    environment = {**os.environ, "SHARDLINE_API_KEY": KEY}
+    terminal, end = pty.openpty()
+    with subprocess.Popen(command, stdout=end, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT):
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a terminal ends whose program has ended
+            while piece := os.read(terminal, 4096):
+                shown += piece
+    os.close(terminal)
+    listening, link = shown.decode().splitlines()
+    assert link == f"To look at it: {listening.split()[-1]}/#token={KEY}"
+    piped = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=True)
+    assert piped.stdout.startswith("Listening on")
+    assert KEY not in piped.stdout + piped.stderr
