@@ -95,8 +95,9 @@ def test_it_draws_where_the_model_is_and_what_it_does(
         assert widths[0] / sum(widths) == pytest.approx(0.5, abs=0.02)  # weights, of all there is
         page.screenshot(path=install.SCREENSHOTS / f"engine-{name}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        light = page.evaluate("getComputedStyle(document.body).backgroundColor") > "rgb(128"
-        assert light == (context["color_scheme"] == "light")
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        is_light = all(int(part) > 128 for part in re.findall(r"\d+", ground))
+        assert is_light == (context["color_scheme"] == "light")
         assert page.url == f"{url}/"  # the key is gone from it
         assert {request.split("/")[2] for request in seen.requests if not request.startswith("data:")} == {
             url.split("/")[2]

@@ -111,7 +111,7 @@ function layers(share, map) {
 const used = (share) => share.weights + share.kv_cache + share.workspace + share.draft;
 const sizes = (share) => ({ ...share, free: share.limit === null ? 0 : Math.max(0, share.limit - used(share)) });
 
-/** A line through the numbers, the newest at the right; what is null is left out. */
+/** A line through the numbers, the newest at the right; what is null is left out, and one alone is a dot. */
 function drawChart(svg, numbers, caption, highest) {
   const known = numbers.flatMap((value, index) => (value === null ? [] : [[index, value]]));
   const most = known.length ? Math.max(...known.map(([, value]) => value)) : null;
@@ -124,7 +124,7 @@ function drawChart(svg, numbers, caption, highest) {
   const words = most === null ? "nothing yet" : caption(Number.isInteger(most) ? most : Number(most.toPrecision(3)));
   svg.setAttribute("aria-label", words);
   svg.previousElementSibling.querySelector("b").textContent = words;
-  const drawn = known.length ? [shape("path", { class: "area", d: area(known, line) }), shape("path", { d: `M ${line}` })] : [];
+  const drawn = known.length ? [shape("path", { class: "area", d: area(known, line) }), shape("path", { d: `M ${place(known[0])} L ${line}` })] : [];
   svg.replaceChildren(shape("line", { x1: 0, x2: numbers.length - 1, y1: 50, y2: 50 }), ...drawn);
 }
 
