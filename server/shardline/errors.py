@@ -11,7 +11,7 @@ ShardlineError
 │   └── NotReadyError       it is still loading
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
-├── RefusedError        a request over HTTP is not answered (http/refusals.py)
+├── RequestError        a request over HTTP is not answered (http/refusals.py)
 └── SupersededError     a newer request took this one's place
 """
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shardline.http.refusals import AGAIN, RefusedError
+from shardline.http.refusals import AGAIN, RequestError
 
 RUNNING = 32
 """So many are the engine's at once, which decodes what it can of them together."""
@@ -24,9 +24,9 @@ class Admission:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, which lasts as long as the block; raises `RefusedError` where too many wait already."""
+        """Wait for a turn, which lasts as long as the block; raises `RequestError` where too many wait already."""
         if self._turns.locked() and self.waiting >= self._most_waiting:
-            raise RefusedError(
+            raise RequestError(
                 "Too many requests are waiting already; send this one again in a moment.",
                 status=429,
                 code="rate_limit_exceeded",

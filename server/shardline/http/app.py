@@ -22,7 +22,7 @@ from shardline.http.guard import Guard
 from shardline.http.loading import Loading
 from shardline.http.metrics import Counted, Metrics
 from shardline.http.presence import Noticed, Presence
-from shardline.http.refusals import RefusedError, refusal_of
+from shardline.http.refusals import RequestError, refusal_of
 from shardline.http.served import ServedEngine
 from shardline.http.slots import Slots
 from shardline.settings import Settings
@@ -113,5 +113,5 @@ def make_app(
 async def _fail(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         message = f"{error.detail}: {request.method} {request.url.path}"
-        return RefusedError(message, status=error.status_code, headers=error.headers).answer()
+        return RequestError(message, status=error.status_code, headers=error.headers).answer()
     return refusal_of(error).answer()

@@ -15,7 +15,7 @@ from shardline.engine import Chunk, Engine, Request, Token, Usage
 from shardline.http import events
 from shardline.http.choices import complete_all
 from shardline.http.fields import body_of, field, read, refuse_unknown, texts
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RequestError
 from shardline.http.slots import Slots
 
 MOST_STOPS = 4
@@ -79,14 +79,14 @@ def routes(engine: Engine, model: str, slots: Slots) -> list[Route]:
 
 def _check_model(asked: str, served: str) -> None:
     if not asked:
-        raise RefusedError("you must provide a model parameter", param="model")
+        raise RequestError("you must provide a model parameter", param="model")
     if asked != served:
         message = f"The model '{asked}' does not exist; this server has '{served}'."
-        raise RefusedError(message, status=404, param="model", code="model_not_found")
+        raise RequestError(message, status=404, param="model", code="model_not_found")
 
 
 def _requests(asked: Body, engine: Engine) -> list[Request]:
-    """A request to the engine for each choice, those of the first prompt first; raises `RefusedError`."""
+    """A request to the engine for each choice, those of the first prompt first; raises `RequestError`."""
     prompts = _prompts(asked.prompt)
     _check_support(asked)
     _check_together(asked, prompts, infills=engine.infills)
@@ -116,7 +116,7 @@ def _nth_seed(seed: int, number: int) -> int:
 
 
 def _prompts(value: Any) -> list[str | tuple[int, ...]]:
-    """A text, token ids, or a list of either; raises `RefusedError`."""
+    """A text, token ids, or a list of either; raises `RequestError`."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and value:
@@ -126,7 +126,7 @@ def _prompts(value: Any) -> list[str | tuple[int, ...]]:
             return [tuple(value)]
         if all(isinstance(one, list) and one and _are_ids(one) for one in value):
             return [tuple(one) for one in value]
-    raise RefusedError("prompt must be a text, a list of token ids, or a list of either, not empty.", param="prompt")
+    raise RequestError("prompt must be a text, a list of token ids, or a list of either, not empty.", param="prompt")
 
 
 def _are_ids(value: list[Any]) -> bool:
@@ -134,7 +134,7 @@ def _are_ids(value: list[Any]) -> bool:
 
 
 def _check_support(asked: Body) -> None:
-    """Raise `RefusedError` where something is asked for that the API has and this server has not."""
+    """Raise `RequestError` where something is asked for that the API has and this server has not."""
     unsupported = {
         "best_of": asked.best_of not in (1, asked.n),
         "presence_penalty": asked.presence_penalty != 0,
@@ -143,27 +143,27 @@ def _check_support(asked: Body) -> None:
     }
     for name, is_used in unsupported.items():
         if is_used:
-            raise RefusedError(f"{name} is not supported; leave it out.", param=name)
+            raise RequestError(f"{name} is not supported; leave it out.", param=name)
 
 
 def _check_together(asked: Body, prompts: Sequence[str | tuple[int, ...]], *, infills: bool) -> None:
-    """Raise `RefusedError` where one field is at odds with another, or with the model."""
+    """Raise `RequestError` where one field is at odds with another, or with the model."""
     as_text = all(isinstance(prompt, str) for prompt in prompts)
     if asked.suffix and not infills:
-        raise RefusedError("This model cannot infill, so it cannot be given a suffix.", param="suffix")
+        raise RequestError("This model cannot infill, so it cannot be given a suffix.", param="suffix")
     if asked.suffix and not as_text:
-        raise RefusedError("With a suffix, prompt must be a text.", param="suffix")
+        raise RequestError("With a suffix, prompt must be a text.", param="suffix")
     if asked.echo and not (as_text and asked.logprobs is None):
-        raise RefusedError("echo is supported for prompts as text, without logprobs.", param="echo")
+        raise RequestError("echo is supported for prompts as text, without logprobs.", param="echo")
     if len(prompts) * asked.n > MOST_CHOICES:
-        raise RefusedError(f"Over all prompts, at most {MOST_CHOICES} completions may be asked for.", param="n")
+        raise RequestError(f"Over all prompts, at most {MOST_CHOICES} completions may be asked for.", param="n")
     if asked.stream_options is not None:
         if not asked.stream:
-            raise RefusedError("stream_options is only allowed where stream is true.", param="stream_options")
+            raise RequestError("stream_options is only allowed where stream is true.", param="stream_options")
         options = asked.stream_options
         known = isinstance(options, dict) and options.keys() <= {"include_usage", "include_obfuscation"}
         if not known or not all(isinstance(value, bool) for value in options.values()):
-            raise RefusedError("stream_options may have include_usage, true or false.", param="stream_options")
+            raise RequestError("stream_options may have include_usage, true or false.", param="stream_options")
 
 
 class _Answer:

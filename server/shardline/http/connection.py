@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RequestError
 
 MOST_BYTES = 8 << 20
 """A body may have this many: a document that is as long as they may be, however it is written."""
@@ -28,7 +28,7 @@ class EndWithClient:
                 return
             body += message.get("body", b"")
             if len(body) > MOST_BYTES:
-                refusal = RefusedError(f"The body is longer than {MOST_BYTES:,} bytes.", status=413)
+                refusal = RequestError(f"The body is longer than {MOST_BYTES:,} bytes.", status=413)
                 await refusal.answer()(scope, receive, send)
                 return
             if not message.get("more_body"):

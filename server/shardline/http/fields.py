@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from starlette.requests import Request
 
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RequestError
 from shardline.values import BadValueError, check
 
 T = TypeVar("T")
@@ -20,19 +20,19 @@ def field(default: Any, **limits: float) -> Any:
 
 
 async def body_of(request: Request) -> Mapping[str, Any]:
-    """The JSON object that was sent; raises `RefusedError`."""
+    """The JSON object that was sent; raises `RequestError`."""
     try:
         body = json.loads(await request.body(), parse_constant=_refuse_constant)
         json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
-        raise RefusedError("The body of the request is not valid JSON.") from None
+        raise RequestError("The body of the request is not valid JSON.") from None
     if not isinstance(body, dict):
-        raise RefusedError("The body of the request must be a JSON object.")
+        raise RequestError("The body of the request must be a JSON object.")
     return body
 
 
 def read(kind: type[T], body: Mapping[str, Any]) -> T:
-    """The fields of the dataclass `kind` in `body`, where null is as good as nothing; raises `RefusedError`.
+    """The fields of the dataclass `kind` in `body`, where null is as good as nothing; raises `RequestError`.
 
     A field of type Any is taken as it is.
     """
@@ -46,22 +46,22 @@ def read(kind: type[T], body: Mapping[str, Any]) -> T:
             wanted = types[declared.name]
             values[declared.name] = value if wanted is Any else check(value, wanted, declared.metadata["limits"])
         except BadValueError as error:
-            raise RefusedError(f"{declared.name} must be {error}.", param=declared.name) from None
+            raise RequestError(f"{declared.name} must be {error}.", param=declared.name) from None
     return kind(**values)
 
 
 def refuse_unknown(kind: type, body: Mapping[str, Any]) -> None:
-    """Raise `RefusedError`, in OpenAI's words, where `body` has a field that `kind` has not."""
+    """Raise `RequestError`, in OpenAI's words, where `body` has a field that `kind` has not."""
     if unknown := sorted(body.keys() - {declared.name for declared in dataclasses.fields(kind)}):
         plural = "s" if len(unknown) > 1 else ""
-        raise RefusedError(f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
+        raise RequestError(f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
 
 
 def texts(value: Any, name: str, *, most: int) -> tuple[str, ...]:
-    """One text or up to `most`, none of them empty; null is none. Raises `RefusedError`."""
+    """One text or up to `most`, none of them empty; null is none. Raises `RequestError`."""
     several = [] if value is None else [value] if isinstance(value, str) else value
     if not isinstance(several, list) or len(several) > most or not all(isinstance(t, str) and t for t in several):
-        raise RefusedError(f"{name} must be a text or a list of up to {most}, none of them empty.", param=name)
+        raise RequestError(f"{name} must be a text or a list of up to {most}, none of them empty.", param=name)
     return tuple(several)
 
 

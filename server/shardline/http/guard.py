@@ -6,7 +6,7 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RequestError
 
 OPEN = frozenset({"/health", "/", "/page.css", "/page.js"})
 """What needs no key: whether the model is loaded, and the page, which asks for the key itself."""
@@ -31,15 +31,15 @@ class Guard:
         else:
             await self._app(scope, receive, send)
 
-    def _objection(self, scope: Scope) -> RefusedError | None:
+    def _objection(self, scope: Scope) -> RequestError | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._is_own(host):
-            return RefusedError("Host must be the address of this server, or the name given with --host.", status=403)
+            return RequestError("Host must be the address of this server, or the name given with --host.", status=403)
         if any(origin != f"{scope['scheme']}://{host}" for origin in headers.getlist("origin")):
-            return RefusedError("Pages of other origins may not ask this server.", status=403)
+            return RequestError("Pages of other origins may not ask this server.", status=403)
         if scope["path"] not in OPEN and not self._is_known(headers.get("authorization", "")):
-            return RefusedError(
+            return RequestError(
                 "Send the key of this server as `Authorization: Bearer KEY`; shardline serve tells where it is.",
                 status=401,
                 code="invalid_api_key",

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
 from shardline.http import events
 from shardline.http.fields import body_of, field, read, texts
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RequestError
 from shardline.http.slots import Slots
 from shardline.settings import Settings
 
@@ -52,7 +52,7 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
         wanted = _request(asked, settings)
         shown = asked.response_fields
         if shown is not None and not (isinstance(shown, list) and all(isinstance(name, str) for name in shown)):
-            raise RefusedError("response_fields must be a list of names.", param="response_fields")
+            raise RequestError("response_fields must be a list of names.", param="response_fields")
         answer = _Answer(asked, wanted, settings)
         if asked.stream:
             return await events.answer(answer.stream(engine, slots))
@@ -65,7 +65,7 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
 
 
 def _request(asked: Body, settings: Settings) -> Request:
-    """What the engine is asked; the settings hold for what was not said. Raises `RefusedError`."""
+    """What the engine is asked; the settings hold for what was not said. Raises `RequestError`."""
     given = settings.generation
     room = settings.model.context_tokens
     wanted = given.max_tokens if asked.n_predict is None else asked.n_predict
@@ -90,7 +90,7 @@ def _extra(value: Any) -> str:
     if not isinstance(pieces, list) or not all(
         isinstance(one, dict) and isinstance(one.get("text"), str) for one in pieces
     ):
-        raise RefusedError("input_extra must be a list of objects with a text.", param="input_extra")
+        raise RequestError("input_extra must be a list of objects with a text.", param="input_extra")
     return "".join(f"{one['text']}\n\n" for one in pieces)
 
 

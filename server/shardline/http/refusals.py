@@ -16,7 +16,7 @@ AGAIN = {"Retry-After": "1"}
 log = logging.getLogger(__name__)
 
 
-class RefusedError(ShardlineError):
+class RequestError(ShardlineError):
     """A request that is not answered: with its `status`, the field `param` that is wrong, and a `code` for programs."""
 
     def __init__(
@@ -44,15 +44,15 @@ class RefusedError(ShardlineError):
         return JSONResponse(self.as_json(), self.status, self.headers)
 
 
-def refusal_of(error: Exception) -> RefusedError:
+def refusal_of(error: Exception) -> RequestError:
     """How an error of the engine, or one that nobody thought of, is told to a client."""
-    if isinstance(error, RefusedError):
+    if isinstance(error, RequestError):
         return error
     if isinstance(error, NotReadyError):
-        return RefusedError(str(error), status=503, code="loading_model", headers=AGAIN)
+        return RequestError(str(error), status=503, code="loading_model", headers=AGAIN)
     if isinstance(error, PromptError):
-        return RefusedError(str(error), param="prompt")
+        return RequestError(str(error), param="prompt")
     if isinstance(error, ShardlineError):
-        return RefusedError(str(error), status=500)
+        return RequestError(str(error), status=500)
     log.error("A request failed (%s).", type(error).__name__)
-    return RefusedError("The server failed; its log says how.", status=500)
+    return RequestError("The server failed; its log says how.", status=500)

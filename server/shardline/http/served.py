@@ -13,7 +13,7 @@ from shardline.http.metrics import Metrics
 class ServedEngine:
     """Lets `engine` work once it is loaded, for as many at once as `admission` allows, and has `metrics` count it.
 
-    What is asked before raises `NotReadyError`, and what is too much `RefusedError`.
+    What is asked before raises `NotReadyError`, and what is too much `RequestError`.
     """
 
     def __init__(self, engine: Engine, loading: Loading, admission: Admission, metrics: Metrics) -> None:
