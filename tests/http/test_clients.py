@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from shardline.http.admission import RUNNING, WAITING
-from tests.http.servers import Server, started
+from tests.http.servers import GUARD_SECONDS, Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -37,6 +37,12 @@ async def connected(server: Server, path: str, body: bytes) -> AsyncIterator[asy
 
 def counted(metrics: str, name: str) -> float:
     return next(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(f"{name} "))
+
+
+async def until_waiting(server: Server, number: int) -> None:
+    async with asyncio.timeout(GUARD_SECONDS):
+        while counted((await server.http.get("/metrics")).text, "shardline_requests_waiting") != number:
+            pass
 
 
 @pytest.mark.parametrize(
@@ -68,8 +74,7 @@ async def test_who_leaves_while_waiting_is_never_begun_with(server: Server) -> N
             await stack.enter_async_context(connected(server, "/infill", b'{"prompt":"hang"}'))
         await server.until(lambda told: len(told["requests"]) == RUNNING)
         async with connected(server, "/infill", b'{"prompt":"late comer"}'):
-            while counted((await server.http.get("/metrics")).text, "shardline_requests_waiting") != 1:
-                pass
+            await until_waiting(server, 1)
     await server.until(lambda told: told["cancelled"] == RUNNING)
     assert len((await server.told())["requests"]) == RUNNING
 
@@ -79,8 +84,7 @@ async def test_too_many_are_asked_to_come_again_and_then_answered(server: Server
     async with AsyncExitStack() as stack:
         for _ in range(RUNNING + WAITING):
             await stack.enter_async_context(connected(server, "/infill", b'{"prompt":"hang"}'))
-        while counted((await server.http.get("/metrics")).text, "shardline_requests_waiting") != WAITING:
-            pass
+        await until_waiting(server, WAITING)
         for fields in (ask, {**ask, "stream": True}):
             answer = await server.http.post("/v1/completions", json=fields)
             assert answer.status_code == 429

@@ -16,7 +16,7 @@ from shardline.engine.local import LocalEngine
 from shardline.http.presence import Presence
 from shardline.settings import ModelSettings
 from tests.http.scripted_server import KEY
-from tests.http.servers import ROOT, started
+from tests.http.servers import GUARD_SECONDS, ROOT, started
 
 SERVE = ("-m", "shardline", "serve")
 
@@ -33,8 +33,9 @@ async def test_while_the_model_loads_it_tells_how_far_it_is_and_nothing_waits() 
             assert early.json()["error"]["code"] == "loading_model"
             assert "retry-after" in early.headers
         await server.http.get("/test/release")
-        while (await server.http.get("/health")).json() != {"status": "ok"}:
-            pass
+        async with asyncio.timeout(GUARD_SECONDS):
+            while (await server.http.get("/health")).json() != {"status": "ok"}:
+                pass
         assert (await server.http.post("/infill", json={"prompt": "say:a"})).json()["content"] == "a"
 
 
@@ -55,7 +56,7 @@ async def test_it_ends_when_nobody_has_used_it_for_so_long() -> None:
 async def test_looking_at_it_is_not_using_it() -> None:
     async with started("scripted", "0.2", loaded=False) as server:
         with contextlib.suppress(httpx.TransportError):
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(GUARD_SECONDS):
                 while True:
                     await server.http.get("/health")
         code, _ = await server.ended()
@@ -75,7 +76,7 @@ async def test_it_stays_as_long_as_anybody_uses_it() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
         assert not absent.is_set()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(GUARD_SECONDS):
         await absent.wait()
 
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from shardline.errors import SettingsError
 from shardline.http import key
-from tests.http.servers import ROOT, Server, started
+from tests.http.servers import GUARD_SECONDS, ROOT, Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -187,7 +187,7 @@ async def test_what_cannot_be_used_is_one_sentence(arguments: tuple[str, ...], s
         stdout=asyncio.subprocess.DEVNULL,
         cwd=ROOT,
     )
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(GUARD_SECONDS):
         _, errors = await process.communicate()
     assert process.returncode == 1
     assert sentence in errors.decode()
