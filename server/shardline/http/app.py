@@ -1,0 +1,117 @@
+"""The application: one engine, and every way to ask it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from shardline.engine import Engine
+from shardline.errors import ShardlineError
+from shardline.http import completions, figures, infill
+from shardline.http.admission import Admission
+from shardline.http.connection import EndWithClient
+from shardline.http.guard import Guard
+from shardline.http.loading import Loading
+from shardline.http.metrics import Counted, Metrics
+from shardline.http.presence import Noticed, Presence
+from shardline.http.refusals import RequestError, refusal_of
+from shardline.http.served import ServedEngine
+from shardline.http.slots import Slots
+from shardline.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """Who gets in: with which key, under which name of the machine, and for how many seconds nobody may be there."""
+
+    key: str
+    host: str = "127.0.0.1"
+    idle: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What can be asked: an engine, how far it is, and `end`, which ends the process."""
+
+    engine: ServedEngine
+    loading: Loading
+    end: Callable[[], None]
+
+
+Routes = Callable[[Service], Sequence[BaseRoute]]
+"""More ways to ask an engine."""
+
+
+def make_app(
+    engine: Engine,
+    settings: Settings,
+    door: Door,
+    *,
+    routes: Routes = lambda _: (),
+    on_end: Callable[[ShardlineError | None], None],
+) -> ASGIApp:
+    """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
+
+    It is loaded once the application runs. `on_end` is called when that should end: with what went wrong where the
+    model cannot be loaded, with None where nobody was there for as long as `door` allows.
+    """
+    loading, admission = Loading(engine), Admission()
+    metrics = Metrics(admission)
+    presence = Presence(door.idle, lambda: on_end(None))
+    served = ServedEngine(engine, loading, admission, metrics)
+    service = Service(engine=served, loading=loading, end=lambda: on_end(None))
+    slots = Slots(served.forget)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async def load() -> None:
+            with presence.visit():
+                try:
+                    await loading.run()
+                except ShardlineError as error:
+                    on_end(error)
+
+        task = asyncio.ensure_future(load())
+        yield
+        task.cancel()
+        engine.close()
+
+    async def health(_: Request) -> Response:
+        return JSONResponse(loading.as_json(), 200 if loading.ready else 503)
+
+    async def count(_: Request) -> Response:
+        return metrics.answer()
+
+    app = Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/metrics", count),
+            *completions.routes(served, settings.model.name, slots),
+            *infill.routes(served, settings, slots),
+            *figures.routes(engine, settings.model.name, loading, admission, metrics.history),
+            *routes(service),
+        ],
+        middleware=[
+            Middleware(Guard, key=door.key, host=door.host),
+            Middleware(Noticed, presence=presence),
+            Middleware(EndWithClient),
+        ],
+        exception_handlers={HTTPException: _fail, ShardlineError: _fail, Exception: _fail},
+        lifespan=lifespan,
+    )
+    return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        message = f"{error.detail}: {request.method} {request.url.path}"
+        return RequestError(message, status=error.status_code, headers=error.headers).answer()
+    return refusal_of(error).answer()
