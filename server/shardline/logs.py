@@ -14,6 +14,7 @@ FOREIGN = (
     "pygls",
     "torch",
     "urllib3",
+    "uvicorn",
 )
 """Libraries that log more than users can act on, or the documents themselves."""
 

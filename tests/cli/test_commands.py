@@ -210,7 +210,7 @@ def test_help_names_every_command_and_takes_no_torch() -> None:
 
 
 def test_the_server_answers_before_torch_is_imported() -> None:
-    code = "import sys; import shardline.cli.serve, shardline.cli.app; print('torch' in sys.modules)"
+    code = "import sys; import shardline.cli.language_server, shardline.cli.app; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

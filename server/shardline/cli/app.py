@@ -33,7 +33,7 @@ Position = Annotated[str, typer.Argument(metavar="FILE:LINE:COLUMN", help="Both 
 
 
 @app.callback(invoke_without_command=True)
-def serve(
+def language_server(
     context: typer.Context,
     model: Model = None,
     config: Config = None,
@@ -51,9 +51,48 @@ def serve(
         gc.enable()
         logs.configure("error")
     else:
-        from shardline.cli import serve as command
+        from shardline.cli import language_server as command
 
         command.serve(options.read(model, config, assignments), tcp)
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    config: Config = None,
+    assignments: Set = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="NAME", help="Listen there, not only to this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any free one.")] = 0,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--api-key-file",
+            metavar="FILE",
+            help="Has the key that clients must send, and is made if missing; SHARDLINE_API_KEY goes before.",
+        ),
+    ] = None,
+    ssl_certfile: Annotated[
+        Path | None, typer.Option("--ssl-certfile", metavar="FILE", help="The certificate, for TLS.")
+    ] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option("--ssl-keyfile", metavar="FILE", help="Its private key.")] = None,
+    idle: Annotated[
+        float | None,
+        typer.Option("--idle", metavar="SECONDS", min=0, help="End when nobody has used it for so long."),
+    ] = None,
+) -> None:
+    """Serve the model to other programs, over HTTP.
+
+    By the protocols of OpenAI's completions and of llama.cpp's /infill. Prints its address; the page there shows what
+    the model does.
+    """
+    from shardline.cli import engine_server as command
+    from shardline.http.process import Address
+
+    address = Address(host=host, port=port, certificate=ssl_certfile, private_key=ssl_keyfile)
+    settings = options.read(model, config, assignments)
+    command.engine_server(settings, address, key_file=api_key_file, idle=idle)
 
 
 @app.command()

@@ -1,0 +1,57 @@
+"""The key that clients have to know: of the user's choosing, or made once and kept where only this user can read it."""
+
+import contextlib
+import os
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_runtime_path
+
+from shardline.errors import SettingsError
+
+VARIABLE = "SHARDLINE_API_KEY"
+"""The environment variable that has the key, if it is set."""
+
+LEAST_CHARACTERS = 16
+
+
+def own_file() -> Path:
+    """Where the key is unless a user says otherwise."""
+    return user_runtime_path("shardline", appauthor=False) / "api-key"
+
+
+def read_or_make(file: Path) -> str:
+    """The key in `file`, where a random one is put if there is none yet; raises `SettingsError`."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8") as made:
+            made.write(secrets.token_urlsafe(32) + "\n")
+            made.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(made.name, file)  # whole or not at all, as others may start at the same time
+    except OSError as error:
+        raise SettingsError(f"--api-key-file {file} cannot be written: {error.strerror}.") from error
+    return _read(file)
+
+
+def check(key: str, source: str) -> str:
+    """Return `key`, if it can be sent in a header and is not soon guessed; raises `SettingsError` naming `source`."""
+    if len(key) < LEAST_CHARACTERS or not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsError(f"{source} must have at least {LEAST_CHARACTERS} letters, digits or signs, and no spaces.")
+    return key
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            status = os.fstat(stream.fileno())
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--api-key-file {file} cannot be read ({error}).") from error
+    if os.name == "posix" and (status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077):
+        raise SettingsError(
+            f"--api-key-file {file} can be read by others; remove it, or run chmod 600."
+        )
+    return check(text.strip(), f"The key in {file}")

@@ -1,0 +1,75 @@
+"""What is counted, for Prometheus: requests, and what the engine did for them."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shardline.engine import Usage
+from shardline.http.admission import Admission
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SPEEDS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """All counts of one server, in a registry of their own."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "shardline_http_requests", "Requests that were answered.", ["route", "status"], registry=registry
+        )
+        running = Gauge("shardline_requests_running", "Requests that the engine works on.", registry=registry)
+        running.set_function(lambda: admission.running)
+        waiting = Gauge("shardline_requests_waiting", "Requests that wait for their turn.", registry=registry)
+        waiting.set_function(lambda: admission.waiting)
+        self._prompt = Counter("shardline_prompt_tokens", "Tokens of prompts.", registry=registry)
+        self._cached = Counter(
+            "shardline_cached_tokens", "Tokens of prompts that were in a KV cache already.", registry=registry
+        )
+        self._generated = Counter("shardline_generated_tokens", "Tokens that were generated.", registry=registry)
+        self._first = Histogram(
+            "shardline_time_to_first_token_seconds",
+            "From when the engine began with a request to its first token.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._speed = Histogram(
+            "shardline_decode_tokens_per_second",
+            "Tokens per second of a request after its first.",
+            buckets=SPEEDS,
+            registry=registry,
+        )
+
+    def add(self, usage: Usage) -> None:
+        """Count what a request has cost that is over, whatever ended it."""
+        self._prompt.inc(usage.prompt_tokens)
+        self._cached.inc(usage.cached_tokens)
+        self._generated.inc(usage.completion_tokens)
+        self._first.observe(usage.time_to_first_token)
+        if usage.tokens_per_second is not None:
+            self._speed.observe(usage.tokens_per_second)
+
+    def answer(self) -> Response:
+        """All counts, as Prometheus reads them."""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class Counted:
+    """Counts the answers of `app` by route and status; what no route is for is one of them."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._requests = metrics.requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let `app` answer."""
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("route")
+                self._requests.labels(route.path if route else "", message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, count)

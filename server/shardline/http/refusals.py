@@ -1,0 +1,38 @@
+"""What is answered where a request is not: an error in the shape that OpenAI's clients read."""
+
+from collections.abc import Mapping
+
+from starlette.responses import JSONResponse
+
+from shardline.errors import ShardlineError
+
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+"""What kind of error a status is; all others below 500 are `invalid_request_error`."""
+
+
+class RefusedError(ShardlineError):
+    """A request that is not answered: with its `status`, the field `param` that is wrong, and a `code` for programs."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+        self.headers = headers
+
+    def as_json(self) -> dict[str, dict[str, str | None]]:
+        """The error as it is sent, alone or in a stream."""
+        kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+
+    def answer(self) -> JSONResponse:
+        """The answer that says so."""
+        return JSONResponse(self.as_json(), self.status, self.headers)

@@ -1,0 +1,75 @@
+"""The engine as it is served: every request waits for its turn, and is counted, whichever protocol it came by."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from shardline.engine import Chunk, Engine, Report, Request, Usage
+from shardline.http.admission import Admission
+from shardline.http.loading import Loading
+
+
+class ServedEngine:
+    """Lets `engine` work once it is loaded, for as many at once as `admission` allows; tells `on_usage` what it cost.
+
+    What is asked before raises `NotReadyError`, and what is too much `RefusedError`.
+    """
+
+    def __init__(
+        self, engine: Engine, loading: Loading, admission: Admission, on_usage: Callable[[Usage], None]
+    ) -> None:
+        self._engine = engine
+        self._loading = loading
+        self._admission = admission
+        self._on_usage = on_usage
+
+    async def load(self, report: Report, *, beside: Engine | None = None) -> None:
+        """Load the engine behind it."""
+        await self._engine.load(report, beside=beside)
+
+    async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Stream what the engine says when it is this request's turn."""
+        self._loading.check()
+        usage: Usage | None = None
+        async with self._admission.turn():
+            try:
+                async with aclosing(self._engine.complete(request)) as chunks:
+                    async for chunk in chunks:
+                        usage = chunk.usage
+                        yield chunk
+            finally:
+                if usage:
+                    self._on_usage(usage)
+
+    async def warm(self, request: Request) -> None:
+        """Read a prompt ahead, which gives way to all that is asked and waits for no turn."""
+        self._loading.check()
+        await self._engine.warm(request)
+
+    def forget(self, document: str) -> None:
+        """Free what is kept for a document."""
+        self._engine.forget(document)
+
+    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
+        """Score the texts when it is this request's turn."""
+        self._loading.check()
+        async with self._admission.turn():
+            return await self._engine.score_suffix(request, texts)
+
+    @property
+    def infills(self) -> bool:
+        """Whether the model can be shown what follows the cursor."""
+        return self._engine.infills
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        """Where the layers are."""
+        return self._engine.placement
+
+    def close(self) -> None:
+        """End all work."""
+        self._engine.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the memory is free."""
+        await self._engine.wait_closed()
