@@ -8,6 +8,7 @@ ShardlineError
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
 │   └── NotReadyError       it is still loading
+│       └── ConnectionLostError it was in another process, which has ended
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
 └── SupersededError     a newer request took this one's place
@@ -44,6 +45,10 @@ class GenerationError(EngineError):
 
 class NotReadyError(EngineError):
     """The model is still loading."""
+
+
+class ConnectionLostError(NotReadyError):
+    """The model was in another process, which has ended or cannot be reached: it may be loaded again."""
 
 
 class StatisticsError(ShardlineError):

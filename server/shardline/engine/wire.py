@@ -6,7 +6,7 @@ import cattrs
 
 from shardline import errors
 from shardline.engine import Chunk, Progress, Request
-from shardline.errors import EngineError
+from shardline.errors import EngineError, ShardlineError
 
 Record = TypeVar("Record", Request, Chunk, Progress)
 
@@ -27,13 +27,13 @@ def read(values: Any, kind: type[Record]) -> Record:
         raise EngineError(f"This is no {kind.__name__} of this version of Shardline.") from error
 
 
-def write_error(error: EngineError) -> dict[str, str]:
+def write_error(error: ShardlineError) -> dict[str, str]:
     """The error's class, by its name, and its sentence."""
     return {"error": type(error).__name__, "sentence": str(error)}
 
 
-def read_error(values: Any) -> EngineError:
+def read_error(values: Any) -> ShardlineError:
     """The error that was written so; an `EngineError` where its class is not known here."""
     kind = getattr(errors, str(values.get("error")), EngineError)
-    known = isinstance(kind, type) and issubclass(kind, EngineError)
+    known = isinstance(kind, type) and issubclass(kind, ShardlineError)
     return (kind if known else EngineError)(str(values.get("sentence")))

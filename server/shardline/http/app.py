@@ -24,9 +24,6 @@ from shardline.http.presence import Noticed, Presence
 from shardline.http.refusals import RefusedError
 from shardline.http.served import ServedEngine
 
-Routes = Callable[[Engine], Sequence[BaseRoute]]
-"""More ways to ask an engine."""
-
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +34,19 @@ class Door:
     key: str
     host: str = "127.0.0.1"
     idle: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What can be asked: an engine, how far it is, and `end`, which ends the process."""
+
+    engine: ServedEngine
+    loading: Loading
+    end: Callable[[], None]
+
+
+Routes = Callable[[Service], Sequence[BaseRoute]]
+"""More ways to ask an engine."""
 
 
 def make_app(
@@ -55,6 +65,7 @@ def make_app(
     metrics = Metrics(admission)
     presence = Presence(door.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics.add)
+    service = Service(engine=served, loading=loading, end=lambda: on_end(None))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -77,7 +88,7 @@ def make_app(
         return metrics.answer()
 
     return Starlette(
-        routes=[Route("/health", health), Route("/metrics", count), *routes(served)],
+        routes=[Route("/health", health), Route("/metrics", count), *routes(service)],
         middleware=[
             Middleware(Counted, metrics=metrics),
             Middleware(Guard, key=door.key, host=door.host),

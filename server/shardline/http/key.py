@@ -51,7 +51,5 @@ def _read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"--api-key-file {file} cannot be read ({error}).") from error
     if os.name == "posix" and (status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077):
-        raise SettingsError(
-            f"--api-key-file {file} can be read by others; remove it, or run chmod 600."
-        )
+        raise SettingsError(f"--api-key-file {file} can be read by others; remove it, or run chmod 600.")
     return check(text.strip(), f"The key in {file}")

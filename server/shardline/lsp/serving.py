@@ -8,15 +8,23 @@ from shardline.completion import Source
 from shardline.completion.completer import Answer, Completer
 from shardline.engine import Engine, Usage
 from shardline.lsp import pace
-from shardline.settings import Settings
+from shardline.settings import EngineSettings, ModelSettings, Settings
+
+Wanted = tuple[ModelSettings, EngineSettings]
+
+
+def wanted(settings: Settings) -> Wanted:
+    """What an engine is opened by: other settings of these groups want another engine."""
+    return settings.model, settings.engine
 
 
 class Serving:
-    """Answers with `engine`, which was loaded with `settings.model`; knows what its last answers have cost."""
+    """Answers with `engine`, which was loaded by `settings`; knows what its last answers have cost."""
 
     def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage, bool], None]) -> None:
         self.engine = engine
         self.model = settings.model
+        self.wanted = wanted(settings)
         self.completer = Completer(engine, settings, on_usage=on_usage)
         self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
 
