@@ -20,7 +20,7 @@ from shardline.settings import ModelSettings
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
 """What a model may depend on besides its settings."""
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 """How long somebody may look whether an engine runs, at most."""
 
 

@@ -27,7 +27,7 @@ class SharedEngine:
     """
 
     def __init__(self, settings: Settings) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._settings = settings
         self._path = f"/engine/clients/{secrets.token_hex(8)}"
         self._state: Mapping[str, Any] = {}  # what the engine said of itself when it was ready
@@ -39,10 +39,9 @@ class SharedEngine:
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find the engine or start it, and wait until it is ready; raises `EngineError`."""
-        loop = asyncio.get_running_loop()
         try:
             entry = await process.find_or_start(self._settings, beside.placement if beside else {})
-            ready: asyncio.Future[None] = loop.create_future()
+            ready: asyncio.Future[None] = self._loop.create_future()
             self._following = asyncio.create_task(self._follow(entry, report, ready))
             await ready
         except ShardlineError as error:
@@ -52,8 +51,8 @@ class SharedEngine:
             self.close()
             raise
         if self._found.done():
-            self._found = loop.create_future()
-        self._lost = loop.create_future()
+            self._found = self._loop.create_future()
+        self._lost = self._loop.create_future()
         self._found.set_result(entry)
 
     async def wait_lost(self) -> ShardlineError:
@@ -103,7 +102,8 @@ class SharedEngine:
 
     def close(self) -> None:
         """Leave the engine, which ends by itself where nobody else is there."""
-        self._lose(NotReadyError("The model was closed."))
+        if not self._loop.is_closed():  # else all connections end with this process
+            self._lose(NotReadyError("The model was closed."))
 
     async def wait_closed(self) -> None:
         """Wait until it was left."""
@@ -139,7 +139,7 @@ class SharedEngine:
             connection.close()
         self._free.clear()
         if self._found.done():
-            self._found = asyncio.get_running_loop().create_future()
+            self._found = self._loop.create_future()
         if not isinstance(error, ConnectionLostError):
             self._found.set_exception(error)
             self._found.exception()  # whether anybody asks or not
