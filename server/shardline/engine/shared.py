@@ -107,8 +107,8 @@ class SharedEngine:
 
     async def wait_closed(self) -> None:
         """Wait until it was left."""
-        if self._following:
-            await asyncio.wait({self._following})
+        if leaving := [task for task in (self._following, *self._forgetting) if task]:
+            await asyncio.wait(leaving)
 
     async def _follow(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
         """Be a client of the engine, until it or this one has enough."""
@@ -160,7 +160,7 @@ class SharedEngine:
         return await Connection.open(entry)
 
     def _keep(self, connection: Connection) -> None:
-        if connection.is_free and self._found.done():
+        if connection.is_free and not self._lost.done():
             self._free.append(connection)
         else:
             connection.close()
