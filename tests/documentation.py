@@ -40,7 +40,11 @@ def _commands() -> str:
     return _indented(_run("--help"))
 
 
-_PARTS = {"plan": _plan, "settings": _settings, "commands": _commands}
+def _serve() -> str:
+    return _indented(_run("serve", "--help"))
+
+
+_PARTS = {"plan": _plan, "settings": _settings, "commands": _commands, "serve": _serve}
 
 
 def _indented(text: str) -> str:

@@ -1,7 +1,9 @@
 """The embedded model, SmolLM2-135M, once through the whole way: fetched, placed, served and shown."""
 
+import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ from shardline.engine import Request, checkpoint, embedded
 from shardline.engine.local import LocalEngine
 from shardline.errors import CheckpointError
 from shardline.settings import GenerationSettings, ModelSettings, Settings
+from tests.documentation import README
+from tests.http.servers import started as serving
 from tests.lsp.clients import started
 
 COMMAND = [sys.executable, "-m", "shardline"]
@@ -97,3 +101,18 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("30 layers", "json.load(file)", "for _ in range(n)", "first token", "tokens/s", "pop-up"):
         assert part in done.stdout
+
+
+async def test_the_example_of_the_readme_is_answered_over_http() -> None:
+    example = re.search(r"```python\n(import os\n\nimport openai.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    async with serving(command=("-m", "shardline", "serve")) as server:
+        code = example[1].replace("http://127.0.0.1:8765", server.url)
+        environment = {**os.environ, "SHARDLINE_API_KEY": server.key}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert output.decode() == " a + b\n"
+        fields = {"input_prefix": "def add(a: int, b: int) -> int:\n", "prompt": "    ret", "stop": ["\n"]}
+        assert (await server.http.post("/infill", json=fields)).json()["content"] == "urn a + b"

@@ -7,10 +7,12 @@ ShardlineError
 │   ├── PlacementError      it does not fit, or names a device that is not there
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
+│   │   └── PromptError         what it was given to read is nothing that it can read
 │   └── NotReadyError       it is still loading
-│       └── ConnectionLostError it was in another process, which has ended
+│       └── AwayError           it was in another process, which has ended
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
+├── RefusedError        a request over HTTP is not answered (http/refusals.py)
 └── SupersededError     a newer request took this one's place
 """
 
@@ -43,11 +45,15 @@ class GenerationError(EngineError):
     """The model failed while it was computing."""
 
 
+class PromptError(GenerationError):
+    """The request's prompt is nothing that the model can read."""
+
+
 class NotReadyError(EngineError):
     """The model is still loading."""
 
 
-class ConnectionLostError(NotReadyError):
+class AwayError(NotReadyError):
     """The model was in another process, which has ended or cannot be reached: it may be loaded again."""
 
 

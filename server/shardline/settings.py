@@ -304,6 +304,11 @@ def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
+def of_engine(settings: Settings) -> Settings:
+    """What an engine is opened by, and nothing else: where that has changed, it has to be opened anew."""
+    return Settings(model=settings.model, engine=settings.engine)
+
+
 def uncounted(settings: Settings) -> Settings:
     """The same, but for a server that nobody types for: its suggestions are none of the user's."""
     return dataclasses.replace(settings, statistics=StatisticsSettings(enabled=False))

@@ -205,12 +205,20 @@ def test_help_names_every_command_and_takes_no_torch() -> None:
     names += "finally:\n    print([n for n in ('torch', 'transformers', 'accelerate', 'pygls') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=False)
     assert done.stdout.endswith("[]\n")
-    for command in ("demo", "complete", "prompt", "plan", "layers", "doctor", "settings", "replay"):
+    for command in ("serve", "demo", "complete", "prompt", "plan", "layers", "doctor", "settings", "replay"):
         assert f"  {command} " in done.stdout
 
 
-def test_the_server_answers_before_torch_is_imported() -> None:
-    code = "import sys; import shardline.cli.language_server, shardline.cli.app; print('torch' in sys.modules)"
+def test_the_server_answers_before_torch_is_imported_and_knows_nothing_of_http() -> None:
+    heavy = "'torch', 'starlette', 'uvicorn', 'prometheus_client'"
+    code = "import sys; import shardline.cli.language_server, shardline.cli.app; "
+    code += f"print([name for name in ({heavy}) if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_models_server_listens_before_torch_is_imported() -> None:
+    code = "import sys; import shardline.cli.engine_server, shardline.cli.app; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

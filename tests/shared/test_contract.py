@@ -13,7 +13,7 @@ from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Requ
 from shardline.engine.connection import Connection
 from shardline.engine.scripted import ScriptedEngine
 from shardline.engine.shared import SharedEngine
-from shardline.errors import CheckpointError, ConnectionLostError, GenerationError, NotReadyError, ShardlineError
+from shardline.errors import AwayError, CheckpointError, GenerationError, NotReadyError, ShardlineError
 from shardline.http import private
 from shardline.http.app import Door, make_app
 from shardline.settings import ModelSettings, Settings
@@ -68,7 +68,7 @@ async def serving(engine: Loaded) -> AsyncIterator[uvicorn.Server]:
     def end(_: object) -> None:
         server.should_exit = True
 
-    app = make_app(engine, Door(key=KEY), routes=private.routes, on_end=end)
+    app = make_app(engine, SETTINGS, Door(key=KEY), routes=private.routes, on_end=end)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listener]))
@@ -228,7 +228,7 @@ async def test_one_that_is_lost_is_told_and_may_be_loaded_again() -> None:
     engine = SharedEngine(SETTINGS)
     async with serving(Loaded()):
         await engine.load(lambda _: None)
-    assert isinstance(await engine.wait_lost(), ConnectionLostError)
+    assert isinstance(await engine.wait_lost(), AwayError)
     waiting = asyncio.create_task(chunks_of(engine, HELLO))
     async with serving(Loaded()):
         await engine.load(lambda _: None)
@@ -244,7 +244,7 @@ async def test_one_that_was_stopped_is_told_not_to_be_loaded_again() -> None:
         assert await asked_to_stop(entry, unused=False)
         lost = await engine.wait_lost()
         assert isinstance(lost, NotReadyError)
-        assert not isinstance(lost, ConnectionLostError)
+        assert not isinstance(lost, AwayError)
         with pytest.raises(NotReadyError, match="shardline engines stop"):
             await chunks_of(engine, HELLO)
 

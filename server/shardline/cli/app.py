@@ -70,7 +70,7 @@ def serve(
         typer.Option(
             "--api-key-file",
             metavar="FILE",
-            help="Has the key that clients must send, and is made if missing; SHARDLINE_API_KEY goes before.",
+            help="Has the key that clients must send, and is made if missing; else SHARDLINE_API_KEY.",
         ),
     ] = None,
     ssl_certfile: Annotated[

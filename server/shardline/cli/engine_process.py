@@ -43,7 +43,7 @@ def engine_process() -> None:
 
         try:
             door = Door(key=key, idle=settings.engine.idle)
-            serve(engine, door, Address(), routes=private.routes, on_listening=tell)
+            serve(engine, settings, door, Address(), routes=private.routes, on_listening=tell)
         finally:
             engine.close()
     sys.stderr.flush()

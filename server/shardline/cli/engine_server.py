@@ -18,24 +18,29 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
     if (address.certificate is None) != (address.private_key is None):
         raise SettingsError("--ssl-certfile and --ssl-keyfile belong together.")
     logs.configure(settings.log.level)
-    file = key_file or key.own_file()
-    given = os.environ.get(key.VARIABLE)
-    secret = key.check(given, key.VARIABLE) if given else key.read_or_make(file)
+    secret, source = _key(key_file)
 
     def tell(url: str) -> None:
         print(f"Listening on {url}", flush=True)  # noqa: T201
         if sys.stdout.isatty():
             print(f"To look at it: {url}/#token={secret}", flush=True)  # noqa: T201
-        if not given:
-            sys.stderr.write(f"The API key is in {file}\n")
+        sys.stderr.write(f"The API key is in {source}\n")
         if not (address.is_loopback or address.certificate):
             sys.stderr.write("Whoever is on the way can read your code: use --ssl-certfile and --ssl-keyfile.\n")
         sys.stderr.flush()
 
     engine = LocalEngine(settings.model)
     try:
-        serve(engine, Door(key=secret, host=address.host, idle=idle), address, routes=lambda _: (), on_listening=tell)
+        serve(engine, settings, Door(key=secret, host=address.host, idle=idle), address, on_listening=tell)
     finally:
         engine.close()
     sys.stderr.flush()
     os._exit(0)  # torch may still compute in the engine's thread
+
+
+def _key(file: Path | None) -> tuple[str, str]:
+    """The key, and where it is."""
+    if file is None and (given := os.environ.get(key.VARIABLE)):
+        return key.check(given, key.VARIABLE), key.VARIABLE
+    file = file or key.own_file()
+    return key.read_or_make(file), str(file)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from shardline.engine import process, registry
 from shardline.engine.registry import Entry
-from shardline.errors import ConnectionLostError, EngineError
+from shardline.errors import AwayError, EngineError
 
 
 def show(*, as_json: bool) -> None:
@@ -51,7 +51,7 @@ def _described(entry: Entry) -> dict[str, Any]:
 async def _state(entry: Entry) -> dict[str, Any]:
     try:
         return await process.ask_state(entry)
-    except ConnectionLostError as error:
+    except AwayError as error:
         return {"ready": False, "clients": 0, "error": type(error).__name__, "sentence": str(error)}
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from shardline import __version__, logs
-from shardline.engine import Engine
+from shardline.cli.engine import open_engine
 from shardline.errors import SettingsError
 from shardline.lsp import transport
 from shardline.lsp.server import ShardlineServer
@@ -30,17 +30,6 @@ def serve(settings: Settings, tcp: str | None) -> None:
     server.recorder.close()
     sys.stderr.flush()
     os._exit(0 if server.protocol.ended_well else 1)  # torch may still compute in the engine's thread
-
-
-def open_engine(settings: Settings) -> Engine:
-    """The engine that `engine.mode` says."""
-    if settings.engine.mode == "inprocess":
-        from shardline.engine.local import LocalEngine  # here, as in the other case, because one of them is used
-
-        return LocalEngine(settings.model)
-    from shardline.engine.shared import SharedEngine
-
-    return SharedEngine(settings)
 
 
 def _loopback(address: str) -> tuple[str, int]:

@@ -125,7 +125,7 @@ class Engine(Protocol):
     async def wait_lost(self) -> ShardlineError:
         """Wait until it cannot be asked any more though nobody has closed it, and tell why.
 
-        Where that is a `ConnectionLostError`, it may be loaded again.
+        Where that is a `AwayError`, it may be loaded again.
         """
 
     def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:

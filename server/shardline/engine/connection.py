@@ -9,14 +9,14 @@ from typing import Any
 import h11
 
 from shardline.engine.registry import Entry
-from shardline.errors import ConnectionLostError, EngineError
+from shardline.errors import AwayError, EngineError
 
 MOST_BYTES = 1 << 16
 """So many are read at once."""
 
 
 class Connection:
-    """Asks the engine of `entry`, one request after another; raises `ConnectionLostError` where it is gone."""
+    """Asks the engine of `entry`, one request after another; raises `AwayError` where it is gone."""
 
     def __init__(self, entry: Entry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._headers = [
@@ -34,7 +34,7 @@ class Connection:
         try:
             return cls(entry, *await asyncio.open_connection(entry.host, entry.port))
         except OSError as error:
-            raise ConnectionLostError(f"The engine cannot be reached ({error.strerror}).") from error
+            raise AwayError(f"The engine cannot be reached ({error.strerror}).") from error
 
     @property
     def is_free(self) -> bool:
@@ -76,12 +76,12 @@ class Connection:
                 if isinstance(event, h11.Response) and event.status_code != 200:
                     raise EngineError(f"The engine refused a request ({event.status_code}).")
                 if isinstance(event, h11.ConnectionClosed):
-                    raise ConnectionLostError("The engine has ended.")
+                    raise AwayError("The engine has ended.")
                 if isinstance(event, h11.Data):
                     yield bytes(event.data)
             self._state.start_next_cycle()
         except (OSError, h11.ProtocolError) as error:
-            raise ConnectionLostError("The engine has ended.") from error
+            raise AwayError("The engine has ended.") from error
         finally:
             if self._state.our_state is not h11.IDLE:
                 self.close()

@@ -17,7 +17,7 @@ from filelock import Timeout
 from shardline.engine import registry
 from shardline.engine.connection import Connection
 from shardline.engine.registry import Entry
-from shardline.errors import ConnectionLostError, EngineError
+from shardline.errors import AwayError, EngineError
 from shardline.settings import Settings, as_values
 
 COMMAND = ("-P", "-m", "shardline", "engine-process")
@@ -45,7 +45,7 @@ async def find_or_start(settings: Settings, beside: Mapping[str, Any]) -> Entry:
 
 
 async def ask_state(entry: Entry) -> dict[str, Any]:
-    """How an engine is; raises `ConnectionLostError`."""
+    """How an engine is; raises `AwayError`."""
     connection = await Connection.open(entry)
     try:
         state: dict[str, Any] = await connection.ask("GET", "/engine/state")
@@ -65,7 +65,7 @@ async def end(entry: Entry, *, unused: bool = False) -> bool:
             stops: bool = (await connection.ask("POST", "/engine/stop", {"unused": unused}))["stops"]
         finally:
             connection.close()
-    except ConnectionLostError:
+    except AwayError:
         stops = not unused
     if stops and not await _has_ended(entry):
         with contextlib.suppress(ProcessLookupError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Usage
+from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Token, Usage
 from shardline.errors import ShardlineError
 
 
@@ -60,7 +60,12 @@ class ScriptedEngine:
             for count, character in enumerate(text[: request.max_tokens], 1):
                 if self._before_chunk:
                     await self._before_chunk(request)
-                yield Chunk(text=character, usage=_usage(request, count, began), logprob=count * self._logprob)
+                yield Chunk(
+                    text=character,
+                    usage=_usage(request, count, began),
+                    logprob=count * self._logprob,
+                    tokens=self._tokens(request, character),
+                )
             finished = True
         finally:
             if not finished:
@@ -68,6 +73,12 @@ class ScriptedEngine:
         count = min(len(text), request.max_tokens)
         usage = _usage(request, count, began)
         yield Chunk(text="", usage=usage, logprob=count * self._logprob, finish_reason=reason)
+
+    def _tokens(self, request: Request, character: str) -> tuple[Token, ...]:
+        """Each character is a token, and the likeliest."""
+        if request.logprobs is None:
+            return ()
+        return (Token(character, self._logprob, ((character, self._logprob),)[: request.logprobs]),)
 
     async def warm(self, request: Request) -> None:
         """Remember whose prompt is to be read ahead."""

@@ -10,7 +10,7 @@ from typing import Any
 from shardline.engine import Chunk, Engine, Progress, Report, Request, process, registry, wire
 from shardline.engine.connection import Connection
 from shardline.engine.registry import Entry
-from shardline.errors import ConnectionLostError, EngineError, NotReadyError, ShardlineError
+from shardline.errors import AwayError, EngineError, NotReadyError, ShardlineError
 from shardline.settings import Settings
 
 TRIES = 3
@@ -69,7 +69,7 @@ class SharedEngine:
                         said = True
                         yield wire.read(values, Chunk)
                 return
-            except ConnectionLostError:
+            except AwayError:
                 if said or not tries_left:
                     raise
 
@@ -122,10 +122,10 @@ class SharedEngine:
                         ready.set_result(None)
                     else:
                         report(wire.read(state["progress"], Progress))
-            raise ConnectionLostError("The engine has ended.")
+            raise AwayError("The engine has ended.")
         except ShardlineError as error:
-            if isinstance(error, ConnectionLostError):
-                error = ConnectionLostError(f"{error} It is started again; its log is {registry.log_file(entry.id)}.")
+            if isinstance(error, AwayError):
+                error = AwayError(f"{error} It is started again; its log is {registry.log_file(entry.id)}.")
             if ready.done():
                 self._lose(error)
             else:
@@ -140,7 +140,7 @@ class SharedEngine:
         self._free.clear()
         if self._found.done():
             self._found = self._loop.create_future()
-        if not isinstance(error, ConnectionLostError):
+        if not isinstance(error, AwayError):
             self._found.set_exception(error)
             self._found.exception()  # whether anybody asks or not
         if not self._lost.done():

@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import AGAIN, RefusedError
 
 RUNNING = 32
 """So many are the engine's at once, which decodes what it can of them together."""
 
 WAITING = 96
 """So many more wait for their turn."""
-
-AGAIN_SECONDS = 1
 
 
 class Admission:
@@ -32,7 +30,7 @@ class Admission:
                 "Too many requests are waiting already; send this one again in a moment.",
                 status=429,
                 code="rate_limit_exceeded",
-                headers={"Retry-After": str(AGAIN_SECONDS)},
+                headers=AGAIN,
             )
         self.waiting += 1
         try:

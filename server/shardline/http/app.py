@@ -1,7 +1,6 @@
 """The application: one engine, and every way to ask it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,19 +11,21 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from shardline.engine import Engine
-from shardline.errors import NotReadyError, ShardlineError
-from shardline.http.admission import AGAIN_SECONDS, Admission
+from shardline.errors import ShardlineError
+from shardline.http import completions, figures, infill
+from shardline.http.admission import Admission
 from shardline.http.connection import EndWithClient
 from shardline.http.guard import Guard
 from shardline.http.loading import Loading
 from shardline.http.metrics import Counted, Metrics
 from shardline.http.presence import Noticed, Presence
-from shardline.http.refusals import RefusedError
+from shardline.http.refusals import RefusedError, refusal_of
 from shardline.http.served import ServedEngine
-
-log = logging.getLogger(__name__)
+from shardline.http.slots import Slots
+from shardline.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +52,23 @@ Routes = Callable[[Service], Sequence[BaseRoute]]
 
 def make_app(
     engine: Engine,
+    settings: Settings,
     door: Door,
     *,
     routes: Routes = lambda _: (),
     on_end: Callable[[ShardlineError | None], None],
-) -> Starlette:
-    """Serve `engine`, which is loaded once the application runs, by the public protocols and those of `routes`.
+) -> ASGIApp:
+    """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
 
-    `on_end` is called when it should end: with what went wrong where the model cannot be loaded, with None where
-    nobody was there for as long as `door` allows.
+    It is loaded once the application runs. `on_end` is called when that should end: with what went wrong where the
+    model cannot be loaded, with None where nobody was there for as long as `door` allows.
     """
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
     presence = Presence(door.idle, lambda: on_end(None))
-    served = ServedEngine(engine, loading, admission, metrics.add)
+    served = ServedEngine(engine, loading, admission, metrics)
     service = Service(engine=served, loading=loading, end=lambda: on_end(None))
+    slots = Slots(served.forget)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -87,10 +90,16 @@ def make_app(
     async def count(_: Request) -> Response:
         return metrics.answer()
 
-    return Starlette(
-        routes=[Route("/health", health), Route("/metrics", count), *routes(service)],
+    app = Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/metrics", count),
+            *completions.routes(served, settings.model.name, slots),
+            *infill.routes(served, settings, slots),
+            *figures.routes(engine, settings.model.name, loading, admission, metrics.history),
+            *routes(service),
+        ],
         middleware=[
-            Middleware(Counted, metrics=metrics),
             Middleware(Guard, key=door.key, host=door.host),
             Middleware(Noticed, presence=presence),
             Middleware(EndWithClient),
@@ -98,6 +107,7 @@ def make_app(
         exception_handlers={HTTPException: _fail, ShardlineError: _fail, Exception: _fail},
         lifespan=lifespan,
     )
+    return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
 
 
 async def _fail(request: Request, error: Exception) -> Response:
@@ -105,15 +115,3 @@ async def _fail(request: Request, error: Exception) -> Response:
         message = f"{error.detail}: {request.method} {request.url.path}"
         return RefusedError(message, status=error.status_code, headers=error.headers).answer()
     return refusal_of(error).answer()
-
-
-def refusal_of(error: Exception) -> RefusedError:
-    """How an error of the engine, or one that nobody thought of, is told to a client."""
-    if isinstance(error, RefusedError):
-        return error
-    if isinstance(error, NotReadyError):
-        return RefusedError(str(error), status=503, code="loading_model", headers={"Retry-After": str(AGAIN_SECONDS)})
-    if isinstance(error, ShardlineError):
-        return RefusedError(str(error), status=500)
-    log.error("A request failed (%s).", type(error).__name__)
-    return RefusedError("The server failed; its log says how.", status=500)

@@ -5,6 +5,7 @@ import os
 import secrets
 import stat
 import tempfile
+import warnings
 from pathlib import Path
 
 from platformdirs import user_runtime_path
@@ -19,11 +20,26 @@ LEAST_CHARACTERS = 16
 
 def own_file() -> Path:
     """Where the key is unless a user says otherwise."""
-    return user_runtime_path("shardline", appauthor=False) / "api-key"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the folder that takes the place of XDG_RUNTIME_DIR is as good for a file
+        return user_runtime_path("shardline", appauthor=False) / "api-key"
 
 
 def read_or_make(file: Path) -> str:
     """The key in `file`, where a random one is put if there is none yet; raises `SettingsError`."""
+    if not file.exists():
+        _make(file)
+    return _read(file)
+
+
+def check(key: str, source: str) -> str:
+    """Return `key`, if it can be sent in a header and is not soon guessed; raises `SettingsError` naming `source`."""
+    if len(key) < LEAST_CHARACTERS or not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsError(f"{source} must have at least {LEAST_CHARACTERS} letters, digits or signs, and no spaces.")
+    return key
+
+
+def _make(file: Path) -> None:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8") as made:
@@ -33,14 +49,6 @@ def read_or_make(file: Path) -> str:
                 os.link(made.name, file)  # whole or not at all, as others may start at the same time
     except OSError as error:
         raise SettingsError(f"--api-key-file {file} cannot be written: {error.strerror}.") from error
-    return _read(file)
-
-
-def check(key: str, source: str) -> str:
-    """Return `key`, if it can be sent in a header and is not soon guessed; raises `SettingsError` naming `source`."""
-    if len(key) < LEAST_CHARACTERS or not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingsError(f"{source} must have at least {LEAST_CHARACTERS} letters, digits or signs, and no spaces.")
-    return key
 
 
 def _read(file: Path) -> str:

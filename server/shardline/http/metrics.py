@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus: requests, and what the engine did for them."""
+"""What is counted: requests, and what the engine did for them; all of it for Prometheus, the newest for the page."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -7,16 +7,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shardline.engine import Usage
 from shardline.http.admission import Admission
+from shardline.http.history import History
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SPEEDS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """All counts of one server, in a registry of their own."""
+    """All counts of one server, in a registry of their own, and its last two minutes."""
 
     def __init__(self, admission: Admission) -> None:
         self.registry = registry = CollectorRegistry()
+        self.history = History()
         self.requests = Counter(
             "shardline_http_requests", "Requests that were answered.", ["route", "status"], registry=registry
         )
@@ -42,14 +44,19 @@ class Metrics:
             registry=registry,
         )
 
-    def add(self, usage: Usage) -> None:
+    def generated(self, tokens: int) -> None:
+        """Count tokens that were generated just now."""
+        self._generated.inc(tokens)
+        self.history.generated(tokens)
+
+    def ended(self, usage: Usage) -> None:
         """Count what a request has cost that is over, whatever ended it."""
         self._prompt.inc(usage.prompt_tokens)
         self._cached.inc(usage.cached_tokens)
-        self._generated.inc(usage.completion_tokens)
         self._first.observe(usage.time_to_first_token)
         if usage.tokens_per_second is not None:
             self._speed.observe(usage.tokens_per_second)
+        self.history.ended(usage)
 
     def answer(self) -> Response:
         """All counts, as Prometheus reads them."""

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-WATCHING = frozenset({"/", "/page.css", "/page.js", "/health", "/metrics", "/engine/state"})
+from shardline.http.guard import OPEN
+
+WATCHING = OPEN | {"/metrics", "/engine/figures"}
 """Who asks only for these looks at the engine and does not use it."""
 
 

@@ -13,6 +13,7 @@ import uvicorn
 from shardline.engine import Engine
 from shardline.errors import SettingsError, ShardlineError
 from shardline.http.app import Door, Routes, make_app
+from shardline.settings import Settings
 
 LEAVE_SECONDS = 2
 """How long those who are still answered when it ends may take."""
@@ -41,7 +42,15 @@ class Address:
             return self.host == "localhost"
 
 
-def serve(engine: Engine, door: Door, address: Address, *, routes: Routes, on_listening: Callable[[str], None]) -> None:
+def serve(
+    engine: Engine,
+    settings: Settings,
+    door: Door,
+    address: Address,
+    *,
+    routes: Routes = lambda _: (),
+    on_listening: Callable[[str], None],
+) -> None:
     """Serve until a signal, or the end of `door.idle`; tells `on_listening` the URL, before the model is loaded.
 
     Raises `SettingsError` where the address cannot be used, and what went wrong where the model cannot be loaded.
@@ -53,7 +62,7 @@ def serve(engine: Engine, door: Door, address: Address, *, routes: Routes, on_li
         reason, server.should_exit = error, True
 
     config = uvicorn.Config(
-        make_app(engine, door, routes=routes, on_end=end),
+        make_app(engine, settings, door, routes=routes, on_end=end),
         http="h11",
         ws="none",
         lifespan="on",

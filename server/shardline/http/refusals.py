@@ -1,13 +1,19 @@
 """What is answered where a request is not: an error in the shape that OpenAI's clients read."""
 
+import logging
 from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from shardline.errors import ShardlineError
+from shardline.errors import NotReadyError, PromptError, ShardlineError
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """What kind of error a status is; all others below 500 are `invalid_request_error`."""
+
+AGAIN = {"Retry-After": "1"}
+"""For what may be asked again soon, in seconds."""
+
+log = logging.getLogger(__name__)
 
 
 class RefusedError(ShardlineError):
@@ -36,3 +42,17 @@ class RefusedError(ShardlineError):
     def answer(self) -> JSONResponse:
         """The answer that says so."""
         return JSONResponse(self.as_json(), self.status, self.headers)
+
+
+def refusal_of(error: Exception) -> RefusedError:
+    """How an error of the engine, or one that nobody thought of, is told to a client."""
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, NotReadyError):
+        return RefusedError(str(error), status=503, code="loading_model", headers=AGAIN)
+    if isinstance(error, PromptError):
+        return RefusedError(str(error), param="prompt")
+    if isinstance(error, ShardlineError):
+        return RefusedError(str(error), status=500)
+    log.error("A request failed (%s).", type(error).__name__)
+    return RefusedError("The server failed; its log says how.", status=500)

@@ -1,6 +1,6 @@
 """The engine as it is served: every request waits for its turn, and is counted, whichever protocol it came by."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -8,21 +8,20 @@ from shardline.engine import Chunk, Engine, Report, Request, Usage
 from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
 from shardline.http.loading import Loading
+from shardline.http.metrics import Metrics
 
 
 class ServedEngine:
-    """Lets `engine` work once it is loaded, for as many at once as `admission` allows; tells `on_usage` what it cost.
+    """Lets `engine` work once it is loaded, for as many at once as `admission` allows, and has `metrics` count it.
 
     What is asked before raises `NotReadyError`, and what is too much `RefusedError`.
     """
 
-    def __init__(
-        self, engine: Engine, loading: Loading, admission: Admission, on_usage: Callable[[Usage], None]
-    ) -> None:
+    def __init__(self, engine: Engine, loading: Loading, admission: Admission, metrics: Metrics) -> None:
         self._engine = engine
         self._loading = loading
         self._admission = admission
-        self._on_usage = on_usage
+        self._metrics = metrics
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Load the engine behind it."""
@@ -40,11 +39,13 @@ class ServedEngine:
             try:
                 async with aclosing(self._engine.complete(request)) as chunks:
                     async for chunk in chunks:
+                        before = usage.completion_tokens if usage else 0
                         usage = chunk.usage
+                        self._metrics.generated(usage.completion_tokens - before)
                         yield chunk
             finally:
                 if usage:
-                    self._on_usage(usage)
+                    self._metrics.ended(usage)
 
     async def warm(self, request: Request) -> None:
         """Read a prompt ahead, which gives way to all that is asked and waits for no turn."""

@@ -9,7 +9,7 @@ from shardline.completion import Source
 from shardline.completion.completer import Answer, Origin
 from shardline.engine import Engine, Progress, Usage
 from shardline.errors import (
-    ConnectionLostError,
+    AwayError,
     EngineError,
     NoRoomError,
     NotReadyError,
@@ -18,9 +18,9 @@ from shardline.errors import (
     first_line,
 )
 from shardline.lsp.patience import Patience
-from shardline.lsp.serving import Serving, Wanted, wanted
+from shardline.lsp.serving import Serving
 from shardline.lsp.status import Status
-from shardline.settings import Settings
+from shardline.settings import Settings, of_engine
 
 OpenEngine = Callable[[Settings], Engine]
 """Makes the engine for these settings; does no work yet."""
@@ -44,7 +44,7 @@ class EngineHost:
         self._status = status
         self._offer = offer
         self._settings = Settings()  # those that were applied last
-        self._wanted: Wanted | None = None  # what is loaded, or was to be
+        self._wanted: Settings | None = None  # what is loaded, or was to be
         self._serving: Serving | None = None
         self._coming: Engine | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -60,21 +60,22 @@ class EngineHost:
         return self._serving.engine.placement if self._serving else {}
 
     def apply(self, settings: Settings) -> None:
-        """Use these settings: those of generation at once, those of the model by loading it anew if they differ.
+        """Use these settings: those of generation at once, those of the engine by loading it anew if they differ.
 
         The engine that is there answers until the new one is ready, if the devices have room for both.
         """
         self._settings = settings
         if self._serving:
             self._serving.use(settings)
-        if wanted(settings) == self._wanted:
+        wanted = of_engine(settings)
+        if wanted == self._wanted:
             return
-        self._wanted = wanted(settings)
+        self._wanted = wanted
         self._stop_loading()
-        if self._serving and self._serving.wanted == self._wanted:
+        if self._serving and self._serving.opened_by == wanted:
             self._status.ready(settings.model.name)  # it is there still
         else:
-            self._loading = asyncio.create_task(self._load(settings))
+            self._loading = asyncio.create_task(self._load(wanted))
 
     def restart(self, settings: Settings) -> None:
         """Close the engine, if there is one, and load a new one in the background."""
@@ -149,11 +150,11 @@ class EngineHost:
             self._leaving.append(self._serving.engine)
         self._keeping = self._serving = None
 
-    async def _load(self, settings: Settings) -> None:
-        await self._status.loading(settings.model.name)
+    async def _load(self, wanted: Settings) -> None:
+        await self._status.loading(wanted.model.name)
         try:
             await self._until_left()
-            engine = self._coming = self._open_engine(settings)
+            engine = self._coming = self._open_engine(wanted)
             await self._read(engine, self._serving.engine if self._serving else None)
         except ShardlineError as error:
             self._fail(str(error))
@@ -180,21 +181,21 @@ class EngineHost:
                 self._retire()
                 self._offer(False)
                 await self._until_left()
-            except ConnectionLostError as error:
+            except AwayError as error:
                 await self._wait_after(error)
 
     async def _keep(self, serving: Serving) -> None:
         """Load its engine again whenever it is lost, unless it was stopped on purpose."""
         try:
-            while isinstance(error := await serving.engine.wait_lost(), ConnectionLostError):
+            while isinstance(error := await serving.engine.wait_lost(), AwayError):
                 await self._wait_after(error)
                 await self._read(serving.engine, None)
-                self._status.ready(serving.model.name)
+                self._status.ready(serving.opened_by.model.name)
             raise error
         except ShardlineError as reason:
             self._status.failed(str(reason))
 
-    async def _wait_after(self, error: ConnectionLostError) -> None:
+    async def _wait_after(self, error: AwayError) -> None:
         """Tell that an engine was lost, and after a while, that it is loaded again."""
         self._status.failed(str(error))
         await self._patience.wait()
@@ -212,13 +213,15 @@ class EngineHost:
         self._serving = Serving(engine, self._settings, self._status.spent)
         self._keeping = asyncio.create_task(self._keep(self._serving))
         self._offer(True)
-        self._status.ready(self._serving.model.name)
+        self._status.ready(self._serving.opened_by.model.name)
         self._warm_after(0)
 
     def _fail(self, sentence: str) -> None:
         self._drop_coming()
         if self._serving:
-            sentence += f" Until the settings change, suggestions come from {self._serving.model.name} as before."
+            sentence += (
+                f" Until the settings change, suggestions come from {self._serving.opened_by.model.name} as before."
+            )
         self._status.failed(sentence)
 
     def _warm_after(self, seconds: float) -> None:

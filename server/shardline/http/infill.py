@@ -1,0 +1,179 @@
+"""llama.cpp's `/infill`, as its editor plugins use it: tools/server/README.md of ggml-org/llama.cpp."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
+from shardline.http import events
+from shardline.http.fields import body_of, field, read, texts
+from shardline.http.refusals import RefusedError
+from shardline.http.slots import Slots
+from shardline.settings import Settings
+
+MOST_STOPS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """The fields that mean something here; all others are ignored.
+
+    `prompt` stands between `input_prefix` and the cursor. What is None is as the settings say; `n_predict` below 0
+    is as much as the context has room for, and 0 reads the prompt only. After `t_max_predict_ms` nothing more is
+    generated, once there is a line.
+    """
+
+    input_prefix: str = field("")
+    input_suffix: str = field("")
+    input_extra: Any = field(None)
+    prompt: str = field("")
+    n_predict: int | None = field(None)
+    temperature: float | None = field(None)
+    top_k: int | None = field(None)
+    top_p: float | None = field(None, minimum=0, maximum=1)
+    seed: int | None = field(None, minimum=-(2**63), maximum=2**63 - 1)
+    stop: Any = field(None)
+    stream: bool = field(False)
+    t_max_predict_ms: float = field(0.0)
+    response_fields: Any = field(None)
+
+
+def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
+    """`/infill` for an engine that was loaded with these settings."""
+
+    async def infill(request: HttpRequest) -> Response:
+        asked = read(Body, await body_of(request))
+        wanted = _request(asked, settings)
+        shown = asked.response_fields
+        if shown is not None and not (isinstance(shown, list) and all(isinstance(name, str) for name in shown)):
+            raise RefusedError("response_fields must be a list of names.", param="response_fields")
+        answer = _Answer(asked, wanted, settings)
+        if asked.stream:
+            return await events.answer(answer.stream(engine, slots))
+        async with aclosing(answer.stream(engine, slots)) as pieces:
+            parts = [part async for part in pieces]
+        whole = {**parts[-1], "content": "".join(part["content"] for part in parts)}
+        return JSONResponse(whole if shown is None else _chosen(whole, shown))
+
+    return [Route("/infill", infill, methods=["POST"])]
+
+
+def _request(asked: Body, settings: Settings) -> Request:
+    """What the engine is asked; the settings hold for what was not said. Raises `RefusedError`."""
+    given = settings.generation
+    room = settings.model.context_tokens
+    wanted = given.max_tokens if asked.n_predict is None else asked.n_predict
+    seed = given.seed if asked.seed is None else asked.seed
+    return Request(
+        document="",
+        prefix=_extra(asked.input_extra) + asked.input_prefix + asked.prompt,
+        suffix=asked.input_suffix,
+        infilling=settings.completion.infilling,
+        max_tokens=min(wanted, room) if wanted > 0 else room,
+        temperature=given.temperature if asked.temperature is None else max(0.0, asked.temperature),
+        top_p=given.top_p if asked.top_p is None else asked.top_p,
+        top_k=given.top_k if asked.top_k is None else max(0, asked.top_k),
+        seed=None if seed is None or seed < 0 else seed,
+        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
+    )
+
+
+def _extra(value: Any) -> str:
+    """Pieces of other files, which stand before this one."""
+    pieces = [] if value is None else value
+    if not isinstance(pieces, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("text"), str) for one in pieces
+    ):
+        raise RefusedError("input_extra must be a list of objects with a text.", param="input_extra")
+    return "".join(f"{one['text']}\n\n" for one in pieces)
+
+
+class _Answer:
+    """What is sent for one request, in pieces of which the last tells all but the text."""
+
+    def __init__(self, asked: Body, wanted: Request, settings: Settings) -> None:
+        self._asked = asked
+        self._wanted = wanted
+        self._settings = settings
+
+    async def stream(self, engine: Engine, slots: Slots) -> AsyncGenerator[dict[str, Any], None]:
+        with slots.lend(self._wanted.prefix) as document:
+            wanted = replace(self._wanted, document=document)
+            if self._asked.n_predict == 0:
+                await engine.warm(wanted)
+                yield self._end(None)
+                return
+            last: Chunk | None = None
+            first_at: float | None = None
+            has_line = False
+            async with aclosing(engine.complete(wanted)) as chunks:
+                async for last in chunks:
+                    if last.text:
+                        yield {"content": last.text, "stop": False}
+                    has_line = has_line or "\n" in last.text
+                    first_at = first_at or time.perf_counter()
+                    spent = 1000 * (time.perf_counter() - first_at)
+                    if has_line and 0 < self._asked.t_max_predict_ms <= spent:
+                        break
+            yield self._end(last)
+
+    def _end(self, last: Chunk | None) -> dict[str, Any]:
+        nothing = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0, total_time=0)
+        usage = last.usage if last else nothing
+        stopped = last is not None and last.finish_reason is FinishReason.STOP
+        return {
+            "content": "",
+            "stop": True,
+            "stop_type": "eos" if stopped else "limit",
+            "model": self._settings.model.name,
+            "tokens_predicted": usage.completion_tokens,
+            "tokens_evaluated": usage.prompt_tokens,
+            "tokens_cached": usage.prompt_tokens + usage.completion_tokens,
+            "truncated": not stopped and 0 < usage.completion_tokens < self._wanted.max_tokens,
+            "generation_settings": {
+                "n_ctx": self._settings.model.context_tokens,
+                "n_predict": self._wanted.max_tokens,
+                "temperature": self._wanted.temperature,
+                "top_k": self._wanted.top_k,
+                "top_p": self._wanted.top_p,
+                "stop": list(self._wanted.stop),
+            },
+            "timings": _timings(usage),
+        }
+
+
+def _timings(usage: Usage) -> dict[str, float]:
+    read_tokens = usage.prompt_tokens - usage.cached_tokens
+    decoding = usage.total_time - usage.time_to_first_token
+    return {
+        "cache_n": usage.cached_tokens,
+        **_speed("prompt", read_tokens, usage.time_to_first_token),
+        **_speed("predicted", usage.completion_tokens, decoding),
+    }
+
+
+def _speed(name: str, tokens: int, seconds: float) -> dict[str, float]:
+    return {
+        f"{name}_n": tokens,
+        f"{name}_ms": 1000 * seconds,
+        f"{name}_per_token_ms": 1000 * seconds / tokens if tokens else 0.0,
+        f"{name}_per_second": tokens / seconds if seconds > 0 else 0.0,
+    }
+
+
+def _chosen(whole: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The fields of these names; that of `timings/prompt_n` is inside of another."""
+    chosen: dict[str, Any] = {}
+    for name in names:
+        found: Any = whole
+        for part in name.split("/"):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found is not None:
+            chosen[name] = found
+    return chosen

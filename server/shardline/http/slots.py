@@ -1,0 +1,50 @@
+"""Which KV cache a prompt gets that belongs to no document: one where most of it is read already."""
+
+import bisect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+Text = str | tuple[int, ...]
+
+MOST_KEPT = 32
+"""So many prompts are remembered that nobody waits for."""
+
+LIKE = 0.5
+"""The share of a prompt that another must begin with to take its place, and its KV cache."""
+
+
+class Slots:
+    """Gives prompts names, as documents have; `forget` is told which of them is not needed any more."""
+
+    def __init__(self, forget: Callable[[str], None]) -> None:
+        self._forget = forget
+        self._kept: OrderedDict[str, Text] = OrderedDict()  # what each name was used for last, the oldest first
+        self._made = 0
+
+    @contextmanager
+    def lend(self, prompt: Text) -> Iterator[str]:
+        """A name for `prompt` that no other has as long as the block lasts."""
+        name = self._nearest(prompt)
+        if name is None:
+            name, self._made = f"http/{self._made}", self._made + 1
+        else:
+            del self._kept[name]
+        try:
+            yield name
+        finally:
+            self._kept[name] = prompt
+            if len(self._kept) > MOST_KEPT:
+                oldest, _ = self._kept.popitem(last=False)
+                self._forget(oldest)
+
+    def _nearest(self, prompt: Text) -> str | None:
+        shared = {name: common(prompt, other) for name, other in self._kept.items() if type(other) is type(prompt)}
+        name = max(shared, key=lambda name: shared[name], default=None)
+        return name if name is not None and shared[name] >= LIKE * len(prompt) else None
+
+
+def common(one: Sequence[object], other: Sequence[object]) -> int:
+    """How long the beginning is that both have."""
+    longest = min(len(one), len(other))
+    return bisect.bisect_left(range(1, longest + 1), True, key=lambda length: one[:length] != other[:length])

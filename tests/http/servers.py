@@ -1,0 +1,86 @@
+"""Servers for tests: real processes, and clients that know their keys."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from openai import AsyncOpenAI
+
+from tests.http.scripted_server import KEY
+
+GUARD_SECONDS = 120
+SCRIPTED = ("-m", "tests.http.scripted_server")
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that listens at `url`; `http` knows its key."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    key: str
+    http: httpx.AsyncClient
+
+    def openai(self, **changes: Any) -> AsyncOpenAI:
+        """OpenAI's own client, which asks once."""
+        return AsyncOpenAI(**{"base_url": f"{self.url}/v1", "api_key": self.key, "max_retries": 0, **changes})
+
+    async def told(self) -> dict[str, Any]:
+        """What a scripted engine was asked."""
+        answer: dict[str, Any] = (await self.http.get("/test/told")).json()
+        return answer
+
+    async def until(self, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """What a scripted engine was asked, once that is so."""
+        async with asyncio.timeout(GUARD_SECONDS):
+            while not is_so(told := await self.told()):
+                pass
+        return told
+
+    async def ended(self) -> tuple[int, str]:
+        """The exit code of the process, once it has ended, and all that it wrote to standard error."""
+        async with asyncio.timeout(GUARD_SECONDS):
+            _, errors = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, errors.decode()
+
+
+@asynccontextmanager
+async def started(
+    *arguments: str, command: Sequence[str] = SCRIPTED, loaded: bool = True, **environment: str
+) -> AsyncIterator[Server]:
+    """Start a server and wait until it listens and, if `loaded`, has loaded its model."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        *arguments,
+        stdout=pipe,
+        stderr=pipe,
+        cwd=ROOT,
+        env={**os.environ, "SHARDLINE_API_KEY": KEY, **environment},
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(GUARD_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        assert line, (await process.communicate())[1].decode()
+        url = line.split()[-1]
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=GUARD_SECONDS) as http:
+            if loaded:
+                async with asyncio.timeout(GUARD_SECONDS):
+                    while (await http.get("/health")).status_code != 200:  # noqa: ASYNC110  as clients do
+                        await asyncio.sleep(0.05)
+            yield Server(process, url, KEY, http)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
