@@ -187,9 +187,11 @@ class EngineHost:
     async def _keep(self, serving: Serving) -> None:
         """Load its engine again whenever it is lost, unless it was stopped on purpose."""
         try:
+            self._patience.rest()
             while isinstance(error := await serving.engine.wait_lost(), AwayError):
                 await self._wait_after(error)
                 await self._read(serving.engine, None)
+                self._patience.rest()
                 self._status.ready(serving.opened_by.model.name)
             raise error
         except ShardlineError as reason:
