@@ -79,7 +79,8 @@ class Connection:
                     raise AwayError("The engine has ended.")
                 if isinstance(event, h11.Data):
                     yield bytes(event.data)
-            self._state.start_next_cycle()
+            if self._state.their_state is h11.DONE:
+                self._state.start_next_cycle()
         except (OSError, h11.ProtocolError) as error:
             raise AwayError("The engine has ended.") from error
         finally:
