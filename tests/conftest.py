@@ -1,5 +1,6 @@
 """What tests share: a tiny model in a folder, and a cache that is not the user's."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,22 +8,27 @@ from pathlib import Path
 import pytest
 
 from shardline import logs
+from shardline.engine import process, registry
 from shardline.statistics.store import Store, own_file
 from tests import tiny
 
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reaches the hub or the user's own cache of it, nor counts for the user's own statistics.
+    """No test reaches the hub or the user's own cache of it, counts for the user's own statistics, or shares an engine.
 
-    What SmolLM2's tests fetch is kept between runs.
+    What SmolLM2's tests fetch is kept between runs. Engines that tests have shared end with them.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
         environment.setenv("HF_HOME", str(tmp_path_factory.mktemp("huggingface")))
         environment.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         logs.configure("error")
         yield
+        for entry in registry.all_entries():
+            assert asyncio.run(process.end(entry))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ ShardlineError
 │   ├── GenerationError     it failed while it was computing
 │   │   └── PromptError         what it was given to read is nothing that it can read
 │   └── NotReadyError       it is still loading
+│       └── AwayError           it was in another process, which has ended
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
 ├── RequestError        a request over HTTP is not answered (http/refusals.py)
@@ -50,6 +51,10 @@ class PromptError(GenerationError):
 
 class NotReadyError(EngineError):
     """The model is still loading."""
+
+
+class AwayError(NotReadyError):
+    """The model was in another process, which has ended or cannot be reached: it may be loaded again."""
 
 
 class StatisticsError(ShardlineError):

@@ -99,6 +99,21 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Where the model runs."""
+
+    mode: Literal["auto", "shared", "inprocess", "remote"] = setting(
+        "auto",
+        "Where the model runs: shared, in a process of its own, which all editors of a user share that want the same; "
+        "inprocess, in the language server; remote, on another server; auto, remote where remote.baseUrl is set, else "
+        "shared.",
+    )
+    idle: float = setting(
+        300.0, "For how many seconds a shared engine stays when the last editor has left it.", minimum=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
     """How tokens are chosen."""
 
@@ -211,6 +226,7 @@ class Settings:
     """All settings, in sections."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
@@ -286,6 +302,11 @@ def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
         section: {camel(name): value for name, value in values.items()}
         for section, values in dataclasses.asdict(settings).items()
     }
+
+
+def of_engine(settings: Settings) -> Settings:
+    """What an engine is opened by, and nothing else: where that has changed, it has to be opened anew."""
+    return Settings(model=settings.model, engine=settings.engine)
 
 
 def uncounted(settings: Settings) -> Settings:

@@ -91,7 +91,7 @@ class Engine(ScriptedEngine):
 
 if __name__ == "__main__":
     logs.configure("warning")
-    server = ShardlineServer("0", Settings(), Engine)
+    server = ShardlineServer("0", Settings(), lambda settings: Engine(settings.model))
 
     @server.command("test.engines")
     def told(*_: Any) -> list[dict[str, Any]]:

@@ -95,6 +95,35 @@ def serve(
     command.engine_server(settings, address, key_file=api_key_file, idle=idle)
 
 
+@app.command(hidden=True)
+def engine_process() -> None:
+    """Run the engine that language servers share; they start this."""
+    from shardline.cli import engine_process as command
+
+    command.engine_process()
+
+
+@app.command()
+def engines(
+    action: Annotated[str, typer.Argument(metavar="[stop]", help="Stops some, instead of listing them.")] = "",
+    id: Annotated[str, typer.Argument(metavar="[ID]", help="Which to stop.")] = "",  # noqa: A002  as users call it
+    every: Annotated[bool, typer.Option("--all", help="Stop all of them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the engines that editors share, or stop them.
+
+    Each with its model, its version, who uses it, and its process.
+    """
+    from shardline.cli import engines as command
+
+    if action not in ("", "stop"):
+        raise typer.BadParameter(f"{action}: there is only `stop`.")
+    if action:
+        command.stop(id, every=every)
+    else:
+        command.show(as_json=as_json)
+
+
 @app.command()
 def demo(model: Model = None, config: Config = None, assignments: Set = None) -> None:
     """Complete sample code and show how fast it came.

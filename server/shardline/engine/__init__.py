@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from shardline.errors import ShardlineError
+
 
 class FinishReason(StrEnum):
     """Why a stream ended, in OpenAI's words."""
@@ -118,6 +120,12 @@ class Engine(Protocol):
 
         `beside` is an engine that goes on answering until this one is ready. Where the devices have no room for both
         `NoRoomError` is raised before any weight is read; once the other is closed, this may be called again.
+        """
+
+    async def wait_lost(self) -> ShardlineError:
+        """Wait until it cannot be asked any more though nobody has closed it, and tell why.
+
+        Where that is a `AwayError`, it may be loaded again.
         """
 
     def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request
-from shardline.errors import EngineError, GenerationError, NotReadyError, first_line
+from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class LocalEngine:
 
         self._jobs.put(job)
         await asyncio.wrap_future(loaded)
+
+    async def wait_lost(self) -> ShardlineError:
+        """Never: it is in this process."""
+        never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows the prefix; raises `EngineError`."""

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from shardline.engine import Chunk, Engine, Report, Request, Usage
+from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
 from shardline.http.loading import Loading
 from shardline.http.metrics import Metrics
@@ -25,6 +26,10 @@ class ServedEngine:
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Load the engine behind it."""
         await self._engine.load(report, beside=beside)
+
+    async def wait_lost(self) -> ShardlineError:
+        """Wait until the engine behind it is lost."""
+        return await self._engine.wait_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what the engine says when it is this request's turn."""

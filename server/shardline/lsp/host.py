@@ -8,12 +8,21 @@ from typing import Any
 from shardline.completion import Source
 from shardline.completion.completer import Answer, Origin
 from shardline.engine import Engine, Progress, Usage
-from shardline.errors import EngineError, NoRoomError, NotReadyError, ShardlineError, SupersededError, first_line
+from shardline.errors import (
+    AwayError,
+    EngineError,
+    NoRoomError,
+    NotReadyError,
+    ShardlineError,
+    SupersededError,
+    first_line,
+)
+from shardline.lsp.patience import Patience
 from shardline.lsp.serving import Serving
 from shardline.lsp.status import Status
-from shardline.settings import ModelSettings, Settings
+from shardline.settings import Settings, of_engine
 
-OpenEngine = Callable[[ModelSettings], Engine]
+OpenEngine = Callable[[Settings], Engine]
 """Makes the engine for these settings; does no work yet."""
 
 PAUSE_SECONDS = 0.3
@@ -35,10 +44,12 @@ class EngineHost:
         self._status = status
         self._offer = offer
         self._settings = Settings()  # those that were applied last
-        self._wanted: ModelSettings | None = None  # what is loaded, or was to be
+        self._wanted: Settings | None = None  # what is loaded, or was to be
         self._serving: Serving | None = None
         self._coming: Engine | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._patience = Patience()
         self._leaving: list[Engine] = []  # closed, but their memory may not be free yet
         self._looked_at: Source | None = None
         self._warming: asyncio.Task[None] | None = None
@@ -49,21 +60,22 @@ class EngineHost:
         return self._serving.engine.placement if self._serving else {}
 
     def apply(self, settings: Settings) -> None:
-        """Use these settings: those of generation at once, those of the model by loading it anew if they differ.
+        """Use these settings: those of generation at once, those of the engine by loading it anew if they differ.
 
         The engine that is there answers until the new one is ready, if the devices have room for both.
         """
         self._settings = settings
         if self._serving:
             self._serving.use(settings)
-        if settings.model == self._wanted:
+        wanted = of_engine(settings)
+        if wanted == self._wanted:
             return
-        self._wanted = settings.model
+        self._wanted = wanted
         self._stop_loading()
-        if self._serving and self._serving.model == settings.model:
+        if self._serving and self._serving.opened_by == wanted:
             self._status.ready(settings.model.name)  # it is there still
         else:
-            self._loading = asyncio.create_task(self._load(settings.model))
+            self._loading = asyncio.create_task(self._load(wanted))
 
     def restart(self, settings: Settings) -> None:
         """Close the engine, if there is one, and load a new one in the background."""
@@ -131,17 +143,19 @@ class EngineHost:
     def _retire(self) -> None:
         """Close the engine that answers."""
         self._stop_warming()
+        if self._keeping:
+            self._keeping.cancel()
         if self._serving:
             self._serving.close()
             self._leaving.append(self._serving.engine)
-        self._serving = None
+        self._keeping = self._serving = None
 
-    async def _load(self, model: ModelSettings) -> None:
-        await self._status.loading(model.name)
+    async def _load(self, wanted: Settings) -> None:
+        await self._status.loading(wanted.model.name)
         try:
             await self._until_left()
-            engine = self._coming = self._open_engine(model)
-            await self._read(engine)
+            engine = self._coming = self._open_engine(wanted)
+            await self._read(engine, self._serving.engine if self._serving else None)
         except ShardlineError as error:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
@@ -149,21 +163,45 @@ class EngineHost:
         else:
             self._take_over(engine)
 
-    async def _read(self, engine: Engine) -> None:
-        """Load it beside the one that answers, or else in its place."""
+    async def _read(self, engine: Engine, beside: Engine | None) -> None:
+        """Load it beside the one that answers, or else in its place; again, where it is lost on the way."""
         loop = asyncio.get_running_loop()
 
         def report(progress: Progress) -> None:
-            if engine is self._coming:
+            if engine is self._coming or (self._serving and engine is self._serving.engine):
                 loop.call_soon_threadsafe(self._status.progress, progress)
 
+        while True:
+            try:
+                return await engine.load(report, beside=beside)
+            except NoRoomError:
+                if beside is None:
+                    raise
+                beside = None
+                self._retire()
+                self._offer(False)
+                await self._until_left()
+            except AwayError as error:
+                await self._wait_after(error)
+
+    async def _keep(self, serving: Serving) -> None:
+        """Load its engine again whenever it is lost, unless it was stopped on purpose."""
         try:
-            await engine.load(report, beside=self._serving.engine if self._serving else None)
-        except NoRoomError:
-            self._retire()
-            self._offer(False)
-            await self._until_left()
-            await engine.load(report)
+            self._patience.rest()
+            while isinstance(error := await serving.engine.wait_lost(), AwayError):
+                await self._wait_after(error)
+                await self._read(serving.engine, None)
+                self._patience.rest()
+                self._status.ready(serving.opened_by.model.name)
+            raise error
+        except ShardlineError as reason:
+            self._status.failed(str(reason))
+
+    async def _wait_after(self, error: AwayError) -> None:
+        """Tell that an engine was lost, and after a while, that it is loaded again."""
+        self._status.failed(str(error))
+        await self._patience.wait()
+        await self._status.loading(self._status.model)
 
     async def _until_left(self) -> None:
         """Wait until those that were closed have freed their memory: more at once may be too much for the devices."""
@@ -175,14 +213,17 @@ class EngineHost:
         self._retire()
         self._coming = None
         self._serving = Serving(engine, self._settings, self._status.spent)
+        self._keeping = asyncio.create_task(self._keep(self._serving))
         self._offer(True)
-        self._status.ready(self._serving.model.name)
+        self._status.ready(self._serving.opened_by.model.name)
         self._warm_after(0)
 
     def _fail(self, sentence: str) -> None:
         self._drop_coming()
         if self._serving:
-            sentence += f" Until the settings change, suggestions come from {self._serving.model.name} as before."
+            sentence += (
+                f" Until the settings change, suggestions come from {self._serving.opened_by.model.name} as before."
+            )
         self._status.failed(sentence)
 
     def _warm_after(self, seconds: float) -> None:

@@ -1,0 +1,56 @@
+"""The engine that language servers share: told what to do on standard input, it tells there where it is."""
+
+import json
+import os
+import secrets
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from shardline import logs
+from shardline.engine import Report, registry
+from shardline.engine.local import LocalEngine
+from shardline.http import private
+from shardline.http.app import Door
+from shardline.http.process import Address, serve
+from shardline.settings import ModelSettings, Settings, merge_strictly
+
+if TYPE_CHECKING:
+    from shardline.engine.runner import Runner
+
+
+def engine_process() -> None:
+    """Serve the model until nobody was there for a while; ends the process."""
+    order = json.load(sys.stdin)
+    settings = merge_strictly(Settings(), order["settings"], "A language server")
+    logs.configure(settings.log.level)
+
+    def open_runner(model: ModelSettings, report: Report, _: Any) -> "Runner":
+        from shardline.engine import runner  # imports torch
+
+        return runner.open_runner(model, report, order["beside"])
+
+    engine = LocalEngine(settings.model, open_runner)
+    key = secrets.token_urlsafe(32)
+    with ExitStack() as stack:
+
+        def tell(url: str) -> None:
+            port = urlsplit(url).port or 0
+            entry = stack.enter_context(registry.registered(settings.model, port=port, key=key))
+            _tell(json.dumps(asdict(entry)))
+
+        try:
+            door = Door(key=key, idle=settings.engine.idle)
+            serve(engine, settings, door, Address(), routes=private.routes, on_listening=tell)
+        finally:
+            engine.close()
+    sys.stderr.flush()
+    os._exit(0)  # torch may still compute in the engine's thread
+
+
+def _tell(line: str) -> None:
+    """Say this to whoever has started this process, and nothing more."""
+    os.write(1, line.encode() + b"\n")
+    os.dup2(2, 1)

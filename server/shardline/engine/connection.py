@@ -1,0 +1,93 @@
+"""One connection to an engine in another process: HTTP/1.1, kept open between requests."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import h11
+
+from shardline.engine.registry import Entry
+from shardline.errors import AwayError, EngineError
+
+MOST_BYTES = 1 << 16
+"""So many are read at once."""
+
+
+class Connection:
+    """Asks the engine of `entry`, one request after another; raises `AwayError` where it is gone."""
+
+    def __init__(self, entry: Entry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._headers = [
+            ("Host", f"{entry.host}:{entry.port}"),
+            ("Authorization", f"Bearer {entry.key}"),
+            ("Content-Type", "application/json"),
+        ]
+        self._reader = reader
+        self._writer = writer
+        self._state = h11.Connection(h11.CLIENT)
+
+    @classmethod
+    async def open(cls, entry: Entry) -> "Connection":
+        """A connection to the engine of `entry`."""
+        try:
+            return cls(entry, *await asyncio.open_connection(entry.host, entry.port))
+        except OSError as error:
+            raise AwayError(f"The engine cannot be reached ({error.strerror}).") from error
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another request may be sent."""
+        return self._state.our_state is h11.IDLE and not (self._reader.at_eof() or self._writer.is_closing())
+
+    async def ask(self, method: str, path: str, values: Any = None) -> Any:
+        """Send JSON, if there is any, and return the JSON of the answer."""
+        body = b""
+        async with aclosing(self._pieces(method, path, values)) as pieces:
+            async for piece in pieces:
+                body += piece
+        return json.loads(body)
+
+    async def lines(self, method: str, path: str, values: Any = None) -> AsyncGenerator[Any, None]:
+        """Send JSON, if there is any; the answer has a line of JSON for each value, which comes as soon as it is there.
+
+        Where that is left before its end, the connection is closed, and with it what the engine does for it.
+        """
+        rest = b""
+        async with aclosing(self._pieces(method, path, values)) as pieces:
+            async for piece in pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+
+    def close(self) -> None:
+        """End what is asked."""
+        self._writer.close()
+
+    async def _pieces(self, method: str, path: str, values: Any) -> AsyncGenerator[bytes, None]:
+        body = b"" if values is None else json.dumps(values).encode()
+        headers = [*self._headers, ("Content-Length", str(len(body)))]
+        try:
+            request = self._state.send(h11.Request(method=method, target=path, headers=headers)) or b""
+            self._writer.write(request + (self._state.send(h11.Data(body)) or b""))
+            self._state.send(h11.EndOfMessage())
+            while not isinstance(event := await self._event(), h11.EndOfMessage):
+                if isinstance(event, h11.Response) and event.status_code != 200:
+                    raise EngineError(f"The engine refused a request ({event.status_code}).")
+                if isinstance(event, h11.ConnectionClosed):
+                    raise AwayError("The engine has ended.")
+                if isinstance(event, h11.Data):
+                    yield bytes(event.data)
+            if self._state.their_state is h11.DONE:
+                self._state.start_next_cycle()
+        except (OSError, h11.ProtocolError) as error:
+            raise AwayError("The engine has ended.") from error
+        finally:
+            if self._state.our_state is not h11.IDLE:
+                self.close()
+
+    async def _event(self) -> Any:
+        while (event := self._state.next_event()) is h11.NEED_DATA:
+            self._state.receive_data(await self._reader.read(MOST_BYTES))
+        return event

@@ -1,0 +1,120 @@
+"""Processes of engines: started by whoever needs one first, shared by all who need the same, and ended."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from filelock import Timeout
+
+from shardline.engine import registry
+from shardline.engine.connection import Connection
+from shardline.engine.registry import Entry
+from shardline.errors import AwayError, EngineError
+from shardline.settings import Settings, as_values
+
+COMMAND = ("-P", "-m", "shardline", "engine-process")
+"""Without what lies in the folder that the editor happens to be in."""
+
+END_SECONDS = 10.0
+"""How long an engine that was told to end may take."""
+
+
+async def find_or_start(settings: Settings, beside: Mapping[str, Any]) -> Entry:
+    """The engine of this user for these settings of the model; raises `EngineError` where it does not start.
+
+    A new one is told the placement `beside` of the model that stays until it is ready, which is empty where there is
+    none, and takes the place of those that nobody uses any more.
+    """
+    name = registry.identify(settings.model)
+    if entry := registry.find(name):
+        return entry
+    async with registry.starting(name):
+        if entry := registry.find(name):
+            return entry
+        for other in registry.all_entries():
+            await end(other, unused=True)
+        return await _start(name, settings, beside)
+
+
+async def ask_state(entry: Entry) -> dict[str, Any]:
+    """How an engine is; raises `AwayError`."""
+    connection = await Connection.open(entry)
+    try:
+        state: dict[str, Any] = await connection.ask("GET", "/engine/state")
+        return state
+    finally:
+        connection.close()
+
+
+async def end(entry: Entry, *, unused: bool = False) -> bool:
+    """End an engine and wait until its memory is free; `unused`, only if those who used it have left it.
+
+    Returns whether it has ended.
+    """
+    try:
+        connection = await Connection.open(entry)
+        try:
+            stops: bool = (await connection.ask("POST", "/engine/stop", {"unused": unused}))["stops"]
+        finally:
+            connection.close()
+    except AwayError:
+        stops = not unused
+    if stops and not await _has_ended(entry):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(entry.pid, signal.SIGTERM)
+        return await _has_ended(entry)
+    return stops
+
+
+async def _has_ended(entry: Entry) -> bool:
+    try:
+        async with await registry.ended(entry.id).acquire(timeout=END_SECONDS):
+            return True
+    except Timeout:
+        return False
+
+
+async def _start(name: str, settings: Settings, beside: Mapping[str, Any]) -> Entry:
+    order = {"settings": as_values(replace(settings, model=registry.absolute(settings.model))), "beside": beside}
+    process = _launch(name, json.dumps(order).encode())
+    if process.stdout is None:
+        raise EngineError("The engine has no standard output.")
+    try:
+        with process.stdout as output:
+            line = await asyncio.to_thread(output.readline)
+    except asyncio.CancelledError:
+        process.terminate()  # nobody needs it
+        raise
+    finally:
+        threading.Thread(target=process.wait, name="engine-process", daemon=True).start()
+    if not line:
+        raise EngineError(f"The engine did not start: {_last_words(name)}")
+    return Entry(**json.loads(line))
+
+
+def _launch(name: str, order: bytes) -> "subprocess.Popen[bytes]":
+    """Start a process that outlives this one, and tell it what to do."""
+    pipe = subprocess.PIPE
+    with registry.log_of(name) as log:
+        process = subprocess.Popen(  # noqa: S603  our own
+            [sys.executable, *COMMAND], stdin=pipe, stdout=pipe, stderr=log, start_new_session=True
+        )
+    if process.stdin:
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(order)
+    return process
+
+
+def _last_words(name: str) -> str:
+    file = registry.log_file(name)
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    said = [line for line in lines if line.strip()]
+    return f"{said[-1]} ({file})" if said else f"{file} says nothing."

@@ -1,0 +1,196 @@
+"""An engine in a process of its own, which all language servers of a user share that want the same."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from shardline.engine import Chunk, Engine, Progress, Report, Request, process, registry, wire
+from shardline.engine.connection import Connection
+from shardline.engine.registry import Entry
+from shardline.errors import AwayError, EngineError, NotReadyError, ShardlineError
+from shardline.settings import Settings
+
+TRIES = 3
+"""How often a request is begun whose engine is lost before it has said anything."""
+
+AWAY_SECONDS = 60.0
+"""How long a request waits until an engine that was lost is there again."""
+
+
+class SharedEngine:
+    """Asks the engine for these settings of the model, which runs already or is started.
+
+    When it is lost, requests wait until it is loaded again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._path = f"/engine/clients/{secrets.token_hex(8)}"
+        self._state: Mapping[str, Any] = {}  # what the engine said of itself when it was ready
+        self._found: asyncio.Future[Entry] = loop.create_future()
+        self._lost: asyncio.Future[ShardlineError] = loop.create_future()
+        self._following: asyncio.Task[None] | None = None
+        self._free: list[Connection] = []
+        self._forgetting: set[asyncio.Task[None]] = set()
+
+    async def load(self, report: Report, *, beside: Engine | None = None) -> None:
+        """Find the engine or start it, and wait until it is ready; raises `EngineError`."""
+        try:
+            entry = await process.find_or_start(self._settings, beside.placement if beside else {})
+            ready: asyncio.Future[None] = self._loop.create_future()
+            self._following = asyncio.create_task(self._follow(entry, report, ready))
+            await ready
+        except ShardlineError as error:
+            self._lose(error)
+            raise
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        if self._found.done():
+            self._found = self._loop.create_future()
+        self._lost = self._loop.create_future()
+        self._found.set_result(entry)
+
+    async def wait_lost(self) -> ShardlineError:
+        """Wait until it cannot be asked any more, and tell why."""
+        return await asyncio.shield(self._lost)
+
+    async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Stream what follows the prefix; raises `EngineError`."""
+        for tries_left in reversed(range(TRIES)):
+            said = False
+            try:
+                async with aclosing(self._lines("complete", request)) as lines:
+                    async for values in lines:
+                        said = True
+                        yield wire.read(values, Chunk)
+                return
+            except AwayError:
+                if said or not tries_left:
+                    raise
+
+    async def warm(self, request: Request) -> None:
+        """Have the prompt of `request` read ahead; raises `EngineError`."""
+        await self._answer("warm", request=wire.write(request))
+
+    def forget(self, document: str) -> None:
+        """Free what is kept for a document that was closed; an engine that is lost keeps nothing."""
+        if self._found.done():
+            task = asyncio.create_task(self._forget(document))
+            self._forgetting.add(task)
+            task.add_done_callback(self._forgetting.discard)
+
+    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
+        """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
+        scores: list[float] = await self._answer("score_suffix", request=wire.write(request), texts=list(texts))
+        return scores
+
+    @property
+    def infills(self) -> bool:
+        """Whether the model can be shown what follows the cursor; False until it is loaded."""
+        return bool(self._state.get("infills"))
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        """The plan the model was placed by; empty until it is loaded."""
+        placement: Mapping[str, Any] = self._state.get("placement", {})
+        return placement
+
+    def close(self) -> None:
+        """Leave the engine, which ends by itself where nobody else is there."""
+        if not self._loop.is_closed():  # else all connections end with this process
+            self._lose(NotReadyError("The model was closed."))
+
+    async def wait_closed(self) -> None:
+        """Wait until it was left."""
+        if leaving := [task for task in (self._following, *self._forgetting) if task]:
+            await asyncio.wait(leaving)
+
+    async def _follow(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
+        """Be a client of the engine, until it or this one has enough."""
+        try:
+            connection = await Connection.open(entry)
+            async with aclosing(connection.lines("GET", self._path)) as states:
+                async for state in states:
+                    _check(state)
+                    if state["ready"]:
+                        self._state = state
+                        ready.set_result(None)
+                    else:
+                        report(wire.read(state["progress"], Progress))
+            raise AwayError("The engine has ended.")
+        except ShardlineError as error:
+            if isinstance(error, AwayError):
+                error = AwayError(f"{error} It is started again; its log is {registry.log_file(entry.id)}.")
+            if ready.done():
+                self._lose(error)
+            else:
+                ready.set_exception(error)
+
+    def _lose(self, error: ShardlineError) -> None:
+        """It cannot be asked any more: those who ask wait for another, or are told why there is none."""
+        if self._following:
+            self._following.cancel()
+        for connection in self._free:
+            connection.close()
+        self._free.clear()
+        if self._found.done():
+            self._found = self._loop.create_future()
+        if not isinstance(error, AwayError):
+            self._found.set_exception(error)
+            self._found.exception()  # whether anybody asks or not
+        if not self._lost.done():
+            self._lost.set_result(error)
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(AWAY_SECONDS):
+                entry = await asyncio.shield(self._found)
+        except TimeoutError:
+            raise NotReadyError("The engine has ended, and no other is there yet.") from None
+        while self._free:
+            connection = self._free.pop()
+            if connection.is_free:
+                return connection
+            connection.close()
+        return await Connection.open(entry)
+
+    def _keep(self, connection: Connection) -> None:
+        if connection.is_free and not self._lost.done():
+            self._free.append(connection)
+        else:
+            connection.close()
+
+    async def _lines(self, action: str, request: Request) -> AsyncGenerator[Any, None]:
+        connection = await self._connect()
+        asked = {"request": wire.write(request)}
+        try:
+            async with aclosing(connection.lines("POST", f"{self._path}/{action}", asked)) as lines:
+                async for values in lines:
+                    _check(values)
+                    yield values
+        finally:
+            self._keep(connection)
+
+    async def _answer(self, action: str, **asked: Any) -> Any:
+        connection = await self._connect()
+        try:
+            answer = await connection.ask("POST", f"{self._path}/{action}", asked)
+        finally:
+            self._keep(connection)
+        _check(answer)
+        return answer["answer"]
+
+    async def _forget(self, document: str) -> None:
+        with contextlib.suppress(EngineError):
+            await self._answer("forget", document=document)
+
+
+def _check(values: Any) -> None:
+    """Raise the error that the engine answered with, if it is one."""
+    if "error" in values:
+        raise wire.read_error(values)

@@ -1,0 +1,155 @@
+"""The whole contract of an engine over HTTP, for the language servers of the user that it runs for.
+
+A client is there as long as its request for `/engine/clients/NAME` is answered, with a line at each change. What it
+asks belongs to documents of its own, which are forgotten when it has gone, whatever became of it.
+"""
+
+import json
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from shardline import __version__
+from shardline.engine import Request, wire
+from shardline.errors import NotReadyError, ShardlineError
+from shardline.http.app import Service
+
+STOPPED = "The engine was stopped by `shardline engines stop`; the command shardline.restart starts another."
+
+Answer = Callable[[str, Any], Awaitable[Any]]
+"""Answers a client of this name, who has sent this JSON, with other JSON; raises `ShardlineError`."""
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """The ways to ask the engine of `service`."""
+    private = Private(service)
+    client = "/engine/clients/{client}"
+    return [
+        Route("/engine/state", private.state),
+        Route("/engine/stop", private.stop, methods=["POST"]),
+        Route(client, private.follow),
+        Route(f"{client}/complete", private.complete, methods=["POST"]),
+        *(
+            Route(f"{client}/{answer.__name__}", _answering(answer), methods=["POST"])
+            for answer in (private.warm, private.forget, private.score_suffix)
+        ),
+    ]
+
+
+class Private:
+    """Answers clients, and knows which are there and what their documents are."""
+
+    def __init__(self, service: Service) -> None:
+        self._engine = service.engine
+        self._loading = service.loading
+        self._end = service.end
+        self._documents: dict[str, set[str]] = {}  # of each client that is there
+        self._was_used = False
+
+    async def state(self, _: HTTPRequest) -> Response:
+        """How the engine is, and how many are there."""
+        return JSONResponse({**self._state(), "clients": len(self._documents), "pid": os.getpid()})
+
+    async def stop(self, request: HTTPRequest) -> Response:
+        """End the engine; where the client says `unused`, only if those who used it have all left."""
+        unused = (await request.json()).get("unused")
+        stops = not unused or (self._was_used and not self._documents)
+        if stops:
+            self._loading.end(NotReadyError(STOPPED))
+            self._end()
+        return JSONResponse({"stops": stops})
+
+    async def follow(self, request: HTTPRequest) -> Response:
+        """Let a client be there: a line with the state now and at each change."""
+        return Lines(self._states(request.path_params["client"]))
+
+    async def complete(self, request: HTTPRequest) -> Response:
+        """Stream chunks, a line each; the last one has a finish reason or is an error."""
+        return Lines(self._chunks(self._own(request.path_params["client"], (await request.json())["request"])))
+
+    async def warm(self, client: str, asked: Any) -> None:
+        """Read a prompt ahead."""
+        await self._engine.warm(self._own(client, asked["request"]))
+
+    async def forget(self, client: str, asked: Any) -> None:
+        """Free what is kept for a document."""
+        self._documents.get(client, set()).discard(asked["document"])
+        self._engine.forget(_full_name(client, asked["document"]))
+
+    async def score_suffix(self, client: str, asked: Any) -> list[float]:
+        """How well each text leads into the suffix."""
+        return list(await self._engine.score_suffix(self._own(client, asked["request"]), asked["texts"]))
+
+    def _state(self) -> dict[str, Any]:
+        loading, engine = self._loading, self._engine
+        state: dict[str, Any] = {"version": __version__, "ready": loading.ready}
+        if loading.error:
+            return {**state, **wire.write_error(loading.error)}
+        if loading.ready:
+            return {**state, "infills": engine.infills, "placement": engine.placement}
+        return {**state, "progress": wire.write(loading.progress)}
+
+    async def _states(self, client: str) -> AsyncGenerator[Any, None]:
+        self._was_used = True
+        self._documents[client] = set()
+        try:
+            async for _ in self._loading.follow():
+                yield self._state()
+        finally:
+            for document in self._documents.pop(client, set()):
+                self._engine.forget(_full_name(client, document))
+            if not (self._loading.ready or self._documents):
+                self._end()  # nobody waits for it any more
+
+    async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
+        try:
+            async with aclosing(self._engine.complete(request)) as chunks:
+                async for chunk in chunks:
+                    yield wire.write(chunk)
+        except ShardlineError as error:
+            yield wire.write_error(error)
+
+    def _own(self, client: str, values: Mapping[str, Any]) -> Request:
+        """The request, for a document of this client."""
+        document = str(values["document"])
+        if client in self._documents:
+            self._documents[client].add(document)
+        return wire.read({**values, "document": _full_name(client, document)}, Request)
+
+
+class Lines(Response):
+    """Sends JSON, a line for each value, as it comes; where the client leaves, `values` are closed at once."""
+
+    def __init__(self, values: AsyncGenerator[Any, None]) -> None:
+        super().__init__(media_type="application/x-ndjson")
+        del self.headers["content-length"]
+        self._values = values
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as all
+        """Send them."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with aclosing(self._values) as values:
+            async for value in values:
+                line = json.dumps(value).encode() + b"\n"
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
+    async def respond(request: HTTPRequest) -> Response:
+        try:
+            return JSONResponse({"answer": await answer(request.path_params["client"], await request.json())})
+        except ShardlineError as error:
+            return JSONResponse(wire.write_error(error))
+
+    return respond
+
+
+def _full_name(client: str, document: str) -> str:
+    return f"{client} {document}"

@@ -1,0 +1,213 @@
+"""Real language servers and the engines that they share: one process for all, until the last one has left."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from lsprotocol import types
+
+from shardline.engine import process, registry
+from shardline.engine.registry import Entry
+from tests.lsp.clients import Client, asking, started
+
+COMMAND = [sys.executable, "-m", "shardline"]
+CODE = "def add(a, b):\n    return"
+GUARD = 60
+
+
+def settings(folder: Path, *, idle: float = 300, tokens: int = 8, **model: Any) -> dict[str, Any]:
+    wished = {"name": str(folder), "contextTokens": 512, **model}
+    return {"model": wished, "engine": {"idle": idle}, "generation": {"maxTokens": tokens}}
+
+
+@asynccontextmanager
+async def window(folder: Path, **wishes: Any) -> AsyncIterator[Client]:
+    """A language server whose model is ready."""
+    async with started(COMMAND, **settings(folder, **wishes)) as client:
+        assert (await client.until_settled()).state == "ready"
+        yield client
+
+
+async def ghost_of(client: Client) -> str:
+    items = await client.ghost(CODE)
+    assert items
+    return str(items[0].insert_text)
+
+
+def the_engine() -> Entry:
+    (entry,) = registry.all_entries()
+    return entry
+
+
+async def has_ended(entry: Entry) -> None:
+    async with await registry.ended(entry.id).acquire(timeout=GUARD):
+        pass
+
+
+def libraries(process: psutil.Process) -> set[str]:
+    return {Path(mapped.path).name for mapped in process.memory_maps()}
+
+
+def servers() -> list[psutil.Process]:
+    """The language servers that run, which this process has started, and not the engines, which they have."""
+    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_two_windows_share_one_engine_and_suggest_the_same(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as one:
+        entry = the_engine()
+        async with window(tiny_folder) as other:
+            assert the_engine() == entry
+            assert await ghost_of(one) == await ghost_of(other)
+            state = await process.ask_state(entry)
+            assert (state["clients"], state["pid"]) == (2, entry.pid)
+        assert await ghost_of(one)
+        assert the_engine() == entry
+
+
+async def test_it_suggests_what_an_engine_in_the_language_server_does(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as client:
+        shared = await ghost_of(client)
+        placed = (await client.command("shardline.plan"))["device_map"]
+    within = {**settings(tiny_folder), "engine": {"mode": "inprocess"}}
+    async with started(COMMAND, **within) as client:
+        await client.until_settled()
+        assert await ghost_of(client) == shared
+        assert (await client.command("shardline.plan"))["device_map"] == placed
+
+
+async def test_the_language_server_never_loads_torch(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as client:
+        await ghost_of(client)
+        (server,) = servers()
+        assert "libtorch_cpu.so" not in libraries(server)
+        assert "libtorch_cpu.so" in libraries(psutil.Process(the_engine().pid))
+
+
+async def test_other_settings_of_the_model_have_another_engine(tiny_folder: Path) -> None:
+    async with window(tiny_folder), window(tiny_folder, contextTokens=256), window(tiny_folder, tokens=4):
+        pids = {entry.pid for entry in registry.all_entries()}
+        assert len(pids) == 2
+
+
+async def test_ten_windows_that_open_at_once_start_one_engine(tiny_folder: Path) -> None:
+    async with AsyncExitStack() as stack:
+        opening = [stack.enter_async_context(started(COMMAND, **settings(tiny_folder))) for _ in range(10)]
+        windows = await asyncio.gather(*opening)
+        for client in windows:
+            assert (await client.until_settled()).state == "ready"
+        assert (await process.ask_state(the_engine()))["clients"] == 10
+
+
+async def test_an_engine_that_is_killed_is_started_again(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as client:
+        before, killed = await ghost_of(client), the_engine()
+        os.kill(killed.pid, signal.SIGKILL)
+        failed = await client.until("failed")
+        assert str(registry.log_file(killed.id)) in failed.message
+        await client.until("ready")
+        assert the_engine().pid != killed.pid
+        assert await ghost_of(client) == before
+        assert client.messages == [f"Shardline: {failed.message}"]
+
+
+async def test_who_waits_for_an_engine_that_is_killed_is_answered_by_the_next(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as client:
+        expected = await ghost_of(client)
+        os.kill(the_engine().pid, signal.SIGKILL)
+        await client.command("shardline.status")
+        other = f"{CODE} "
+        client.open(other)
+        asked = client.lsp.protocol.send_request(types.TEXT_DOCUMENT_INLINE_COMPLETION, asking(other))
+        async with asyncio.timeout(GUARD):
+            assert await asyncio.wrap_future(asked)
+        assert await ghost_of(client) == expected
+
+
+async def test_it_stays_a_while_for_whoever_comes_next_and_then_ends(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as client:
+        await ghost_of(client)
+        entry = the_engine()
+    async with window(tiny_folder):
+        assert the_engine() == entry
+    async with window(tiny_folder, idle=0, contextTokens=256):
+        short = the_engine()
+    await has_ended(short)
+    assert registry.all_entries() == []
+
+
+async def test_an_editor_that_is_killed_has_left_too(tiny_folder: Path) -> None:
+    client = Client(**settings(tiny_folder, idle=0))
+    await client.lsp.start_io(*COMMAND)
+    capabilities = types.ClientCapabilities(experimental={"shardlineStatus": True})
+    client.lsp.capabilities = capabilities
+    await client.lsp.initialize_async(
+        types.InitializeParams(capabilities=capabilities, initialization_options=settings(tiny_folder, idle=0))
+    )
+    client.lsp.initialized(types.InitializedParams())
+    await client.until("ready")
+    entry = the_engine()
+    (server,) = servers()
+    server.kill()
+    await has_ended(entry)
+    await client.lsp.stop()  # type: ignore[no-untyped-call]
+
+
+async def test_one_that_nobody_uses_gives_way_to_another(tiny_folder: Path) -> None:
+    async with window(tiny_folder):
+        left = the_engine()
+    async with window(tiny_folder, contextTokens=256) as client:
+        used = the_engine()
+        assert used.id != left.id  # which has ended
+        async with window(tiny_folder):
+            assert used in registry.all_entries()
+        client.configure(**settings(tiny_folder))
+        assert (await client.until_settled()).state == "ready"
+        assert len(registry.all_entries()) == 2
+
+
+async def shardline(*arguments: str) -> tuple[int, str]:
+    child = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await child.communicate()
+    return child.returncode or 0, output.decode()
+
+
+async def test_engines_are_listed_and_stopped_and_come_back_when_they_are_wanted(tiny_folder: Path) -> None:
+    assert await shardline("engines") == (0, "No engine runs.\n")
+    async with window(tiny_folder) as client:
+        entry = the_engine()
+        _, text = await shardline("engines", "--json")
+        (told,) = json.loads(text)
+        assert (told["id"], told["pid"], told["clients"], told["ready"]) == (entry.id, entry.pid, 1, True)
+        assert entry.key not in text
+        assert entry.id in (await shardline("engines"))[1]
+        assert (await shardline("engines", "stop", "none"))[0] == 1
+        code, text = await shardline("engines", "stop")
+        assert (code, text) == (0, f"Stopped {entry.id}, {tiny_folder}.\n")
+        failed = await client.until("failed")
+        assert "shardline engines stop" in failed.message
+        assert await client.ghost(CODE) == []
+        await client.command("shardline.restart")
+        assert (await client.until("ready")).state == "ready"
+        assert await ghost_of(client)
+        assert (await shardline("engines", "stop", "--all"))[0] == 0
+        assert registry.all_entries() == []
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder"])
+async def test_a_model_that_cannot_be_had_leaves_no_engine(name: str, tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(Path(name))) as client:
+        assert "model.name" in (await client.until_settled()).message
+        client.configure(**settings(tiny_folder))
+        assert (await client.until_settled()).state == "ready"
+        assert the_engine().model == str(tiny_folder)
