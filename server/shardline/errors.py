@@ -7,6 +7,8 @@ ShardlineError
 │   ├── PlacementError      it does not fit, or names a device that is not there
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
+│   ├── AwayError           the server that runs it cannot be reached
+│   ├── RefusedError        the server that runs it does not do what it was asked
 │   └── NotReadyError       it is still loading
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
@@ -40,6 +42,18 @@ class NoRoomError(PlacementError):
 
 class GenerationError(EngineError):
     """The model failed while it was computing."""
+
+
+class AwayError(EngineError):
+    """The server that runs the model cannot be reached, which may pass."""
+
+
+class RefusedError(EngineError):
+    """The server that runs the model answers with this HTTP `status` instead of doing what it was asked."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class NotReadyError(EngineError):

@@ -12,11 +12,11 @@ from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.lsp.server import ShardlineServer
 from shardline.lsp.transport import serve_stdio
-from shardline.settings import ModelSettings, Settings
+from shardline.settings import Settings
 
 
 class Engine(ScriptedEngine):
-    def __init__(self, _: ModelSettings) -> None:
+    def __init__(self, _: Settings) -> None:
         super().__init__(self.say)
 
     def say(self, request: Request) -> str:

@@ -22,7 +22,7 @@ class Engine(LocalEngine):
 
 if __name__ == "__main__":
     logs.configure("warning")
-    server = ShardlineServer("0", Settings(), Engine)
+    server = ShardlineServer("0", Settings(), lambda settings: Engine(settings.model))
 
     @server.command("test.warmed")
     async def next_warmed(*_: Any) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from shardline import __version__, logs
-from shardline.engine.local import LocalEngine
+from shardline.cli.engine import open_engine
 from shardline.errors import SettingsError
 from shardline.lsp import transport
 from shardline.lsp.server import ShardlineServer
@@ -17,7 +17,7 @@ def serve(settings: Settings, tcp: str | None) -> None:
     """Serve one client until it leaves; ends the process, at once, whatever the model is doing."""
     address = None if tcp is None else _loopback(tcp)
     logs.configure(settings.log.level)
-    server = ShardlineServer(__version__, settings, LocalEngine)
+    server = ShardlineServer(__version__, settings, open_engine)
     gc.freeze()
     gc.enable()
     if address is None:

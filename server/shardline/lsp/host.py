@@ -8,16 +8,27 @@ from typing import Any
 from shardline.completion import Source
 from shardline.completion.completer import Answer, Origin
 from shardline.engine import Engine, Progress, Usage
-from shardline.errors import EngineError, NoRoomError, NotReadyError, ShardlineError, SupersededError, first_line
+from shardline.errors import (
+    AwayError,
+    EngineError,
+    NoRoomError,
+    NotReadyError,
+    ShardlineError,
+    SupersededError,
+    first_line,
+)
 from shardline.lsp.serving import Serving
 from shardline.lsp.status import Status
-from shardline.settings import ModelSettings, Settings
+from shardline.settings import Settings, of_engine
 
-OpenEngine = Callable[[ModelSettings], Engine]
+OpenEngine = Callable[[Settings], Engine]
 """Makes the engine for these settings; does no work yet."""
 
 PAUSE_SECONDS = 0.3
 """How long nothing must be opened, typed or asked until the engine reads ahead."""
+
+RETRY_SECONDS = 3.0
+"""How soon a server is asked again that was away when it was to be loaded."""
 
 NOTHING = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0.0, total_time=0.0)
 
@@ -35,7 +46,7 @@ class EngineHost:
         self._status = status
         self._offer = offer
         self._settings = Settings()  # those that were applied last
-        self._wanted: ModelSettings | None = None  # what is loaded, or was to be
+        self._wanted: Settings | None = None  # what is loaded, or was to be
         self._serving: Serving | None = None
         self._coming: Engine | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -49,21 +60,22 @@ class EngineHost:
         return self._serving.engine.placement if self._serving else {}
 
     def apply(self, settings: Settings) -> None:
-        """Use these settings: those of generation at once, those of the model by loading it anew if they differ.
+        """Use these settings: those of generation at once, those of the engine by loading it anew if they differ.
 
         The engine that is there answers until the new one is ready, if the devices have room for both.
         """
         self._settings = settings
         if self._serving:
             self._serving.use(settings)
-        if settings.model == self._wanted:
+        wanted = of_engine(settings)
+        if wanted == self._wanted:
             return
-        self._wanted = settings.model
+        self._wanted = wanted
         self._stop_loading()
-        if self._serving and self._serving.model == settings.model:
-            self._status.ready(settings.model.name)  # it is there still
+        if self._serving and self._serving.opened_by == wanted:
+            self._status.ready(wanted.model_name)  # it is there still
         else:
-            self._loading = asyncio.create_task(self._load(settings.model))
+            self._loading = asyncio.create_task(self._load(wanted))
 
     def restart(self, settings: Settings) -> None:
         """Close the engine, if there is one, and load a new one in the background."""
@@ -81,11 +93,17 @@ class EngineHost:
         try:
             with self._status.busy():
                 answer = await serving.answer(source, by_hand=by_hand, hurried=hurried)
+        except AwayError as error:
+            if serving is self._serving:
+                self._status.away(str(error))
+            raise
         except SupersededError:
             if serving is self._serving:
                 raise
             return await self.answer(source, by_hand=by_hand, hurried=hurried)  # another engine has taken over
         self._status.usage = answer.suggestions[0].usage or self._status.usage
+        if answer.origin is not Origin.KNOWN and serving is self._serving:
+            self._status.back()
         if answer.origin is Origin.JOINED:
             self._status.spent(NOTHING, ahead=False)  # what it was made by was told of another request
         if serving is self._serving:
@@ -136,18 +154,27 @@ class EngineHost:
             self._leaving.append(self._serving.engine)
         self._serving = None
 
-    async def _load(self, model: ModelSettings) -> None:
-        await self._status.loading(model.name)
+    async def _load(self, wanted: Settings) -> None:
+        await self._status.loading(wanted.model_name)
         try:
             await self._until_left()
-            engine = self._coming = self._open_engine(model)
-            await self._read(engine)
+            engine = self._coming = self._open_engine(wanted)
+            await self._reach(engine)
         except ShardlineError as error:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
             self._fail(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)}).")
         else:
             self._take_over(engine)
+
+    async def _reach(self, engine: Engine) -> None:
+        """Load it, as soon as it is there."""
+        while True:
+            try:
+                return await self._read(engine)
+            except AwayError as error:
+                self._status.failed(self._with_what_answers(str(error)))
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, engine: Engine) -> None:
         """Load it beside the one that answers, or else in its place."""
@@ -176,14 +203,18 @@ class EngineHost:
         self._coming = None
         self._serving = Serving(engine, self._settings, self._status.spent)
         self._offer(True)
-        self._status.ready(self._serving.model.name)
+        self._status.ready(self._serving.opened_by.model_name)
         self._warm_after(0)
 
     def _fail(self, sentence: str) -> None:
         self._drop_coming()
-        if self._serving:
-            sentence += f" Until the settings change, suggestions come from {self._serving.model.name} as before."
-        self._status.failed(sentence)
+        self._status.failed(self._with_what_answers(sentence))
+
+    def _with_what_answers(self, sentence: str) -> str:
+        if self._serving is None:
+            return sentence
+        name = self._serving.opened_by.model_name
+        return f"{sentence} Until the settings change, suggestions come from {name} as before."
 
     def _warm_after(self, seconds: float) -> None:
         self._stop_warming()

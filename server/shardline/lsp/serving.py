@@ -8,15 +8,15 @@ from shardline.completion import Source
 from shardline.completion.completer import Answer, Completer
 from shardline.engine import Engine, Usage
 from shardline.lsp import pace
-from shardline.settings import Settings
+from shardline.settings import Settings, of_engine
 
 
 class Serving:
-    """Answers with `engine`, which was loaded with `settings.model`; knows what its last answers have cost."""
+    """Answers with `engine`, which was opened by `settings`; knows what its last answers have cost."""
 
     def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage, bool], None]) -> None:
         self.engine = engine
-        self.model = settings.model
+        self.opened_by = of_engine(settings)
         self.completer = Completer(engine, settings, on_usage=on_usage)
         self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
 
@@ -28,8 +28,8 @@ class Serving:
         return answer
 
     def use(self, settings: Settings) -> None:
-        """Work by these settings from now on, but for those of the model."""
-        self.completer.settings = replace(settings, model=self.model)
+        """Work by these settings from now on, but for those of the engine."""
+        self.completer.settings = replace(settings, model=self.opened_by.model, remote=self.opened_by.remote)
 
     def advice(self) -> str:
         """What would make it faster; empty where it keeps up with typing."""
