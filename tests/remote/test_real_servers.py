@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -47,8 +48,8 @@ def settings_for(server: RealServer) -> Settings:
 async def test_it_is_recognized_and_continues_our_own_prompts(server: RealServer) -> None:
     engine = RemoteEngine(settings_for(server))
     await engine.load(lambda _: None)
-    assert await said(engine, CODE, max_tokens=4) == " a + b\n"
-    assert await said(engine, CODE[:-4], max_tokens=4) == "turn a + b"  # the half word is written again, and cut
+    assert await said(engine, CODE, max_tokens=5) == " a + b\n"
+    assert await said(engine, CODE[:-4], max_tokens=5) == "turn a + b\n"  # the half word is written again, and cut
     assert await said(engine, CODE, stop=("+",)) == " a "
     chunks = await answer(engine, CODE, max_tokens=8)
     assert chunks[-1].finish_reason is FinishReason.LENGTH
@@ -95,6 +96,27 @@ def test_the_replay_of_typing_is_true_and_all_of_it_answered(
         print(f"\n{type(server).__name__}: {json.dumps(report)}")  # noqa: T201  what is reported of it
     assert report["untrue"] == report["unanswered"] == report["failed"] == 0
     assert report["answered"] > KEYSTROKES // 4
+
+
+def test_the_command_of_a_plan_is_one_that_vllm_takes(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((install.model() / "config.json").read_text())
+    machines = ["--engine", "vllm", "--nodes", "2", "--gpus-per-node", "3", "--model", str(tmp_path), "--json"]
+    plan = json.loads(subprocess.run([*COMMAND, "plan", *machines], capture_output=True, check=True).stdout)
+    (serve,) = (step["command"] for step in plan["commands"] if step["command"].startswith("vllm serve "))
+    program = (
+        "import sys\n"
+        "from vllm.entrypoints.cli.serve import cmd_init\n"
+        "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+        "parser = FlexibleArgumentParser()\n"
+        "commands = parser.add_subparsers()\n"
+        "for command in cmd_init(): command.subparser_init(commands)\n"
+        "taken = parser.parse_args(sys.argv[1:])\n"
+        "print(taken.tensor_parallel_size, taken.pipeline_parallel_size, taken.distributed_executor_backend)\n"
+    )
+    python = str(install.VLLM / "bin" / "python")
+    arguments = shlex.split(serve.replace("$SHARDLINE_KEY", "key"))[1:]
+    done = subprocess.run([python, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.stdout == "3 2 ray\n", done.stderr
 
 
 async def test_a_killed_server_is_told_once_and_comes_back_by_itself(server: RealServer) -> None:

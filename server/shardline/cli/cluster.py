@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ KEY = "SHARDLINE_KEY"
 
 HEAD = "HEAD"
 """The first node, in commands: only the user knows what it is called."""
+
+LINE = 80
+"""How long the lines of a command are."""
 
 UNITS = {"GiB": GIB, "MiB": MIB, "GB": 10**9, "MB": 10**6}
 
@@ -99,30 +103,35 @@ def _told(made: ClusterPlan) -> dict[str, Any]:
 def _show(made: ClusterPlan) -> None:
     console = Console(highlight=False)
     cluster, sizes = made.cluster, made.sizes
-    title = (
-        f"{sizes.model} in {sizes.dtype}, {cluster.sequences} sequences of {cluster.context_tokens} tokens at a time"
-    )
+    title = f"{sizes.model} in {sizes.dtype}, {cluster.sequences} sequences of {cluster.context_tokens} tokens at once"
     console.print(Text(title, style="bold"))
     if not made.fits:
         console.print(Text(f"✗ {made.refusal}", style="red"))
         return
-    table = Table.grid(padding=(0, 2))
-    for stage in made.stages:
-        table.add_row(
-            f"node {stage.node + 1}",
-            f"{stage.layers} layers over {stage.gpus} GPU{'s' if stage.gpus > 1 else ''}",
-            f"{in_words(stage.weights)} of weights, {in_words(stage.kv_cache)} of KV cache, "
-            f"{in_words(stage.workspace)} of workspace",
-            f"{in_words(stage.used)} of {in_words(stage.limit)} each",
-        )
-    console.print(table)
+    console.print(_table(made))
     last = ""
     for where, command in commands(made):
         if where != last:
             print(f"\nOn {where}:")  # noqa: T201
-        print(f"    {command}")  # noqa: T201  whole, to be copied
+        print(textwrap.indent(_wrapped(command), "    "))  # noqa: T201  to be copied
         last = where
     print(f"\nIn the settings of the editor:\n{json.dumps(settings_for(made), indent=2)}")  # noqa: T201
+
+
+def _wrapped(command: str) -> str:
+    """A command over several lines, each flag with its value."""
+    whole = re.sub(r"(--[\w-]+) (?!--)", "\\1\0", command)
+    lines = textwrap.wrap(whole, LINE, break_long_words=False, break_on_hyphens=False, subsequent_indent="    ")
+    return " \\\n".join(lines).replace("\0", " ")
+
+
+def _table(made: ClusterPlan) -> Table:
+    table = Table("", "Layers", "GPUs", "Weights", "KV cache", "Workspace", "On each GPU", box=None)
+    for stage in made.stages:
+        parts = [in_words(size) for size in (stage.weights, stage.kv_cache, stage.workspace)]
+        each = f"{in_words(stage.used)} of {in_words(stage.limit)}"
+        table.add_row(f"node {stage.node + 1}", str(stage.layers), str(stage.gpus), *parts, each)
+    return table
 
 
 def _bytes(text: str) -> int:

@@ -163,7 +163,7 @@ def _shares(sizes: Sizes, cluster: Cluster, tensor: int, pipeline: int) -> Itera
 
 
 def _workspace(sizes: Sizes, cluster: Cluster, tensor: int) -> int:
-    """What one step needs at its widest: the feed-forward of all its tokens, and the logits of a token of each sequence."""
+    """What one step needs at its widest: the feed-forward of all its tokens, and logits for each sequence."""
     feed_forward = BATCHED_TOKENS * (4 * sizes.width + -(-3 * sizes.inner // tensor)) * sizes.itemsize
     return feed_forward + 2 * cluster.sequences * sizes.vocabulary * 4
 
