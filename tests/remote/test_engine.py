@@ -13,8 +13,11 @@ import pytest
 from shardline.engine import FinishReason, Request, prompt
 from shardline.engine.checkpoint import Checkpoint
 from shardline.engine.codec import Codec
+from shardline.engine.local import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine
+from shardline.engine.remote.fallback import FallbackEngine
 from shardline.errors import AwayError, GenerationError
+from shardline.settings import ModelSettings
 from tests import tiny
 from tests.remote.remotes import KINDS, TOKEN_KINDS, answer, opened, said, serving, settings_for
 
@@ -191,6 +194,17 @@ async def test_nobody_there_and_nobody_who_answers_is_a_sentence(tiny_folder: Pa
             await RemoteEngine(settings_for(peer.url)).load(lambda _: None)
         await peer.start()
         assert await said(engine, CODE) == " + b"
+
+
+async def test_where_nothing_can_stand_in_both_reasons_are_told(tiny_folder: Path, tmp_path: Path) -> None:
+    async with serving("vllm", tmp_path, tiny_folder) as peer:
+        pass
+    no_model = LocalEngine(ModelSettings(name=str(tmp_path / "none")))
+    engine = FallbackEngine(RemoteEngine(settings_for(peer.url)), lambda: no_model)
+    with pytest.raises(AwayError, match=r"cannot be reached .* there is no file or folder"):
+        await engine.load(lambda _: None)
+    engine.close()
+    await engine.wait_closed()
 
 
 async def test_a_document_is_read_ahead_where_that_costs_nothing_and_gives_way(

@@ -173,7 +173,7 @@ class EngineHost:
             try:
                 return await self._read(engine)
             except AwayError as error:
-                self._status.failed(self._with_what_answers(str(error)))
+                self._status.failed(self._with_what_answers(str(error), until="it is there"))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, engine: Engine) -> None:
@@ -208,13 +208,13 @@ class EngineHost:
 
     def _fail(self, sentence: str) -> None:
         self._drop_coming()
-        self._status.failed(self._with_what_answers(sentence))
+        self._status.failed(self._with_what_answers(sentence, until="the settings change"))
 
-    def _with_what_answers(self, sentence: str) -> str:
+    def _with_what_answers(self, sentence: str, *, until: str) -> str:
         if self._serving is None:
             return sentence
         name = self._serving.opened_by.model_name
-        return f"{sentence} Until the settings change, suggestions come from {name} as before."
+        return f"{sentence} Until {until}, suggestions come from {name} as before."
 
     def _warm_after(self, seconds: float) -> None:
         self._stop_warming()

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from shardline.engine import Chunk, Engine, Report, Request
-from shardline.errors import AwayError, EngineError
+from shardline.errors import AwayError, EngineError, NoRoomError
 
 RETRY_SECONDS = 3.0
 """How soon a server that is away is asked again."""
@@ -26,11 +26,16 @@ class FallbackEngine:
         self._standing_in: asyncio.Task[None] | None = None
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
-        """Find the server, or load the model that stands in for it; raises `EngineError`."""
+        """Find the server, or load the model that stands in for it; raises `EngineError`, `AwayError` for both."""
         try:
             await self._remote.load(report, beside=beside)
         except AwayError as error:
-            await self._load_local(error, report, beside)
+            try:
+                await self._load_local(error, report, beside)
+            except NoRoomError:
+                raise
+            except EngineError as problem:
+                raise AwayError(f"{error} {problem}") from problem
             self._standing_in = asyncio.create_task(self._wait_for_remote())
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
