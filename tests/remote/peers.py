@@ -26,8 +26,9 @@ from tokenizers import Tokenizer
 
 KIND, FOLDER = sys.argv[1], Path(sys.argv[2])
 TOLD: dict[str, Any] = json.loads((FOLDER / "told.json").read_text())
-"""`infills` and `grammars`, whether it can; `model`, its name; `key`, which it wants; `raw`, its whole answer, `status`
-and `location`, instead of a completion; `tokenizer`, a file; `owner`, whom its models are owned by."""
+"""`infills`, whether it can; `grammars`, False, "late" or "ignored" where it cannot; `model`, its name; `models`, all
+of their names; `owner`, whom they are owned by; `key`, which it wants; `raw`, its whole answer, and its `status`;
+`location`, where it leads; `tokenizer`, a file."""
 TOKENIZER = Tokenizer.from_file(TOLD["tokenizer"])
 TOKENIZER.encode_special_tokens = True
 MODEL = TOLD.get("model", "tiny")
@@ -159,6 +160,8 @@ def complete(body: Any) -> Response | AsyncIterator[str]:
     grammar = body.get("ebnf") or (body.get("structured_outputs") or {}).get("grammar")
     if grammar and TOLD.get("grammars") is False:
         return refusal(400, "grammars are not supported")
+    if grammar and TOLD.get("grammars") == "late":
+        return late_refusal()
     removed = "" if TOLD.get("grammars") == "ignored" else removed_of(grammar)
     return completions(body, prefix_of(body["prompt"]), removed)
 
@@ -166,6 +169,10 @@ def complete(body: Any) -> Response | AsyncIterator[str]:
 def echo(place: int, ids: list[int]) -> Any:
     """Every token of a prompt is as probable as its number says, and so is the one behind."""
     return {"index": place, "text": "", "logprobs": {"token_logprobs": [None, *(-float(i) for i in ids[1:]), -9.0]}}
+
+
+async def late_refusal() -> AsyncIterator[str]:
+    yield f"data: {json.dumps({'error': {'message': 'grammars are not supported', 'code': 400}})}\n\n"
 
 
 async def completions(body: Any, prompt: str, removed: str) -> AsyncIterator[str]:

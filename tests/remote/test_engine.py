@@ -90,7 +90,7 @@ async def test_wherever_a_prefix_ends_nothing_of_it_is_said_again(kind: str, tin
             assert await said(engine, text[:-1] + "see", suffix="(rest") == ""  # it is not shown the suffix
 
 
-@pytest.mark.parametrize("grammars", [False, "ignored"])
+@pytest.mark.parametrize("grammars", [False, "late", "ignored"])
 async def test_a_server_without_grammars_gets_prompts_that_are_not_cut_back(
     grammars: Any, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from shardline.engine.remote.address import headers_for, is_loopback, root_of
-from shardline.errors import AwayError, EngineError, GenerationError, RefusedError, first_line
+from shardline.errors import AwayError, EngineError, GenerationError, RefusedError, SettingsError, first_line
 from shardline.settings import RemoteSettings
 
 MOST_BYTES = 2**23
@@ -29,6 +29,8 @@ KEPT_SECONDS = 4.0
 have been done or not, and is not sent again."""
 
 BUSY, AWAY = 429, (502, 503, 504)
+UNKNOWN = (400, 422)
+"""What a server answers that does not know a part of a request, and so has done nothing for it."""
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +77,20 @@ class Connection:
 
         Closing this ends the work of the server.
         """
+        begun = False
         async with aclosing(self._bytes("POST", path, body)) as pieces:
             async for line in _lines(pieces):
                 event = line.removeprefix(b"data:").strip()
                 if not event.startswith(b"{"):
                     continue  # a comment, the name of an event, or the end
                 message = _object(event)
-                if message.get("error"):
-                    log.debug("The server says: %s", message["error"])
+                if error := message.get("error"):
+                    log.debug("The server says: %s", error)
+                    code = error.get("code") if isinstance(error, dict) else None
+                    if not begun and code in UNKNOWN:  # vLLM finds out when the stream is open
+                        raise RefusedError(f"The server at {self.root} refuses what it was asked ({code}).", code)
                     raise GenerationError(f"The server at {self.root} failed while completing.")
+                begun = True
                 yield message
 
     async def close(self) -> None:
@@ -132,6 +139,8 @@ class Connection:
         """Raise what goes wrong inside as an `EngineError`."""
         try:
             yield
+        except httpx.InvalidURL as error:
+            raise SettingsError(f"remote.baseUrl: {self.root} is no address ({first_line(error)}).") from error
         except httpx.TimeoutException as error:
             raise AwayError(
                 f"The server at {self.root} does not answer, after up to {self._timeout} seconds (remote.timeout)."

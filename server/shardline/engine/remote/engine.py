@@ -1,15 +1,17 @@
 """The engine over a server elsewhere: our prompts, our stop rules, and a stream that is closed when they say so."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request
 from shardline.engine.remote.answer import NO_ANSWER, NotHeld, answer, no_completion
 from shardline.engine.remote.completions import OpenAI, SGLang, Vllm, weighed
-from shardline.engine.remote.connection import Connection
+from shardline.engine.remote.connection import UNKNOWN, Connection
 from shardline.engine.remote.dialect import Dialect
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
@@ -19,8 +21,8 @@ from shardline.engine.remote.tokenizer import find_codec
 from shardline.errors import NotReadyError, RefusedError
 from shardline.settings import Settings
 
-UNKNOWN = (400, 422)
-"""What a server answers that does not know a part of a request, and so has done nothing for it."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class RemoteEngine:
@@ -32,6 +34,7 @@ class RemoteEngine:
         self._dialect: Dialect | None = None
         self._heals = True  # until the server has shown that it cannot hold an answer to a grammar
         self._warming: asyncio.Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "shardline-prompts")  # encoding takes longer than a loop may stand still
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:  # noqa: ARG002  takes no room
         """Find out what the server is and what it can; raises `EngineError`, and `AwayError` where it is not there."""
@@ -50,7 +53,7 @@ class RemoteEngine:
         self._stop_warming()
         while True:
             asked = replace(request, healing=request.healing and self._heals)
-            question = dialect.question(asked)
+            question = await self._in_thread(dialect.question, asked)
             try:
                 async with aclosing(answer(connection, dialect, question, request)) as chunks:
                     async for chunk in chunks:
@@ -70,7 +73,7 @@ class RemoteEngine:
         """Let the server read the prompt of `request`; raises `EngineError`."""
         connection, dialect = self._loaded()
         self._stop_warming()
-        question = dialect.reading(request)
+        question = await self._in_thread(dialect.reading, request)
         if question is None:
             return
         reading = self._warming = asyncio.ensure_future(_drain(connection.events(question.path, question.body)))
@@ -87,7 +90,7 @@ class RemoteEngine:
     async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
         """For each of `texts`, how probable it makes the next lines of the suffix; 0 where the server cannot tell."""
         connection, dialect = self._loaded()
-        weighing = dialect.weighing(request, texts) if isinstance(dialect, Vllm) else None
+        weighing = await self._in_thread(dialect.weighing, request, texts) if isinstance(dialect, Vllm) else None
         if weighing is None:
             return [0.0] * len(texts)
         question, counts = weighing
@@ -110,6 +113,7 @@ class RemoteEngine:
     def close(self) -> None:
         """Ask no more; what is being streamed ends with the tasks that wait for it."""
         self._dialect = None
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def wait_closed(self) -> None:
         """Close the connections."""
@@ -125,7 +129,7 @@ class RemoteEngine:
             return OpenAI(served.model, text)
         if served.kind == "ollama":
             return Ollama(served.model, text, infills=await infills(connection, served))
-        codec = await find_codec(connection, served, self._settings, report)
+        codec = await find_codec(connection, served, self._settings, report, self._thread)
         prompts = Ids(codec, tokens) if codec else text
         if served.kind == "vllm":
             return Vllm(served.model, prompts)
@@ -137,6 +141,9 @@ class RemoteEngine:
         if self._connection is None or self._dialect is None:
             raise NotReadyError("The server has not been asked what it is.")
         return self._connection, self._dialect
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, functools.partial(work, *args, **kwargs))
 
     def _stop_warming(self) -> None:
         if self._warming:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,17 @@ PROBE = "def naïve(a, b):\n    # 4 € 🙂\n\treturn {a!r: <8} if a>=b else [-
 ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-async def find_codec(connection: Connection, served: Served, settings: Settings, report: Report) -> Codec | None:
-    """The codec of the model that is served, if one of its names leads to it and the server counts tokens like it."""
+async def find_codec(
+    connection: Connection, served: Served, settings: Settings, report: Report, thread: Executor
+) -> Codec | None:
+    """The codec of the model that is served, if one of its names leads to it and the server counts tokens like it.
+
+    It is fetched and read in `thread`.
+    """
     said = await _ids_of_probe(connection, served)
     for name in _names(served, settings.remote, settings) if said else ():
         try:
-            codec = await asyncio.to_thread(_open, name, settings, report)
+            codec = await asyncio.get_running_loop().run_in_executor(thread, _open, name, settings, report)
         except EngineError:
             continue
         if codec.encode(PROBE).ids == said:
