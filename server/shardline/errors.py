@@ -8,8 +8,9 @@ ShardlineError
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
 │   │   └── PromptError         what it was given to read is nothing that it can read
+│   ├── RefusedError        the server that runs it does not do what it was asked
 │   └── NotReadyError       it is still loading
-│       └── AwayError           it was in another process, which has ended
+│       └── AwayError           the process or the server that runs it is gone, which may pass
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
 ├── RequestError        a request over HTTP is not answered (http/refusals.py)
@@ -49,12 +50,20 @@ class PromptError(GenerationError):
     """The request's prompt is nothing that the model can read."""
 
 
+class RefusedError(EngineError):
+    """The server that runs the model answers with this HTTP `status` instead of doing what it was asked."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 class NotReadyError(EngineError):
     """The model is still loading."""
 
 
 class AwayError(NotReadyError):
-    """The model was in another process, which has ended or cannot be reached: it may be loaded again."""
+    """The process or the server that runs the model has ended or cannot be reached: it may be loaded again."""
 
 
 class StatisticsError(ShardlineError):

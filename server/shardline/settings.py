@@ -114,6 +114,28 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemoteSettings:
+    """A server that runs the model in place of this machine."""
+
+    base_url: str = setting(
+        "",
+        "The address of a server that runs the model, for example http://127.0.0.1:8000; empty: it runs on this "
+        "machine.",
+    )
+    model: str = setting("", "The name of the model on that server; empty: the only one that it has.")
+    api_key_env: str = setting("", "The environment variable that holds the key for that server; empty: it needs none.")
+    kind: Literal["auto", "vllm", "llama.cpp", "openai", "ollama", "sglang"] = setting(
+        "auto", "What that server is; auto: it is asked. openai: any other that speaks as OpenAI's completions do."
+    )
+    fallback: Literal["local", "none"] = setting(
+        "none", "What completes while that server is away: local, model.name on this machine; or none."
+    )
+    timeout: int = setting(
+        30, "For how many seconds that server may be silent until it is taken to be away.", minimum=1, maximum=600
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
     """How tokens are chosen."""
 
@@ -227,10 +249,16 @@ class Settings:
 
     model: ModelSettings = field(default_factory=ModelSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def model_name(self) -> str:
+        """What is told to be the model that completes."""
+        return (self.remote.model or self.remote.base_url) if self.remote.base_url else self.model.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,7 +334,7 @@ def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def of_engine(settings: Settings) -> Settings:
     """What an engine is opened by, and nothing else: where that has changed, it has to be opened anew."""
-    return Settings(model=settings.model, engine=settings.engine)
+    return Settings(model=settings.model, engine=settings.engine, remote=settings.remote)
 
 
 def uncounted(settings: Settings) -> Settings:

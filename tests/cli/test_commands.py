@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from shardline.settings import Settings, merge
+
 MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
 
 
@@ -92,6 +94,29 @@ def test_device_maps_are_read_in_each_form(codellama: str, device_map: str) -> N
     assert json.loads(output("plan", "--model", codellama, *arguments, "--json"))["fits"]
 
 
+def test_a_plan_for_several_machines_has_the_commands_and_the_settings(codellama: str) -> None:
+    machines = ("--engine", "vllm", "--nodes", "2", "--gpus-per-node", "4", "--gpu-memory", "80GiB")
+    plan = json.loads(output("plan", "--model", codellama, *machines, "--json"))
+    assert plan["fits"] is True
+    assert (plan["tensor_parallel_size"], plan["pipeline_parallel_size"]) == (4, 2)
+    told = [step["command"] for step in plan["commands"]]
+    assert told[0] == "ray start --head --port=6379"
+    assert told[1] == "ray start --address=HEAD:6379"
+    assert told[2].startswith(f"vllm serve {codellama} ")
+    for part in ("--tensor-parallel-size 4", "--distributed-executor-backend ray", '--api-key "$SHARDLINE_KEY"'):
+        assert part in told[2]
+    settings, problems = merge(Settings(), plan["settings"]["shardline"])
+    assert problems == []
+    assert (settings.remote.kind, settings.remote.api_key_env) == ("vllm", "SHARDLINE_KEY")
+    drawn = output("plan", "--model", codellama, *machines)
+    assert all(command in drawn.replace(" \\\n        ", " ") for command in told)
+    alone = output("plan", "--model", codellama, "--engine", "vllm")
+    assert "ray" not in alone
+    refused = shardline("plan", "--model", codellama, "--engine", "vllm", "--gpu-memory", "12GiB", "--json")
+    assert refused.returncode == 3
+    assert "does not fit" in json.loads(refused.stdout)["warnings"][0]
+
+
 def test_layers_are_listed_with_type_parameters_bytes_and_device(codellama: str) -> None:
     modules = json.loads(output("layers", "--model", codellama, "--depth", "3", "--json"))
     layer = next(module for module in modules if module["name"] == "model.layers.5")
@@ -160,6 +185,9 @@ def test_a_position_that_is_not_there_is_one_sentence(tmp_path: Path, position: 
         (("plan", "--model", "/no/folder"), "model.name: there is no file or folder /no/folder."),
         (("plan", "--max-memory", "5GiB"), "--max-memory: write for example"),
         (("plan", "--dtype", "int3"), "On the command line: model.dtype must be one of"),
+        (("plan", "--engine", "tgi"), "--engine: there is no tgi; there is vllm."),
+        (("plan", "--engine", "vllm", "--gpu-memory", "80"), "--gpu-memory: write for example 80GiB, not '80'."),
+        (("plan", "--engine", "vllm", "--model", "x.gguf"), "--model: vLLM takes a name on the hub or a folder"),
         (("plan", "--set", "model.nmae=x"), "There is no setting model.nmae; did you mean model.name?"),
         (("plan", "--config", "/no/file.toml"), "The settings file /no/file.toml cannot be read"),
         (("prompt", "a.py:1:1", "--infilling", "mid"), "completion.infilling must be one of auto, psm, spm, off"),

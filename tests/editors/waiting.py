@@ -7,8 +7,8 @@ GUARD_SECONDS = 20
 _LOOK_SECONDS = 0.02
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool], seconds: float = GUARD_SECONDS) -> None:
     """Look again and again until it holds; returns also when it never will, for an assertion to say what is there."""
-    latest = time.monotonic() + GUARD_SECONDS
+    latest = time.monotonic() + seconds
     while not holds() and time.monotonic() < latest:
         time.sleep(_LOOK_SECONDS)

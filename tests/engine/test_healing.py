@@ -13,7 +13,8 @@ from tokenizers.models import BPE, WordLevel
 
 from shardline.engine import Request
 from shardline.engine.codec import Encoded
-from shardline.engine.healing import MOST_TOKENS, HealingSampler, cut_back
+from shardline.engine.healing import HealingSampler
+from shardline.engine.prompt import MOST_TOKENS, cut_back
 from shardline.engine.runner import Runner, open_runner
 from shardline.engine.sampling import Sampler
 from shardline.engine.vocabulary import Vocabulary

@@ -22,7 +22,7 @@ from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import CheckpointError, GenerationError, NoRoomError
 from shardline.lsp.server import ShardlineServer
 from shardline.lsp.transport import serve_stdio
-from shardline.settings import ModelSettings, Settings
+from shardline.settings import Settings
 
 engines: list["Engine"] = []
 events: list[str] = []
@@ -39,9 +39,9 @@ def script(request: Request) -> str:
 
 
 class Engine(ScriptedEngine):
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(script, self.before_chunk)
-        self.settings = settings
+        self.settings = settings.model
         engines.append(self)
 
     async def before_chunk(self, request: Request) -> None:
@@ -91,7 +91,7 @@ class Engine(ScriptedEngine):
 
 if __name__ == "__main__":
     logs.configure("warning")
-    server = ShardlineServer("0", Settings(), lambda settings: Engine(settings.model))
+    server = ShardlineServer("0", Settings(), Engine)
 
     @server.command("test.engines")
     def told(*_: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shardline.engine import Usage
 from shardline.engine.plan import GIB, DeviceShare
 from shardline.lsp.pace import ANSWERS, SLOW_SECONDS, advice
-from shardline.settings import GenerationSettings, ModelSettings, Settings
+from shardline.settings import GenerationSettings, ModelSettings, RemoteSettings, Settings
 
 NAME = "org/model"
 
@@ -82,3 +82,12 @@ def test_a_large_model_may_have_a_small_one_beside_it() -> None:
 
 def test_there_is_no_smaller_model_than_the_one_that_comes_with_it() -> None:
     assert helps(name=ModelSettings().name) == [SHORTER]
+
+
+def test_a_server_elsewhere_is_not_to_be_changed_from_here() -> None:
+    remote = RemoteSettings(base_url="http://127.0.0.1:8000", model="large")
+    settings = Settings(model=ModelSettings(name=NAME), remote=remote)
+    told = advice([cost(5.0)] * ANSWERS, settings, {})
+    assert told == (
+        "large takes 5.0 seconds for a suggestion. What would help: lower generation.maxTokens, which is 64."
+    )

@@ -20,6 +20,7 @@ from shardline.cli.options import (
     PlotFile,
     Set,
 )
+from shardline.errors import SettingsError
 
 app = typer.Typer(
     help="A language server that completes code with a model sharded over your own devices.",
@@ -182,12 +183,27 @@ def plan(
     device_map: DeviceMap = None,
     max_memory: MaxMemory = None,
     context_tokens: ContextTokens = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="vllm", help="Plan for several machines with vLLM.")
+    ] = None,
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, help="With --engine: how many machines.")] = 1,
+    gpus_per_node: Annotated[
+        int, typer.Option("--gpus-per-node", metavar="N", min=1, help="With --engine: how many GPUs each has.")
+    ] = 1,
+    gpu_memory: Annotated[
+        str, typer.Option("--gpu-memory", metavar="SIZE", help="With --engine: how much memory each GPU has.")
+    ] = "80GiB",
+    sequences: Annotated[
+        int, typer.Option("--sequences", metavar="N", min=1, help="With --engine: how many to complete at a time.")
+    ] = 16,
     as_json: Json = False,
 ) -> None:
     """Show which layers go on which device.
 
-    Needs no weights and no GPU. Exit code 3: the model does not fit.
+    With --engine vllm: on which machine, and the commands that bring them there. Needs no weights and no GPU. Exit code
+    3: the model does not fit.
     """
+    from shardline.cli import cluster
     from shardline.cli import plan as command
 
     wish = options.read(
@@ -199,7 +215,12 @@ def plan(
         max_memory=max_memory,
         context_tokens=context_tokens,
     )
-    raise typer.Exit(command.plan(wish, as_json=as_json))
+    if engine is None:
+        raise typer.Exit(command.plan(wish, as_json=as_json))
+    if engine != "vllm":
+        raise SettingsError(f"--engine: there is no {engine}; there is vllm.")
+    machines = cluster.Machines(nodes=nodes, gpus_per_node=gpus_per_node, gpu_memory=gpu_memory, sequences=sequences)
+    raise typer.Exit(cluster.plan(wish, machines, as_json=as_json))
 
 
 @app.command()

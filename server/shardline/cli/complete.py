@@ -4,10 +4,10 @@ import asyncio
 import json
 from pathlib import Path
 
+from shardline.cli.engine import open_engine
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
 from shardline.completion.languages import name_of
-from shardline.engine.local import LocalEngine
 from shardline.errors import SettingsError
 from shardline.settings import Settings
 
@@ -44,7 +44,7 @@ def read_source(position: str) -> Source:
 
 
 async def _suggest(source: Source, settings: Settings) -> Suggestion:
-    engine = LocalEngine(settings.model)
+    engine = open_engine(settings)
     try:
         await engine.load(lambda _: None)
         return await Completer(engine, settings).suggest(source)

@@ -97,9 +97,9 @@ async def _show(console: Console, settings: Settings) -> None:
                     f"  server answered after {answered:.2f} s, model ready after {time.perf_counter() - began:.1f} s",
                 )
             )
-            placement = await editor.command("shardline.plan")
-            console.print(Text(f"{placement['model']} in {placement['dtype']}\n", style="dim"))
-            console.print(plan.picture(placement))
+            if placement := await editor.command("shardline.plan"):  # a server elsewhere does not say
+                console.print(Text(f"{placement['model']} in {placement['dtype']}\n", style="dim"))
+                console.print(plan.picture(placement))
             for number, (title, sample) in enumerate(SAMPLES, 1):
                 spinner.update(f"Completing {title}")
                 await _show_sample(console, editor, f"file:///demo/sample{number}.py", title, sample)

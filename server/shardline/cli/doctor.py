@@ -1,5 +1,6 @@
 """What a newcomer needs to know when it does not work: each check says what it found and what to do."""
 
+import asyncio
 import os
 import platform
 import shutil
@@ -44,7 +45,9 @@ def doctor(settings: Settings) -> int:
     """Print all findings; returns the exit code, 1 where completions cannot work."""
     table = Table("", "Subject", "Found", "What to do", show_lines=False)
     wrong = False
-    for check in (_versions, _devices, _compiler, _folders, _hub, _model):
+    remote = settings.remote
+    here = (_devices, _compiler, _folders, _hub, _model) if not remote.base_url or remote.fallback == "local" else ()
+    for check in (_versions, _remote, *here):
         for finding in check(settings):
             wrong |= finding.wrong
             mark = Text("✗", "red") if finding.wrong else Text("!", "yellow") if finding.advice else Text("✓", "green")
@@ -56,6 +59,28 @@ def doctor(settings: Settings) -> int:
 def _versions(_: Settings) -> Iterator[Finding]:
     yield Finding("Shardline", f"{__version__}, Python {platform.python_version()} at {sys.executable}")
     yield Finding("Packages", ", ".join(f"{name} {version(name)}" for name in PACKAGES))
+
+
+def _remote(settings: Settings) -> Iterator[Finding]:
+    if not settings.remote.base_url:
+        return
+    from shardline.engine.remote.connection import Connection
+    from shardline.engine.remote.recognition import Served, recognize
+
+    async def ask() -> Served:
+        connection = Connection(settings.remote)
+        try:
+            return await recognize(connection, settings.remote)
+        finally:
+            await connection.close()
+
+    try:
+        served = asyncio.run(ask())
+    except ShardlineError as error:
+        yield Finding("Remote", settings.remote.base_url, str(error), wrong=settings.remote.fallback == "none")
+    else:
+        context = f", {served.context_tokens} tokens of context" if served.context_tokens else ""
+        yield Finding("Remote", f"{settings.remote.base_url}: {served.kind} with {served.model}{context}")
 
 
 def _devices(_: Settings) -> Iterator[Finding]:

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from shardline.cli import scores
+from shardline.cli.engine import open_engine
 from shardline.cli.holes import Hole, cut
 from shardline.cli.options import Files
 from shardline.cli.scores import Result
 from shardline.completion import context
 from shardline.completion.completer import Completer
 from shardline.engine import Engine, Request
-from shardline.engine.local import LocalEngine
 from shardline.errors import SettingsError
 from shardline.settings import Settings
 
@@ -43,14 +43,14 @@ def evaluate(folder: Path, settings: Settings, *, holes: int, seed: int, variant
     report = scores.report(results, variants)
     Console().print(scores.table(report))
     if files.json is not None:
-        head = {"folder": str(folder), "seed": seed, "model": settings.model.name}
+        head = {"folder": str(folder), "seed": seed, "model": settings.model_name}
         files.json.write_text(json.dumps({**head, "variants": report}, indent=2), encoding="utf-8")
     if files.plot is not None and results:
-        scores.draw(report, files.plot, title=f"Holes filled exactly: {settings.model.name}, {len(cuts)} holes")
+        scores.draw(report, files.plot, title=f"Holes filled exactly: {settings.model_name}, {len(cuts)} holes")
 
 
 async def _fill_all(holes: Sequence[Hole], settings: Settings, variants: Sequence[str], results: list[Result]) -> None:
-    engine = LocalEngine(settings.model)
+    engine = open_engine(settings)
     try:
         await engine.load(lambda _: None)
         fills = {name: VARIANTS[name](engine, settings) for name in variants}

@@ -14,7 +14,7 @@ from shardline.settings import Settings
 
 def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -> None:
     """Print the prompt for `position` (FILE:LINE:COLUMN, from 1)."""
-    from shardline.engine import checkpoint, planning, runner
+    from shardline.engine import checkpoint, planning
     from shardline.engine import prompt as prompts
     from shardline.engine.codec import Codec
 
@@ -23,7 +23,7 @@ def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -
     found = checkpoint.find(settings.model, lambda _: None, weights=False)
     codec = Codec.of(found)
     max_tokens = settings.generation.max_tokens
-    budget = runner.prompt_budget(planning.context_tokens(settings.model, found), max_tokens)
+    budget = prompts.prompt_budget(planning.context_tokens(settings.model, found), max_tokens)
     infilling = settings.completion.infilling
     request = Request(
         document=source.document,

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
-MACHINE = {"model.name", "model.revision", "model.offloadFolder"}
-"""Settings that reach beyond the editor (they fetch, or write files): VS Code takes them from the user's own
-settings only, never from a folder somebody else wrote."""
+MACHINE = ("model.name", "model.revision", "model.offloadFolder", "remote.")
+"""Settings that reach beyond the editor (they fetch, send, or write files), by how their names begin: VS Code takes
+them from the user's own settings only, never from a folder somebody else wrote."""
 
 Schema = dict[str, Any]
 
@@ -52,7 +52,7 @@ def markdown_table() -> str:
 def _property(info: SettingInfo) -> Schema:
     scope = (
         "machine"
-        if info.name in MACHINE
+        if info.name.startswith(MACHINE)
         else "resource"
         if info.name.startswith(("generation", "completion"))
         else "window"

@@ -9,19 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from platformdirs import user_cache_path
-from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from shardline.engine import Report, embedded, unpack
-from shardline.engine.models.shape import Config
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig
+
+    from shardline.engine.models.shape import Config
 
 GGUF = ".gguf"
 
@@ -38,7 +38,7 @@ class Checkpoint:
     gguf: Path | None = None
 
     @cached_property
-    def values(self) -> Config:
+    def values(self) -> "Config":
         """The config as it is in its file; raises `CheckpointError`."""
         try:
             values: Config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
@@ -59,13 +59,16 @@ class Checkpoint:
                 f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
             ) from error
 
-    def dtype(self, wish: str) -> torch.dtype:
+    def dtype(self, wish: str) -> "torch.dtype":
         """The dtype for `model.dtype`: "auto" is what the config says, or else what the weights are stored in."""
+        import torch  # here, as in `_stored_dtype`: to find a model and its tokenizer takes none
+
         if wish != "auto":
-            return _dtype(wish)
-        named = getattr(torch, str(self.values.get("dtype") or self.values.get("torch_dtype")), None)
-        if isinstance(named, torch.dtype):
+            named: torch.dtype = getattr(torch, wish)
             return named
+        told = getattr(torch, str(self.values.get("dtype") or self.values.get("torch_dtype")), None)
+        if isinstance(told, torch.dtype):
+            return told
         files = [file for file in safetensors_files(self.folder) if file.exists()]
         return _stored_dtype(files[0]) if files else torch.float32
 
@@ -155,7 +158,7 @@ def begin_ids(tokenizer: Tokenizer) -> list[int]:
     return opening if [*opening, *plain] == list(with_specials) else []
 
 
-def end_ids(tokenizer: Tokenizer, folder: Path, config: Config) -> frozenset[int]:
+def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[int]:
     """The ids that end a text: those the config and generation config name, and every other special token."""
     named = [config.get("eos_token_id")]
     generation = folder / "generation_config.json"
@@ -204,7 +207,9 @@ def _reads_like_a_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or "\\" in name or (name.count("/") > 1 and not name.endswith(GGUF))
 
 
-def _stored_dtype(file: Path) -> torch.dtype:
+def _stored_dtype(file: Path) -> "torch.dtype":
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(file, framework="pt") as weights:
             first = next(iter(weights.keys()))
@@ -212,7 +217,3 @@ def _stored_dtype(file: Path) -> torch.dtype:
             return dtype
     except (SafetensorError, OSError, StopIteration) as error:
         raise CheckpointError(f"model.name: {file} is damaged ({first_line(error)}); fetch it again.") from error
-
-
-def _dtype(name: str) -> torch.dtype:
-    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
 from shardline.engine.checkpoint import Checkpoint, begin_ids, end_ids
 from shardline.engine.infilling import Infilling, detect
-from shardline.engine.models.shape import Config
 from shardline.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from shardline.engine.models.shape import Config
 
 GUARD = "☺"
 """Written in front of a text that goes on in a line, so that no tokenizer takes it for a beginning."""
@@ -28,7 +31,7 @@ class Encoded:
 class Codec:
     """The tokenizer of a model with what its ids mean."""
 
-    def __init__(self, tokenizer: Tokenizer, config: Config, folder: Path) -> None:
+    def __init__(self, tokenizer: Tokenizer, config: "Config", folder: Path) -> None:
         self.tokenizer = tokenizer
         self.infilling: Infilling | None = detect(tokenizer, config)
         self.begin_ids: Sequence[int] = begin_ids(tokenizer)

@@ -5,10 +5,12 @@ A format counts only where each of its sentinels is a single token of the model'
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from shardline.engine.models.shape import Config
+if TYPE_CHECKING:
+    from shardline.engine.models.shape import Config
 
 PREFIX, SUFFIX = "{prefix}", "{suffix}"
 
@@ -74,7 +76,7 @@ class Infilling:
         return wish if wish in self.family.templates else next(iter(self.family.templates))
 
 
-def detect(tokenizer: Tokenizer, config: Config) -> Infilling | None:
+def detect(tokenizer: Tokenizer, config: "Config") -> Infilling | None:
     """The infilling format of a model, or None for one that only knows what comes before the cursor."""
     vocabulary = config.get("vocab_size") or tokenizer.get_vocab_size()
     is_codellama = vocabulary == CODELLAMA_VOCABULARY and config.get("hidden_size") != CODELLAMA_70B_WIDTH

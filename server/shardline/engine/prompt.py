@@ -1,12 +1,13 @@
 """From the text around the cursor to the token ids a model reads."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from shardline.engine import Request
-from shardline.engine.codec import Codec
-from shardline.engine.healing import cut_back
+from shardline.engine.codec import Codec, Encoded
 from shardline.engine.infilling import PREFIX, SUFFIX
+from shardline.engine.vocabulary import Vocabulary
 
 STEPS = 4
 """A prefix that is too long loses its beginning in quarters of its room: while one types the edge stays put, so
@@ -15,9 +16,18 @@ the KV cache stays valid, and jumps only now and then."""
 SUFFIX_SHARE = 4
 """Where prefix and suffix together are too long, the suffix gets one part in this many."""
 
+MOST_TOKENS = 8
+"""A word of more tokens than this is cut back only this far."""
+
+_WORD = re.compile(r"\w*\Z")
 
 LINES_AHEAD = 2
 CHARACTERS_AHEAD = 256
+
+
+def prompt_budget(context_tokens: int, max_tokens: int) -> int:
+    """How many tokens a prompt may have: room for `max_tokens` is kept, but at most half of the context."""
+    return context_tokens - min(max_tokens, context_tokens // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,25 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
         suffix_tokens=len(suffix),
         budget=budget,
     )
+
+
+def cut_back(text: str, encoded: Encoded, vocabulary: Vocabulary) -> int:
+    """How many tokens of `encoded`, that of `text`, to keep.
+
+    The last token goes, and as many more as the word at the end of the text has. Tokens stay that do not stand
+    for exactly their part of the text, as where a tokenizer adds a space in front or does not know a letter.
+    """
+    word = _WORD.search(text)
+    word_start = word.start() if word else len(text)
+    spelled, keep = b"", len(encoded.ids)
+    for index in reversed(range(max(0, keep - MOST_TOKENS), keep)):
+        start = encoded.offsets[index][0]
+        spelled = vocabulary.spelled(encoded.ids[index]) + spelled
+        if spelled == text[start:].encode():  # else in the middle of a letter, or not the text itself
+            keep = index
+            if start <= word_start:
+                break
+    return keep
 
 
 def known_ahead(request: Request, codec: Codec, *, budget: int) -> list[int]:

@@ -28,6 +28,7 @@ from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models import Model, loading
 from shardline.engine.plan import Plan
 from shardline.engine.planning import Planned
+from shardline.engine.prompt import prompt_budget
 from shardline.errors import GenerationError, PlacementError
 from shardline.settings import ModelSettings
 
@@ -155,11 +156,6 @@ def caches_for(plan: Plan) -> int:
         if share.limit is not None and share.kv_cache
     ]
     return 1 + max(0, min([*rooms, MOST_CACHES - 1]))
-
-
-def prompt_budget(context_tokens: int, max_tokens: int) -> int:
-    """How many tokens a prompt may have: room for `max_tokens` is kept, but at most half of the context."""
-    return context_tokens - min(max_tokens, context_tokens // 2)
 
 
 def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any] | None = None) -> Runner:

@@ -72,7 +72,7 @@ def build_skeleton(
     weight takes once it is packed, or None for one that is not.
     """
     model = Outline(made_of, dtype) if isinstance(made_of, Shape) else empty_model(made_of, dtype)
-    widths = made_of if isinstance(made_of, Shape) else _widths(made_of)
+    widths = widths_of(made_of)
     numbers = {name: weight.numel() for name, weight in model.named_parameters(remove_duplicate=False)}
     if packed_bytes:
         _pack(model, packed_bytes)
@@ -120,9 +120,11 @@ def _decoder_layers(model: nn.Module, no_split: tuple[str, ...]) -> tuple[str, .
     return tuple(name for name, module in model.named_modules() if type(module).__name__ == layer)
 
 
-def _widths(config: "PreTrainedConfig") -> Widths:
+def widths_of(made_of: "Shape | PreTrainedConfig") -> Widths:
     """Those of any architecture; 0 for what its config does not tell."""
-    text = config.get_text_config()
+    if isinstance(made_of, Shape):
+        return made_of
+    text = made_of.get_text_config()
     heads = getattr(text, "num_attention_heads", 0) or 0
     return Widths(
         hidden=text.hidden_size,

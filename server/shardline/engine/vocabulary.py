@@ -1,11 +1,10 @@
 """The tokens of a tokenizer as the bytes they stand for, sorted, so that those that fit some bytes are found fast."""
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Collection
 
-import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 SPACE = "▁"
 """How SentencePiece writes a space."""
@@ -26,21 +25,21 @@ class Vocabulary:
         }
         pairs = sorted((spelled, number) for number, spelled in self._bytes.items())
         self._sorted = [spelled for spelled, _ in pairs]
-        self._ids = torch.tensor([number for _, number in pairs], dtype=torch.long)
+        self._ids = array("q", [number for _, number in pairs])
 
     def spelled(self, token: int) -> bytes:
         """The bytes of `token`; empty for those that stand for none."""
         return self._bytes.get(token, b"")
 
-    def consistent(self, text: bytes) -> Tensor:
-        """The ids, shape (n,), of the tokens that begin with `text`, and of those that `text` begins with."""
+    def consistent(self, text: bytes) -> "array[int]":
+        """The ids, in 64 bits each, of the tokens that begin with `text`, and of those that `text` begins with."""
         longer = slice(self._find(text), self._find(_after(text)))
-        shorter = [
-            self._ids[at : at + 1]
-            for length in range(1, len(text))
-            if (at := self._find(text[:length])) < len(self._sorted) and self._sorted[at] == text[:length]
-        ]
-        return torch.cat([self._ids[longer], *shorter])
+        found = self._ids[longer]
+        for length in range(1, len(text)):
+            at = self._find(text[:length])
+            if at < len(self._sorted) and self._sorted[at] == text[:length]:
+                found.append(self._ids[at])
+        return found
 
     def _find(self, text: bytes) -> int:
         return bisect_left(self._sorted, text)

@@ -73,7 +73,7 @@ class EngineHost:
         self._wanted = wanted
         self._stop_loading()
         if self._serving and self._serving.opened_by == wanted:
-            self._status.ready(settings.model.name)  # it is there still
+            self._status.ready(wanted.model_name)  # it is there still
         else:
             self._loading = asyncio.create_task(self._load(wanted))
 
@@ -93,11 +93,17 @@ class EngineHost:
         try:
             with self._status.busy():
                 answer = await serving.answer(source, by_hand=by_hand, hurried=hurried)
+        except AwayError as error:
+            if serving is self._serving:
+                self._status.away(str(error))
+            raise
         except SupersededError:
             if serving is self._serving:
                 raise
             return await self.answer(source, by_hand=by_hand, hurried=hurried)  # another engine has taken over
         self._status.usage = answer.suggestions[0].usage or self._status.usage
+        if answer.origin is not Origin.KNOWN and serving is self._serving:
+            self._status.back()
         if answer.origin is Origin.JOINED:
             self._status.spent(NOTHING, ahead=False)  # what it was made by was told of another request
         if serving is self._serving:
@@ -151,7 +157,7 @@ class EngineHost:
         self._keeping = self._serving = None
 
     async def _load(self, wanted: Settings) -> None:
-        await self._status.loading(wanted.model.name)
+        await self._status.loading(wanted.model_name)
         try:
             await self._until_left()
             engine = self._coming = self._open_engine(wanted)
@@ -192,14 +198,14 @@ class EngineHost:
                 await self._wait_after(error)
                 await self._read(serving.engine, None)
                 self._patience.rest()
-                self._status.ready(serving.opened_by.model.name)
+                self._status.ready(serving.opened_by.model_name)
             raise error
         except ShardlineError as reason:
             self._status.failed(str(reason))
 
     async def _wait_after(self, error: AwayError) -> None:
         """Tell that an engine was lost, and after a while, that it is loaded again."""
-        self._status.failed(str(error))
+        self._status.failed(self._with_what_answers(str(error), until="it is there"))
         await self._patience.wait()
         await self._status.loading(self._status.model)
 
@@ -215,16 +221,18 @@ class EngineHost:
         self._serving = Serving(engine, self._settings, self._status.spent)
         self._keeping = asyncio.create_task(self._keep(self._serving))
         self._offer(True)
-        self._status.ready(self._serving.opened_by.model.name)
+        self._status.ready(self._serving.opened_by.model_name)
         self._warm_after(0)
 
     def _fail(self, sentence: str) -> None:
         self._drop_coming()
-        if self._serving:
-            sentence += (
-                f" Until the settings change, suggestions come from {self._serving.opened_by.model.name} as before."
-            )
-        self._status.failed(sentence)
+        self._status.failed(self._with_what_answers(sentence, until="the settings change"))
+
+    def _with_what_answers(self, sentence: str, *, until: str) -> str:
+        if self._serving is None:
+            return sentence
+        name = self._serving.opened_by.model_name
+        return f"{sentence} Until {until}, suggestions come from {name} as before."
 
     def _warm_after(self, seconds: float) -> None:
         self._stop_warming()

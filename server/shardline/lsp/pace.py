@@ -30,17 +30,17 @@ def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str,
         return ""
     reading = median(usage.time_to_first_token for usage in costs) > seconds / 2
     helps = "; ".join(_what_helps(settings, placement, reading=reading))
-    return f"{settings.model.name} takes {seconds:.1f} seconds for a suggestion. What would help: {helps}."
+    return f"{settings.model_name} takes {seconds:.1f} seconds for a suggestion. What would help: {helps}."
 
 
 def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bool) -> list[str]:
     """`reading` says whether most of the time goes into the prompt, or into the suggestion."""
-    model = settings.model
+    model, here = settings.model, not settings.remote.base_url
     shares = [DeviceShare(**share) for share in placement.get("devices", [])]
     computes = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
     waiting = sum(share.weights for share in shares if share.device in ("cpu", "disk") and share.device != computes)
     helps = []
-    if _can_be_packed(model):
+    if here and _can_be_packed(model):
         helps.append("set model.quantization to int4, for models like Llama")
     if waiting:
         more = "more memory" if computes == "cpu" else "GPUs with more memory"
@@ -49,9 +49,9 @@ def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bo
         helps.append(f"lower model.contextTokens, which is {model.context_tokens}")
     else:
         helps.append(f"lower generation.maxTokens, which is {settings.generation.max_tokens}")
-        if not model.draft and sum(share.weights for share in shares) >= LARGE:
+        if here and not model.draft and sum(share.weights for share in shares) >= LARGE:
             helps.append("set model.draft to a small model with the same tokens")
-    if not waiting and model.name != EMBEDDED_MODEL:
+    if here and not waiting and model.name != EMBEDDED_MODEL:
         helps.append("choose a smaller model.name")
     return helps
 

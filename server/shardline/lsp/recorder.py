@@ -45,7 +45,7 @@ class Recorder:
     def apply(self, settings: Settings) -> None:
         """Use these settings; where counting is off now, what is not written yet is forgotten."""
         self._enabled = settings.statistics.enabled
-        self._model = PurePath(settings.model.name).name  # a model may be a folder: it is nobody's business where
+        self._model = PurePath(settings.model_name).name  # a model may be a folder: it is nobody's business where
         if not self._enabled:
             self._screen = Screen(self._count)
             self._counts.clear()

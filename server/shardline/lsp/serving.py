@@ -29,7 +29,8 @@ class Serving:
 
     def use(self, settings: Settings) -> None:
         """Work by these settings from now on, but for those of the engine."""
-        self.completer.settings = replace(settings, model=self.opened_by.model)
+        opened = self.opened_by
+        self.completer.settings = replace(settings, model=opened.model, engine=opened.engine, remote=opened.remote)
 
     def advice(self) -> str:
         """What would make it faster; empty where it keeps up with typing."""

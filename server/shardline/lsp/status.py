@@ -53,6 +53,7 @@ class Status:
         self._advice = ""  # what would help where it is slow
         self._advised = False
         self.state = State.STARTING
+        self._away = False
         self.message = "The model has not been asked for yet."
         self.model = ""
         self.percentage: int | None = None
@@ -84,6 +85,7 @@ class Status:
     def ready(self, model: str) -> None:
         """This model can be asked."""
         self._told.clear()
+        self._away = False
         self._advice, self._advised = "", False
         self._bar.end("Ready")
         self.model = model
@@ -94,6 +96,18 @@ class Status:
         self.tell(sentence)
         self._bar.end("Failed")
         self._change(State.FAILED, sentence)
+
+    def away(self, sentence: str) -> None:
+        """The engine that could be asked cannot be reached, for the reason in `sentence`; the next answer ends that."""
+        self.tell(sentence)
+        if self.state in (State.READY, State.SLOW, State.BUSY):
+            self._away = True
+            self._change(State.FAILED, sentence)
+
+    def back(self) -> None:
+        """The engine has answered."""
+        if self._away:
+            self.ready(self.model)
 
     @contextmanager
     def busy(self) -> Iterator[None]:

@@ -1,0 +1,87 @@
+"""The answer to one question: read piece by piece, cut where the stop rules say, and closed as soon as it is over."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+from shardline.engine import Chunk, FinishReason, Request, Usage
+from shardline.engine.remote.connection import Connection
+from shardline.engine.remote.dialect import Dialect, Piece, Question
+from shardline.engine.stopping import StopSequences
+from shardline.errors import EngineError, GenerationError
+
+END_SECONDS = 1.0
+"""How long the end of a stream is waited for behind the last token, so that its connection can be used again."""
+
+CHARACTERS_PER_TOKEN = 64
+"""No tokens are longer for so long that a suggestion would have more."""
+
+NO_ANSWER = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What comes of reading an answer that is not made as it should be."""
+
+
+class NotHeld(Exception):  # noqa: N818  no error: there is another way to ask
+    """The server has not held to the grammar: what it writes is no answer, and none was given."""
+
+
+async def answer(
+    connection: Connection, dialect: Dialect, question: Question, request: Request
+) -> AsyncGenerator[Chunk, None]:
+    """What answers `question`, which was made of `request`; raises `EngineError` and `NotHeld`."""
+    began = time.perf_counter()
+    stop, to_repeat = StopSequences(request.stop), question.removed
+    tokens, length, logprob, first = 0, 0, 0.0, 0.0
+    read, cached = question.prompt_tokens, 0
+    reason: FinishReason | None = None
+
+    def usage() -> Usage:
+        return Usage(
+            prompt_tokens=read,
+            cached_tokens=min(cached, read),
+            completion_tokens=tokens,
+            time_to_first_token=first,
+            total_time=time.perf_counter() - began,
+        )
+
+    async with aclosing(connection.events(question.path, question.body)) as messages:
+        async for message in messages:
+            piece = _read(dialect, message, connection)
+            read, cached = piece.prompt_tokens or read, piece.cached_tokens or cached
+            first = first or time.perf_counter() - began
+            tokens, length, logprob = tokens + piece.tokens, length + len(piece.text), logprob + piece.logprob
+            again = min(len(to_repeat), len(piece.text))
+            if piece.text[:again] != to_repeat[:again]:
+                raise NotHeld
+            to_repeat = to_repeat[again:]
+            if text := stop.feed(piece.text[again:]):
+                yield Chunk(text=text, usage=usage(), logprob=logprob)
+            if stop.stopped:
+                reason = FinishReason.STOP
+                break
+            if tokens > request.max_tokens or length > CHARACTERS_PER_TOKEN * request.max_tokens:
+                reason = FinishReason.LENGTH  # it does not keep to what it was asked
+                break
+            if reason := piece.finish_reason:
+                with suppress(TimeoutError, EngineError):
+                    async with asyncio.timeout(END_SECONDS):
+                        async for last in messages:  # what it has cost, and the end: the connection can be used again
+                            piece = _read(dialect, last, connection)
+                            read, cached = piece.prompt_tokens or read, piece.cached_tokens or cached
+                break
+    if reason is None:
+        raise GenerationError(f"The server at {connection.root} ended in the middle of an answer.")
+    yield Chunk(text=stop.flush(), usage=usage(), logprob=logprob, finish_reason=reason)
+
+
+def no_completion(connection: Connection) -> GenerationError:
+    """The sentence for an answer that cannot be read."""
+    return GenerationError(f"What the server at {connection.root} answers is no completion; is remote.kind right?")
+
+
+def _read(dialect: Dialect, message: Mapping[str, Any], connection: Connection) -> Piece:
+    try:
+        return dialect.piece(message)
+    except NO_ANSWER as error:
+        raise no_completion(connection) from error

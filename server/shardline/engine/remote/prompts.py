@@ -1,0 +1,79 @@
+"""The prompts that servers are sent: our own token ids where their tokenizer is known here, else text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shardline.engine import Request
+from shardline.engine import prompt as prompts
+from shardline.engine.codec import Codec
+from shardline.engine.prompt import Prompt
+
+CHARACTERS_PER_TOKEN = 2
+"""Where tokens cannot be counted: code has more characters in one, so that a context is never too long."""
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Prompts in the ids of `codec`, for a model that may look at `context_tokens`."""
+
+    codec: Codec
+    context_tokens: int
+
+    @property
+    def infills(self) -> bool:
+        """Whether the model can be shown what follows the cursor."""
+        return self.codec.infilling is not None
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """The tokens that end a text."""
+        return sorted(self.codec.signals)
+
+    def build(self, request: Request) -> Prompt:
+        """The prompt of `request`."""
+        return prompts.build(request, self.codec, budget=self._budget(request))
+
+    def ahead(self, request: Request) -> list[int]:
+        """As much of it as can be known before it is asked for."""
+        return prompts.known_ahead(request, self.codec, budget=self._budget(request))
+
+    def leading_on(self, request: Request, text: str, ahead: str, *, longest: int) -> tuple[list[int], int]:
+        """Prefix, text and what is ahead, at most `longest` tokens; and how many are those of what is ahead."""
+        budget = longest - prompts.CHARACTERS_AHEAD
+        return prompts.build_ahead(request.prefix, text, ahead, self.codec, budget=budget, longest=longest)
+
+    def _budget(self, request: Request) -> int:
+        return prompts.prompt_budget(self.context_tokens, request.max_tokens)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Prompts in text, whole lines of it, for a model that may look at `context_tokens`."""
+
+    context_tokens: int
+
+    def split(self, request: Request, *, infills: bool) -> tuple[str, str]:
+        """The text before the cursor, and what follows it, which is empty where that must not be shown."""
+        budget = prompts.prompt_budget(self.context_tokens, request.max_tokens) * CHARACTERS_PER_TOKEN
+        shows = infills and request.infilling != "off" and bool(request.suffix.strip())
+        suffix = request.suffix if shows else ""
+        if len(request.prefix) + len(suffix) > budget:
+            suffix = suffix[: budget // prompts.SUFFIX_SHARE]
+        return _end_of(request.prefix, budget - len(suffix)), suffix
+
+
+def _end_of(text: str, room: int) -> str:
+    """The last `room` characters or fewer, from the beginning of a line where there is one."""
+    if len(text) <= room:
+        return text
+    end = text[-room:]
+    _, line_feed, lines = end.partition("\n")
+    return lines if line_feed and lines else end
+
+
+def spelled(removed: str) -> str:
+    """A GBNF grammar of the texts that begin with `removed`."""
+    escaped = "".join(
+        letter if letter.isascii() and letter.isalnum() else f"\\U{ord(letter):08X}" for letter in removed
+    )
+    return f'root ::= "{escaped}" [^\\x00]*'

@@ -1,0 +1,19 @@
+"""Installs the real servers and runs the tests of this folder in front of them; arguments are pytest's."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.remote import install
+
+
+def main() -> int:
+    """Returns pytest's exit code."""
+    install.everything()
+    command = [sys.executable, "-m", "pytest", "-rs", str(Path(__file__).parent), *sys.argv[1:]]
+    return subprocess.run(command, env={**os.environ, "SHARDLINE_REMOTES": "1"}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
