@@ -1,6 +1,7 @@
 """The contract between suggestions and models: text goes in, streamed text comes out.
 
-Token ids and tensors never cross this border, and this module imports none of its implementations.
+Tensors never cross this border, and token ids only in `Request.prompt_ids`, for whoever has a prompt in them already.
+This module imports none of its implementations.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -26,7 +27,8 @@ class Request:
     `infilling` is how the suffix is shown to the model: auto, psm, spm or off. With `healing`, a prefix that ends
     inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1
     leave all tokens in. `choice` 0 begins as that says, 1 with the second likeliest token, 2 with the third: other
-    candidates for the same place.
+    candidates for the same place. `prompt_ids` are exactly the tokens to continue, and then `prefix` and `suffix` are
+    not looked at. With `logprobs` each token is told of, with as many of the likeliest in its place.
     """
 
     document: str
@@ -41,6 +43,8 @@ class Request:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     choice: int = 0
+    prompt_ids: tuple[int, ...] = ()
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +68,27 @@ class Usage:
         return {**asdict(self), "tokens_per_second": self.tokens_per_second}
 
 
+@dataclass(frozen=True)
+class Token:
+    """A token that was chosen, with the logarithm of its probability, and `top`, the likeliest in its place."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
     """A piece of a stream, and of the whole stream so far: what it has cost, and how probable its tokens were.
 
-    `logprob` is the sum of the logarithms of the tokens' probabilities. Only the last chunk has a finish reason.
+    `logprob` is the sum of the logarithms of the tokens' probabilities. `tokens` are those chosen since the chunk
+    before, where `Request.logprobs` asks for them. Only the last chunk has a finish reason.
     """
 
     text: str
     usage: Usage
     logprob: float = 0.0
+    tokens: tuple[Token, ...] = ()
     finish_reason: FinishReason | None = None
 
 
