@@ -7,6 +7,7 @@ ShardlineError
 │   ├── PlacementError      it does not fit, or names a device that is not there
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
+│   │   └── PromptError         what it was given to read is nothing that it can read
 │   └── NotReadyError       it is still loading
 ├── StatisticsError     what was counted cannot be read or written
 ├── ProtocolError       the other side of a language-server connection did not answer as agreed
@@ -40,6 +41,10 @@ class NoRoomError(PlacementError):
 
 class GenerationError(EngineError):
     """The model failed while it was computing."""
+
+
+class PromptError(GenerationError):
+    """The request's prompt is nothing that the model can read."""
 
 
 class NotReadyError(EngineError):

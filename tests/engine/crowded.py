@@ -36,10 +36,18 @@ class Crowded:
 
     def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:
         logits = self._model.forward(ids, memory, every=every)
+        self._count()
+        return logits
+
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], LlamaMemory]]) -> Sequence[Tensor]:
+        logits = self._model.forward_batch(texts)
+        self._count()
+        return logits
+
+    def _count(self) -> None:
         self.passes += 1
         if self.passes in self.full:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return logits
 
     def prepare(self, memory: LlamaMemory) -> None:
         self._model.prepare(memory)
