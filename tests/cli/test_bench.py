@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shardline.cli.bench import bench
+from shardline.cli.bench_clients import bench_clients
 from shardline.cli.options import Files
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings, Settings
@@ -41,3 +42,16 @@ def test_figures_are_measured_written_and_drawn(
 def test_what_it_cannot_measure_against_is_told() -> None:
     with pytest.raises(SettingsError, match="there is no ollama"):
         bench(Settings(), repeats=1, against=["ollama"], files=Files())
+
+
+def test_clients_at_once_are_measured_against_one(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    settings = Settings(model=ModelSettings(name=str(tiny_folder)))
+    bench_clients(settings, clients=3, repeats=2, files=Files(json=file))
+    figures = json.loads(file.read_text())["figures"]
+    assert list(figures) == ["one client", "3 at once", "ratio"]
+    for spread in figures.values():
+        assert 0 < spread["min"] <= spread["median"] <= spread["max"]
+    assert "3 at once" in capsys.readouterr().out

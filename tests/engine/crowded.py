@@ -11,8 +11,8 @@ from torch import Tensor
 from shardline.engine.checkpoint import find
 from shardline.engine.codec import Codec
 from shardline.engine.models.llama import LlamaMemory, LlamaModel
-from shardline.engine.plan import Plan
-from shardline.engine.runner import Runner, open_runner
+from shardline.engine.plan import DeviceShare, Plan
+from shardline.engine.runner import MOST_CACHES, Runner, open_runner
 from shardline.settings import ModelSettings
 
 
@@ -36,10 +36,18 @@ class Crowded:
 
     def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:
         logits = self._model.forward(ids, memory, every=every)
+        self._count()
+        return logits
+
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], LlamaMemory]]) -> Sequence[Tensor]:
+        logits = self._model.forward_batch(texts)
+        self._count()
+        return logits
+
+    def _count(self) -> None:
         self.passes += 1
         if self.passes in self.full:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return logits
 
     def prepare(self, memory: LlamaMemory) -> None:
         self._model.prepare(memory)
@@ -52,11 +60,12 @@ class Crowded:
         return sum(memory() is not None for memory in self.taken)
 
 
-def crowded(folder: Path, full: Sequence[int]) -> tuple[Crowded, Runner]:
-    """The model of `folder` on such a device, and a runner of it."""
+def crowded(folder: Path, full: Sequence[int], *, caches: int = MOST_CACHES) -> tuple[Crowded, Runner]:
+    """The model of `folder` on such a device, with room for so many caches, and a runner of it."""
     settings = ModelSettings(name=str(folder), context_tokens=512)
     model = open_runner(settings, lambda _: None).model
     assert isinstance(model, LlamaModel)
     peer = Crowded(model, full)
-    plan = Plan(model="crowded", dtype="float32", device_map={"": "cpu"}, devices=())
+    share = DeviceShare(device="cpu", limit=caches, weights=0, kv_cache=1, workspace=0, layers=4)
+    plan = Plan(model="crowded", dtype="float32", device_map={"": "cpu"}, devices=(share,))
     return peer, Runner(plan=plan, model=peer, codec=Codec.of(find(settings, lambda _: None)), context_tokens=512)

@@ -12,6 +12,8 @@ from shardline.engine.draft import GUESSES, LONGEST_PAUSE, Draft, PromptLookup
 from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.sampling import Sampler
+from shardline.engine.steps import finish
+from shardline.engine.steps import run as run_alone
 
 WORDS = 12
 
@@ -46,6 +48,9 @@ class Echo:
             rows.append(self.table[before, last])
         return torch.stack(rows) if every else rows[-1]
 
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], "Echo.Memory"]]) -> Sequence[Tensor]:
+        return [self.forward(ids, memory, every=True) for ids, memory in texts]
+
     def prepare(self, memory: "Echo.Memory") -> None:
         pass
 
@@ -58,8 +63,9 @@ def table(seed: int, sharpness: float) -> Tensor:
 def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor], tuple[int, float]]) -> list[int]:
     cache = KVCache(model)
     never = threading.Event()
-    logits = prefill(cache, prompt, never)
-    tokens = [token for token, _ in decode(cache, logits, sampler, lambda: draft, max_tokens=60, cancelled=never)]
+    logits = finish(prefill(prompt), cache, never)
+    choices = decode(cache, logits, sampler, lambda: draft, max_tokens=60)
+    tokens = [choice.token for choice in run_alone(choices, cache, never)]
     assert cache.memory is not None
     assert cache.ids == cache.memory.ids  # the law of the cache, after every draft
     assert cache.ids[: len(prompt)] == prompt

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from shardline.engine import Request, checkpoint, draft_placement, planning
 from shardline.engine.draft import GUESSES, FirstOf, PromptLookup
-from shardline.engine.draft_model import DraftModel
-from shardline.engine.generate import Cancelled
+from shardline.engine.draft_model import DraftModel, Followed
 from shardline.engine.models import Model
 from shardline.engine.plan import Plan
 from shardline.engine.planning import Planned
 from shardline.engine.runner import Runner, caches_for
 from shardline.engine.sampling import Sampler
+from shardline.engine.steps import Cancelled
 from shardline.errors import CheckpointError, PlacementError, SettingsError
 from shardline.settings import ModelSettings
 from tests import tiny
@@ -69,11 +69,16 @@ class Counted:
         self.clock.now += 1
         return self.model.forward(ids, memory, every=every)
 
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], Any]]) -> Sequence[Tensor]:
+        self.passes += 1
+        self.clock.now += 1
+        return self.model.forward_batch(texts)
+
     def prepare(self, memory: Any) -> None:
         self.model.prepare(memory)
 
 
-def draft(model: Echo, prompt: list[int], *, context: int = 1000, clock: Clock | None = None) -> DraftModel:
+def draft(model: Echo, prompt: list[int], *, context: int = 1000, clock: Clock | None = None) -> Followed:
     small = DraftModel(model, vocabulary=WORDS, context_tokens=context, clock=clock or Clock())
     return small.follow(prompt, threading.Event())
 

@@ -21,6 +21,7 @@ from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.plan import Device
 from shardline.engine.sampling import Sampler
+from shardline.engine.steps import finish, run
 from tests import codellama
 from tests.gpu import random_model
 from tests.gpu.dispatched import Dispatched
@@ -76,13 +77,12 @@ class Bench:
         ids = list(range(3, 3 + PROMPT))
 
         def rate() -> float:
-            logits = prefill(cache, cache.reuse(ids), never)
+            logits = finish(prefill(cache.reuse(ids)), cache, never)
             if graphs:
                 cache.prepare()
             began = 0.0
-            for _ in decode(
-                cache, logits, Sampler(), lambda: PromptLookup([]), max_tokens=WRITTEN + 1, cancelled=never
-            ):
+            choices = decode(cache, logits, Sampler(), lambda: PromptLookup([]), max_tokens=WRITTEN + 1)
+            for _ in run(choices, cache, never):
                 began = began or time.perf_counter()
             return WRITTEN / (time.perf_counter() - began)
 

@@ -136,7 +136,7 @@ def test_graphs_and_their_pool_are_freed_with_the_memory(tmp_path: Path) -> None
 def answered(runner: Runner, prefix: str) -> str:
     """What the engine writes, and what it does when the answer is out."""
     written = text(runner, prefix)
-    runner.prepare("d")
+    runner.prepare()
     return written
 
 

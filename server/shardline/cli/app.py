@@ -282,18 +282,26 @@ def bench(
     against: Annotated[
         str, typer.Option("--against", metavar="NAMES", help="Any of transformers,llama.cpp,vllm, where installed.")
     ] = "",
+    clients: Annotated[
+        int | None, typer.Option("--clients", metavar="N", min=2, help="Measure N clients at once, against one.")
+    ] = None,
     json_file: JsonFile = None,
     plot: PlotFile = None,
 ) -> None:
     """Measure how fast the model runs here.
 
-    As it is set and packed in 8 and 4 bits, beside other programs, each in a process of its own. Leave the machine
-    alone meanwhile.
+    As it is set and packed in 8 and 4 bits, beside other programs, each in a process of its own; or, with --clients,
+    only how much it writes for several at once. Leave the machine alone meanwhile.
     """
     from shardline.cli import bench as command
+    from shardline.cli.bench_clients import bench_clients
 
+    settings = options.read(model, config, assignments)
+    if clients is not None:
+        bench_clients(settings, clients=clients, repeats=repeats, files=options.Files(json=json_file))
+        return
     command.bench(
-        options.read(model, config, assignments),
+        settings,
         repeats=repeats,
         against=[name for name in against.split(",") if name],
         files=options.Files(json=json_file, plot=plot),

@@ -53,20 +53,20 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
     try:
         with Progress() as progress:
             task = progress.add_task("Measuring memory", total=len(ways) + 3)
-            report["device"], speed = _apart(_device_and_bandwidth)
+            report["device"], speed = apart(_device_and_bandwidth)
             report["bandwidth_gb_s"] = speed / 1e9
             report["ratios"] = {}
-            ids = _apart(_code, settings.model)
+            ids = apart(_code, settings.model)
             for way in ways:
                 progress.update(task, advance=1, description=f"Measuring {way.name}")
                 try:
-                    figures = _apart(_measure, way, ids, repeats)
+                    figures = apart(_measure, way, ids, repeats)
                 except (ShardlineError, BrokenProcessPool, OSError, ImportError, RuntimeError, ValueError) as error:
                     problems.append(f"{way.name} could not be measured ({first_line(error)}).")
                     continue
                 configurations.append(_configuration(way.name, figures, speed))
             progress.update(task, advance=1, description="Measuring drafts")
-            report["ratios"] |= _apart(_drafts, settings.model, repeats)
+            report["ratios"] |= apart(_drafts, settings.model, repeats)
             progress.update(task, advance=1, description="Measuring the start")
             report["ratios"]["start, to import torch"] = _start(settings.model, repeats)
             progress.update(task, advance=1)
@@ -87,7 +87,7 @@ def _ways(model: ModelSettings, against: Sequence[str]) -> Iterator[Way]:
             yield Way(f"{peer} {dtype}".strip(), model, peer)
 
 
-def _apart(function: Callable[..., Measured], *arguments: Any) -> Measured:
+def apart(function: Callable[..., Measured], *arguments: Any) -> Measured:
     """Call `function` in a new process, so that nothing that ran before is in its way."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -160,13 +160,13 @@ def _start(model: ModelSettings, repeats: int) -> float:
 
 
 def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str, Any]:
-    decode = _spread(figures.decode)
+    decode = spread(figures.decode)
     return {
         "name": name,
         "decode_tokens_per_second": decode,
-        "prefill_tokens_per_second": _spread(figures.prefill),
-        "time_to_first_token_ms": _spread(figures.first_token),
-        "time_to_first_token_reused_ms": _spread(figures.first_token_reused),
+        "prefill_tokens_per_second": spread(figures.prefill),
+        "time_to_first_token_ms": spread(figures.first_token),
+        "time_to_first_token_reused_ms": spread(figures.first_token_reused),
         "share_of_limit": decode["median"] * figures.bytes_per_token / bandwidth,
         "weights_bytes_per_token": figures.bytes_per_token,
         "peak_bytes": figures.peak_bytes,
@@ -174,7 +174,8 @@ def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str,
     }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """The median of what was measured, and between which values it lies."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 

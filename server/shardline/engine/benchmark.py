@@ -22,6 +22,7 @@ from shardline.engine.generate import PREFILL_STEP, decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.runner import open_runner
 from shardline.engine.sampling import Sampler
+from shardline.engine.steps import finish, run
 from shardline.settings import ModelSettings
 
 LONG, SHORT, WRITTEN = 1000, 64, 64
@@ -106,7 +107,7 @@ class Own:
     def read(self, ids: Sequence[int]) -> float:
         """Read a prompt as far as it is not known and choose a token; returns the seconds it took."""
         began = time.perf_counter()
-        logits = prefill(self._cache, self._cache.reuse(ids), threading.Event())
+        logits = finish(prefill(self._cache.reuse(ids)), self._cache, threading.Event())
         Sampler()(logits)
         return time.perf_counter() - began
 
@@ -117,18 +118,19 @@ class Own:
     def perplexity(self, ids: Sequence[int]) -> float:
         """How much the text surprises the model."""
         self.forget()
-        rows = [self._cache.read(ids[at : at + PREFILL_STEP]) for at in range(0, len(ids), PREFILL_STEP)]
+        rows = [self._cache.read(ids[at : at + PREFILL_STEP], every=True) for at in range(0, len(ids), PREFILL_STEP)]
         return perplexity(torch.cat(rows), ids)
 
     def write_with(self, draft: Draft, sampler: Sampler, ids: Sequence[int], count: int) -> tuple[list[int], float]:
         """The tokens, and the seconds from the first to the last."""
         never = threading.Event()
-        logits = prefill(self._cache, self._cache.reuse(ids), never)
+        logits = finish(prefill(self._cache.reuse(ids)), self._cache, never)
         self._cache.prepare()  # as after a first answer
         tokens, began = [], 0.0
-        for token, _ in decode(self._cache, logits, sampler, lambda: draft, max_tokens=count + 1, cancelled=never):
+        choices = decode(self._cache, logits, sampler, lambda: draft, max_tokens=count + 1)
+        for choice in run(choices, self._cache, never):
             began = began or time.perf_counter()
-            tokens.append(token)
+            tokens.append(choice.token)
         return tokens, time.perf_counter() - began
 
     def gain_of_drafts(self, ids: Sequence[int], *, temperature: float, repeats: int) -> list[float]:

@@ -34,6 +34,8 @@ class Codec:
     def __init__(self, tokenizer: Tokenizer, config: "Config", folder: Path) -> None:
         self.tokenizer = tokenizer
         self.infilling: Infilling | None = detect(tokenizer, config)
+        self.size: int = config.get("vocab_size") or tokenizer.get_vocab_size()
+        """Ids from this one on are none that the model knows."""
         self.begin_ids: Sequence[int] = begin_ids(tokenizer)
         ends = end_ids(tokenizer, folder, config)
         sentinels = self.infilling.ids if self.infilling else frozenset()
@@ -78,6 +80,10 @@ class Codec:
         """The text of `ids`, signals written by their names."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
+
+    def spell(self, token: int) -> str:
+        """The text of one token; a signal by its name, and a part of a letter as a replacement character."""
+        return self.vocabulary.spelled(token).decode(errors="replace") or self.decode([token])
 
     def _encode_behind_guard(self, text: str) -> Encoded:
         encoding = self.tokenizer.encode(GUARD + text, add_special_tokens=False)

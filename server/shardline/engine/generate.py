@@ -1,18 +1,19 @@
 """The loop: read the prompt, then choose one token after another. Written once, for every model."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Never
 
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
-from shardline.engine import Chunk, FinishReason, Request, Usage
+from shardline.engine import Chunk, FinishReason, Request, Token, Usage
 from shardline.engine.draft import Draft, FirstOf, PromptLookup
 from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.sampling import Sampler
+from shardline.engine.steps import Read, Steps
 from shardline.engine.stopping import StopSequences
 
 if TYPE_CHECKING:
@@ -22,15 +23,20 @@ if TYPE_CHECKING:
 PREFILL_STEP = 256
 """Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
 
-WARMING_STEP = 64
-"""As many where nobody waits: a little slower, but a request that comes waits a quarter as long."""
+SHORT_STEP = 64
+"""As many where others may be waiting for their next token: a little slower, but they wait a quarter as long."""
 
 DECODE_CONTEXT = 8
 """Prompt tokens shown to the streaming decoder, so that it knows which spaces belong to the text."""
 
 
-class Cancelled(Exception):  # noqa: N818  not an error: nobody waits for the answer any more
-    """The request was cancelled between two steps; what was read until then stays in the cache."""
+@dataclass(frozen=True)
+class Choice:
+    """A token that was chosen from `logits`, shape (vocabulary,), and the logarithm of its probability."""
+
+    token: int
+    logprob: float
+    logits: Tensor
 
 
 def generate(
@@ -40,13 +46,13 @@ def generate(
     max_tokens: int,
     cache: KVCache[Any],
     codec: "Codec",
-    cancelled: threading.Event,
     draft: Draft | None = None,
-) -> Iterator[Chunk]:
+    alone: Callable[[], bool] = lambda: True,
+) -> Steps[Chunk, None]:
     """Complete `prompt`, made of `request`, with at most `max_tokens` (one or more).
 
-    `draft` follows the prompt, and is heard where what was written before does not tell what comes next.
-    Raises `Cancelled` soon after the event is set.
+    `draft` follows the prompt, and is heard where what was written before does not tell what comes next. `alone` tells
+    whether nobody waits for others' tokens meanwhile; else nothing is drafted, and the prompt is read in short steps.
     """
     began = time.perf_counter()
     rest = cache.reuse(prompt.ids)
@@ -65,6 +71,7 @@ def generate(
     text = DecodeStream(ids=prompt.ids[-DECODE_CONTEXT:], skip_special_tokens=False)
     stop = StopSequences(request.stop)
     count, first, total, to_repeat = 0, 0.0, 0.0, len(prompt.removed)
+    told: list[Token] = []
 
     def usage() -> Usage:
         return Usage(
@@ -75,12 +82,17 @@ def generate(
             total_time=time.perf_counter() - began,
         )
 
-    for at in range(0, len(rest), PREFILL_STEP):
-        step = rest[at : at + PREFILL_STEP]
-        _check(cancelled)
-        read += len(step)
-        yield Chunk(text="", usage=usage())  # told before: a step that was begun is finished, cancelled or not
-        logits = prefill(cache, step, cancelled)
+    def chunk(text: str, finish_reason: FinishReason | None = None) -> Chunk:
+        tokens = tuple(told)
+        told.clear()
+        return Chunk(text=text, usage=usage(), logprob=total, tokens=tokens, finish_reason=finish_reason)
+
+    while rest:
+        piece = rest[: PREFILL_STEP if alone() else SHORT_STEP]
+        rest = rest[len(piece) :]
+        read += len(piece)
+        yield chunk("")  # told before: a step that was begun is finished, cancelled or not
+        logits = yield Read(piece)
     reason = FinishReason.STOP
 
     def make_draft() -> Draft:
@@ -89,29 +101,36 @@ def generate(
         lookup = PromptLookup([*codec.encode_inner(request.suffix), *prompt.ids])
         return FirstOf(lookup, draft) if draft else lookup
 
-    for token, logprob in decode(cache, logits, sampler, make_draft, max_tokens=max_tokens, cancelled=cancelled):
+    choices = decode(cache, logits, sampler, make_draft, max_tokens=max_tokens, alone=alone)
+    step: Read | Choice = next(choices)
+    while True:
+        if isinstance(step, Read):
+            step = choices.send((yield step))
+            continue
         count += 1
-        total += logprob
+        total += step.logprob
         first = first or time.perf_counter() - began
-        if token in codec.signals:
+        if step.token in codec.signals:
             break
-        written = text.step(codec.tokenizer, token) or ""
+        if request.logprobs is not None:
+            told.append(told_of(step, codec, most=request.logprobs))
+        written = text.step(codec.tokenizer, step.token) or ""
         new, to_repeat = written[to_repeat:], max(0, to_repeat - len(written))  # the rest stands in the document
-        if piece := stop.feed(new):
-            yield Chunk(text=piece, usage=usage(), logprob=total)
+        if safe := stop.feed(new):
+            yield chunk(safe)
         if stop.stopped:
             break
         if count >= max_tokens:
             reason = FinishReason.LENGTH
             break
-    yield Chunk(text=stop.flush(), usage=usage(), logprob=total, finish_reason=reason)
+        step = next(choices)
+    yield chunk(stop.flush(), reason)
 
 
-def prefill(cache: KVCache[Any], ids: Sequence[int], cancelled: threading.Event, *, step: int = PREFILL_STEP) -> Tensor:
+def prefill(ids: Sequence[int], *, step: int = PREFILL_STEP) -> Steps[Never, Tensor]:
     """Read `ids`, `step` at a time; returns the logits, shape (vocabulary,), of the token that follows them."""
     for at in range(0, len(ids), step):
-        _check(cancelled)
-        logits = cache.extend(ids[at : at + step])
+        logits = yield Read(ids[at : at + step])
     return logits
 
 
@@ -122,49 +141,57 @@ def decode(
     make_draft: Callable[[], Draft],
     *,
     max_tokens: int,
-    cancelled: threading.Event,
-) -> Iterator[tuple[int, float]]:
-    """Choose a token, hand it out with its log-probability, read it, and again, at most `max_tokens` times.
+    alone: Callable[[], bool] = lambda: True,
+) -> Steps[Choice, None]:
+    """Choose a token, hand it out, read it, and again, at most `max_tokens` times.
 
     What the draft guesses is read with it in one pass. A guess counts only where it is what the sampler chooses, so
-    the tokens are the same with and without. The draft is made when the first token is out.
+    the tokens are the same with and without. The draft is made when the first token is out, and is not heard where
+    others' tokens are read in the same pass: guesses would take their room.
     """
-    _check(cancelled)
     token, logprob = sampler(logits)
-    yield token, logprob
+    yield Choice(token, logprob, logits)
     left = max_tokens - 1
     draft = make_draft()
     while left:
-        _check(cancelled)
-        guesses = draft.guess_after(token)[: left - 1]
-        rows = cache.read([token, *guesses])
+        drafting = alone()
+        guesses: list[int] = []
+        if drafting:
+            guesses = draft.guess_after(token)[: left - 1]
+        else:
+            draft.add(token)
+        rows = yield Read([token, *guesses], every=True)
         right = 0
         for guess, row in zip(guesses, rows, strict=False):  # the last row is that of the token after all guesses
             token, logprob = sampler(row)
             if token != guess:
                 break
-            yield token, logprob
+            yield Choice(token, logprob, row)
             draft.add(token)
             right += 1
         else:
-            token, logprob = sampler(rows[-1])
-        draft.learn(len(guesses), right)
+            row = rows[-1]
+            token, logprob = sampler(row)
+        if drafting:
+            draft.learn(len(guesses), right)
         cache.truncate(len(cache.ids) - len(guesses) + right)
-        yield token, logprob
+        yield Choice(token, logprob, row)
         left -= right + 1
 
 
-def score(cache: KVCache[Any], ids: Sequence[int], count: int, cancelled: threading.Event) -> float:
+def score(cache: KVCache[Any], ids: Sequence[int], count: int, *, step: int = PREFILL_STEP) -> Steps[Never, float]:
     """The logarithm of the probability of the last `count` of `ids`, seen after the others, of which one is needed."""
     *before, last = cache.reuse(ids[:-count])
     if before:
-        prefill(cache, before, cancelled)
-    _check(cancelled)
+        yield from prefill(before, step=step)
     wanted = ids[-count:]
-    logprobs = cache.read([last, *wanted])[:-1].log_softmax(-1)
+    rows = yield Read([last, *wanted], every=True)
+    logprobs = rows[:-1].log_softmax(-1)
     return sum(float(row[token]) for row, token in zip(logprobs, wanted, strict=True))
 
 
-def _check(cancelled: threading.Event) -> None:
-    if cancelled.is_set():
-        raise Cancelled
+def told_of(choice: Choice, codec: "Codec", *, most: int) -> Token:
+    """What is told of a token, with the `most` likeliest in its place."""
+    likeliest = choice.logits.float().log_softmax(-1).topk(most)
+    top = zip(map(codec.spell, likeliest.indices.tolist()), likeliest.values.tolist(), strict=True)
+    return Token(codec.spell(choice.token), choice.logprob, tuple(top))

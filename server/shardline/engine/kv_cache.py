@@ -54,13 +54,15 @@ class KVCache(Generic[MemoryT]):
         else:
             self.clear()
 
-    def extend(self, ids: Sequence[int]) -> Tensor:
-        """Let the model read `ids`; returns the logits, shape (vocabulary,), of the token after them."""
-        return self._forward(ids, every=False)
-
-    def read(self, ids: Sequence[int]) -> Tensor:
-        """Let the model read `ids`; returns the logits, shape (len(ids), vocabulary), of the token after each."""
-        return self._forward(ids, every=True)
+    def read(self, ids: Sequence[int], *, every: bool = False) -> Tensor:
+        """Let the model read `ids`; returns logits as `Model.forward` does."""
+        try:
+            logits = self._model.forward(ids, self.memory, every=every)
+        except BaseException:
+            self.clear()
+            raise
+        self.ids.extend(ids)
+        return logits
 
     def prepare(self) -> None:
         """Make what follows faster, at a time when nobody waits."""
@@ -72,34 +74,49 @@ class KVCache(Generic[MemoryT]):
         self._memory = None
         self.ids = []
 
-    def _forward(self, ids: Sequence[int], *, every: bool) -> Tensor:
-        try:
-            logits = self._model.forward(ids, self.memory, every=every)
-        except BaseException:
-            self.clear()
-            raise
-        self.ids.extend(ids)
-        return logits
+
+def read_batch(model: Model[MemoryT], texts: Sequence[tuple[Sequence[int], KVCache[MemoryT]]]) -> Sequence[Tensor]:
+    """Let the model read the ids of each of `texts` into its cache in one pass; see `Model.forward_batch`."""
+    try:
+        logits = model.forward_batch([(ids, cache.memory) for ids, cache in texts])
+    except BaseException:
+        for _, cache in texts:
+            cache.clear()
+        raise
+    for ids, cache in texts:
+        cache.ids.extend(ids)
+    return logits
 
 
 class KVCaches(Generic[MemoryT]):
     """At most `most` caches; the one that was used least recently makes room for a new document.
 
-    Those that were only warmed go before those that were used.
+    Those that were only warmed go before those that were used, and those that are held do not go.
     """
 
     def __init__(self, model: Model[MemoryT], *, most: int) -> None:
         self._model = model
-        self._most = most
+        self.most = most
         self._warmed: dict[str, KVCache[MemoryT]] = {}  # both with the least recent first
         self._used: dict[str, KVCache[MemoryT]] = {}
+        self._held: set[str] = set()
+
+    def hold(self, document: str) -> KVCache[MemoryT]:
+        """The cache of `document`, which is kept until `release`: at most `most` may be held."""
+        cache = self.of(document)
+        self._held.add(document)
+        return cache
+
+    def release(self, document: str) -> None:
+        """Let the cache of `document` go when there is need for room."""
+        self._held.discard(document)
 
     def of(self, document: str) -> KVCache[MemoryT]:
         """The cache of `document`, which counts as used from now on."""
         cache = self._used.pop(document, None) or self._warmed.pop(document, None)
         if cache is None:
             if self._is_full:
-                _drop_first(self._warmed or self._used)
+                self._drop_one()
             cache = KVCache(self._model)
         self._used[document] = cache
         return cache
@@ -113,10 +130,15 @@ class KVCaches(Generic[MemoryT]):
             if self._is_full:
                 if not self._warmed:
                     return None
-                _drop_first(self._warmed)
+                del self._warmed[next(iter(self._warmed))]
             cache = KVCache(self._model)
         self._warmed[document] = cache
         return cache
+
+    def prepare(self) -> None:
+        """Make what follows the text that was used last faster, at a time when nobody waits."""
+        if self._used:
+            next(reversed(self._used.values())).prepare()
 
     def forget(self, document: str) -> None:
         """Free the memory of a document that was closed."""
@@ -124,14 +146,16 @@ class KVCaches(Generic[MemoryT]):
         self._used.pop(document, None)
 
     def clear(self) -> None:
-        """Free the memory of all."""
+        """Free the memory of all, those that are held among them."""
+        for cache in (*self._warmed.values(), *self._used.values()):
+            cache.clear()
         self._warmed.clear()
         self._used.clear()
 
     @property
     def _is_full(self) -> bool:
-        return len(self._warmed) + len(self._used) == self._most
+        return len(self._warmed) + len(self._used) == self.most
 
-
-def _drop_first(caches: dict[str, KVCache[MemoryT]]) -> None:
-    del caches[next(iter(caches))]
+    def _drop_one(self) -> None:
+        some = self._warmed or self._used
+        del some[next(document for document in some if document not in self._held)]

@@ -6,7 +6,8 @@ torch is imported by that thread, when the model is loaded; importing this modul
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,12 +32,13 @@ def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, A
 
 
 class LocalEngine:
-    """Runs a model in a thread of its own, one request after another; `opener` finds and loads it in that thread."""
+    """Runs a model in a thread of its own, all requests together; `opener` finds and loads it in that thread."""
 
     def __init__(self, settings: ModelSettings, opener: Opener = _open_runner) -> None:
         self._settings = settings
         self._opener = opener
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._when_idle: deque[Job] = deque()
         self._runner: Runner | None = None
         self._closed = threading.Event()
         self._ended: Future[None] = Future()
@@ -85,18 +87,9 @@ class LocalEngine:
             if not self._closed.is_set():  # else the loop may be gone
                 loop.call_soon_threadsafe(stream.put_nowait, item)
 
-        def job() -> None:
-            if cancelled.is_set():
-                return  # while it waited in the queue
-            try:
-                for chunk in self._chunks(request, cancelled):
-                    tell(chunk)
-                if self._jobs.empty() and not self._closed.is_set():
-                    self._loaded().prepare(request.document)  # the answer is out, and nobody waits for another
-            except Exception as error:  # noqa: BLE001  the one door through which foreign errors leave
-                tell(_as_engine_error(error))
-
-        self._jobs.put(job)
+        ended: Future[None] = Future()
+        ended.add_done_callback(lambda _: tell(_as_engine_error(error)) if (error := ended.exception()) else None)
+        self._ask(lambda runner: runner.ask(request, tell=tell, ended=ended, cancelled=cancelled), ended)
         try:
             while True:
                 item = await stream.get()
@@ -111,8 +104,18 @@ class LocalEngine:
     async def warm(self, request: Request) -> None:
         """Read the prompt of `request`, unless and until something else is asked; raises `EngineError`."""
         self._end_of_warming.set()
-        ended = self._end_of_warming = threading.Event()
-        await self._answer(lambda: self._loaded().warm(request, ended), ended)
+        end_of_warming = self._end_of_warming = threading.Event()
+        ended: Future[None] = Future()
+
+        def job() -> None:
+            try:
+                self._loaded().warm(request, end_of_warming)
+                ended.set_result(None)
+            except Exception as error:  # noqa: BLE001  told to whoever asked
+                ended.set_exception(error)
+
+        self._jobs.put(lambda: self._when_idle.append(job))
+        await _outcome(ended, end_of_warming)
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed, when the thread comes to it."""
@@ -122,7 +125,9 @@ class LocalEngine:
         """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
         self._end_of_warming.set()
         cancelled = threading.Event()
-        return await self._answer(lambda: self._loaded().score_suffix(request, texts, cancelled), cancelled)
+        ended: Future[list[float]] = Future()
+        self._ask(lambda runner: runner.ask_scores(request, texts, ended=ended, cancelled=cancelled), ended)
+        return await _outcome(ended, cancelled)
 
     @property
     def infills(self) -> bool:
@@ -144,29 +149,19 @@ class LocalEngine:
         await asyncio.wrap_future(self._ended)
         self._thread.join()
 
-    async def _answer(self, work: Callable[[], T], cancelled: threading.Event) -> T:
-        """What `work` returns in the thread; `cancelled` is set when nobody waits for it any more."""
-        answer: Future[T] = Future()
+    def _ask(self, ask: Callable[["Runner"], None], ended: Future[Any]) -> None:
+        """Let the thread ask the runner, or end what is to be asked with an error."""
+        ended.set_running_or_notify_cancel()  # whoever gives up waiting sets an event instead
 
         def job() -> None:
-            if not answer.set_running_or_notify_cancel():
-                return
             try:
-                answer.set_result(work())
-            except Exception as error:  # noqa: BLE001  as in `complete`
-                answer.set_exception(_as_engine_error(error))
+                runner = self._loaded()
+            except NotReadyError as error:
+                ended.set_exception(error)
+            else:
+                ask(runner)
 
         self._jobs.put(job)
-        try:
-            return await asyncio.wrap_future(answer)
-        finally:
-            cancelled.set()
-
-    def _chunks(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
-        for chunk in self._loaded().complete(request, cancelled):
-            if self._closed.is_set():
-                return
-            yield chunk
 
     def _loaded(self) -> "Runner":
         if self._runner is None:
@@ -174,16 +169,41 @@ class LocalEngine:
         return self._runner
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if not self._closed.is_set():
-                job()
-        runner, self._runner = self._runner, None
-        if runner:
-            runner.close()
+        while self._do_jobs():
+            runner = self._loaded()
+            runner.step()
+            if runner.is_idle and self._jobs.empty():
+                runner.prepare()  # the answers are out, and nobody waits for another
+        last, self._runner = self._runner, None
+        if last:
+            last.close()
         self._ended.set_result(None)
 
+    def _do_jobs(self) -> bool:
+        """Do what was asked for since the last step, or wait until something is; returns False at the end."""
+        while True:
+            idle = self._runner is None or self._runner.is_idle
+            if not idle and self._jobs.empty():
+                return True
+            waits = idle and self._jobs.empty() and self._when_idle
+            job = self._when_idle.popleft() if waits else self._jobs.get()
+            if job is None:
+                return False
+            if not self._closed.is_set():
+                job()
 
-def _as_engine_error(error: Exception) -> EngineError:
+
+async def _outcome(ended: Future[T], cancelled: threading.Event) -> T:
+    """What comes of work that is cancelled when nobody waits for it any more; raises `EngineError`."""
+    try:
+        return await asyncio.wrap_future(ended)
+    except Exception as error:
+        raise _as_engine_error(error) from error
+    finally:
+        cancelled.set()
+
+
+def _as_engine_error(error: BaseException) -> EngineError:
     if isinstance(error, EngineError):
         return error
     return GenerationError(f"The model failed while completing ({type(error).__name__}: {first_line(error)}).")

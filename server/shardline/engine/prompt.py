@@ -2,12 +2,14 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardline.engine import Request
 from shardline.engine.codec import Codec, Encoded
 from shardline.engine.infilling import PREFIX, SUFFIX
 from shardline.engine.vocabulary import Vocabulary
+from shardline.errors import PromptError
 
 STEPS = 4
 """A prefix that is too long loses its beginning in quarters of its room: while one types the edge stays put, so
@@ -49,8 +51,11 @@ class Prompt:
 def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
     """Encode the prefix and, for a model that can infill, the suffix; both kept nearest to the cursor.
 
+    Exact `prompt_ids` are taken as they are; raises `PromptError` where the model cannot read them.
     CodeLlama's formats are those of Bavarian et al. 2022 (arXiv:2207.14255) as its authors' code writes them.
     """
+    if request.prompt_ids:
+        return _exactly(request.prompt_ids, codec, budget=budget)
     infilling = codec.infilling if request.infilling != "off" and request.suffix.strip() else None
     encoded = codec.encode(request.prefix)
     keep = cut_back(request.prefix, encoded, codec.vocabulary) if request.healing else len(encoded.ids)
@@ -104,13 +109,25 @@ def cut_back(text: str, encoded: Encoded, vocabulary: Vocabulary) -> int:
     return keep
 
 
+def _exactly(ids: Sequence[int], codec: Codec, *, budget: int) -> Prompt:
+    unknown = [token for token in ids if not 0 <= token < codec.size]
+    if unknown:
+        raise PromptError(f"The prompt has the token {unknown[0]}; the model knows those from 0 to {codec.size - 1}.")
+    if len(ids) > budget:
+        raise PromptError(
+            f"The prompt has {len(ids)} tokens, and of the context {budget} are for it; ask for fewer tokens, shorten "
+            "the prompt, or raise model.contextTokens."
+        )
+    return Prompt(format="prefix", ids=list(ids), removed="", prefix_tokens=len(ids), suffix_tokens=0, budget=budget)
+
+
 def known_ahead(request: Request, codec: Codec, *, budget: int) -> list[int]:
     """What can be read of a prompt before it is asked for: all but the last token, whose logits will be wanted.
 
     Where nothing stands before the cursor, it is taken to move down: what all prompts then begin with is the start of
     the document, as much of it as the longest prefix may have. With the suffix first they have nothing in common.
     """
-    if request.prefix:
+    if request.prefix or request.prompt_ids:
         return build(request, codec, budget=budget).ids[:-1]
     head: list[int] = []
     if codec.infilling and request.infilling != "off":

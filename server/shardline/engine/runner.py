@@ -1,10 +1,12 @@
-"""A model that is loaded and ready: from a request to chunks, blocking, in whichever thread calls."""
+"""A model that is loaded and ready: from requests to chunks, step by step, in whichever thread calls."""
 
 import logging
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Never
 
 import torch
 
@@ -20,19 +22,21 @@ from shardline.engine import (
     prompt,
     room,
 )
+from shardline.engine.batch import Batch, Member, out_of_memory
 from shardline.engine.codec import Codec
 from shardline.engine.compilation import compile_step
 from shardline.engine.draft_model import DraftModel
-from shardline.engine.generate import WARMING_STEP, Cancelled, generate, prefill, score
-from shardline.engine.kv_cache import KVCaches
+from shardline.engine.generate import PREFILL_STEP, SHORT_STEP, generate, prefill, score
+from shardline.engine.kv_cache import KVCache, KVCaches
 from shardline.engine.models import Model, loading
 from shardline.engine.plan import Plan
 from shardline.engine.planning import Planned
 from shardline.engine.prompt import prompt_budget
-from shardline.errors import GenerationError, PlacementError
+from shardline.engine.steps import Cancelled, Steps, finish
+from shardline.errors import PlacementError
 from shardline.settings import ModelSettings
 
-MOST_CACHES = 4
+MOST_CACHES = 8
 """More documents than this are seldom worked on at once, and memory is left to others."""
 
 log = logging.getLogger(__name__)
@@ -59,30 +63,86 @@ class Runner:
         """What is still being compiled to make the model faster."""
         self._draft_model = draft_model
         self._caches = KVCaches(model, most=caches_for(plan))
+        self._batch = Batch(model, self._caches)
 
     @property
     def infills(self) -> bool:
         """Whether the model can be shown what follows the cursor."""
         return self.codec.infilling is not None
 
-    def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
-        """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
-        budget = prompt_budget(self.context_tokens, request.max_tokens)
-        built = prompt.build(request, self.codec, budget=budget)
-        try:
-            yield from generate(
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked for."""
+        return self._batch.is_idle
+
+    def step(self) -> None:
+        """Let all that is asked for come a step further."""
+        self._batch.step()
+
+    def ask(
+        self, request: Request, *, tell: Callable[[Chunk], None], ended: Future[None], cancelled: threading.Event
+    ) -> None:
+        """Let `tell` be told the completion of `request`, step by step, until it has `ended`.
+
+        That is also where errors go, `Cancelled` among them, soon after the event is set.
+        """
+
+        def begin(cache: KVCache[Any]) -> Steps[Chunk, None]:
+            budget = prompt_budget(self.context_tokens, request.max_tokens)
+            built = prompt.build(request, self.codec, budget=budget)
+            return generate(
                 request,
                 built,
                 max_tokens=self.context_tokens - budget,
-                cache=self._caches.of(request.document),
+                cache=cache,
                 codec=self.codec,
-                cancelled=cancelled,
                 draft=self._draft_model.follow(built.ids, cancelled) if self._draft_model else None,
+                alone=self._batch.is_alone,
             )
+
+        self._batch.join(Member(request.document, begin, tell=tell, ended=ended, cancelled=cancelled))
+
+    def ask_scores(
+        self, request: Request, texts: Sequence[str], *, ended: Future[list[float]], cancelled: threading.Event
+    ) -> None:
+        """For each of `texts`, put at the cursor, find the log-probability of the suffix's next lines; 0 for none."""
+
+        def begin(cache: KVCache[Any]) -> Steps[Never, list[float]]:
+            return self._scores(request, texts, cache)
+
+        self._batch.join(Member(request.document, begin, tell=lambda _: None, ended=ended, cancelled=cancelled))
+
+    def _scores(self, request: Request, texts: Sequence[str], cache: KVCache[Any]) -> Steps[Never, list[float]]:
+        ahead = prompt.lines_ahead(request.suffix)
+        scores = []
+        for text in texts if ahead else ():
+            ids, count = prompt.build_ahead(
+                request.prefix,
+                text,
+                ahead,
+                self.codec,
+                budget=prompt_budget(self.context_tokens, request.max_tokens),
+                longest=self.context_tokens,
+            )
+            step = PREFILL_STEP if self._batch.is_alone() else SHORT_STEP
+            scores.append((yield from score(cache, ids, count, step=step)) if count else 0.0)
+        return scores if ahead else [0.0] * len(texts)
+
+    def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
+        """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
+        told: deque[Chunk] = deque()
+        ended: Future[None] = Future()
+        self.ask(request, tell=told.append, ended=ended, cancelled=cancelled)
+        try:
+            while not ended.done():
+                self.step()
+                while told and not cancelled.is_set():
+                    yield told.popleft()
+            ended.result()
         except Cancelled:
             log.debug("cancelled")
-        except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(error) from error
+        finally:
+            cancelled.set()
 
     def warm(self, request: Request, ended: threading.Event) -> None:
         """Read the prompt of `request` as far as it is not known, until `ended` is set; see `Engine.warm`."""
@@ -94,40 +154,23 @@ class Runner:
         if cache is None or cache.ids[: len(ids)] == ids:
             return
         try:
-            prefill(cache, cache.reuse(ids), ended, step=WARMING_STEP)
+            finish(prefill(cache.reuse(ids), step=SHORT_STEP), cache, ended)
         except Cancelled:
             log.debug("warming ended early")
         except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(error) from error
+            raise out_of_memory(error, self._caches) from error
 
     def score_suffix(self, request: Request, texts: Sequence[str], cancelled: threading.Event) -> list[float]:
-        """For each of `texts`, put at the cursor, the log-probability of the next lines of the suffix; 0 for none.
+        """What `ask_scores` finds; raises `Cancelled` soon after the event is set."""
+        ended: Future[list[float]] = Future()
+        self.ask_scores(request, texts, ended=ended, cancelled=cancelled)
+        while not ended.done():
+            self.step()
+        return ended.result()
 
-        Raises `Cancelled` soon after the event is set.
-        """
-        ahead = prompt.lines_ahead(request.suffix)
-        if not ahead:
-            return [0.0] * len(texts)
-        scores = []
-        cache = self._caches.of(request.document)
-        try:
-            for text in texts:
-                ids, count = prompt.build_ahead(
-                    request.prefix,
-                    text,
-                    ahead,
-                    self.codec,
-                    budget=prompt_budget(self.context_tokens, request.max_tokens),
-                    longest=self.context_tokens,
-                )
-                scores.append(score(cache, ids, count, cancelled) if count else 0.0)
-        except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(error) from error
-        return scores
-
-    def prepare(self, document: str) -> None:
-        """Make the next answer for `document` faster, at a time when nobody waits."""
-        self._caches.of(document).prepare()
+    def prepare(self) -> None:
+        """Make the next answer for the document that was used last faster, at a time when nobody waits."""
+        self._caches.prepare()
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
@@ -135,17 +178,8 @@ class Runner:
 
     def close(self) -> None:
         """Give the memory back to the devices; nothing can be asked after that."""
-        del self.model, self._draft_model, self._caches
+        del self.model, self._draft_model, self._caches, self._batch
         devices.give_back()
-
-    def _out_of_memory(self, error: torch.OutOfMemoryError) -> GenerationError:
-        traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the tensors in them
-        self._caches.clear()
-        torch.cuda.empty_cache()
-        return GenerationError(
-            "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so that "
-            "more of the device stays free."
-        )
 
 
 def caches_for(plan: Plan) -> int:

@@ -1,8 +1,9 @@
-"""One step through the library: a few tokens through all layers of a model, on torch's own tensors."""
+"""One step through the library: a few tokens of some texts through all layers of a model, on torch's own tensors."""
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_double, c_int64, c_void_p
+from ctypes import POINTER, Array, Structure, byref, c_double, c_int64, c_void_p
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -57,6 +58,25 @@ class _Model(Structure):
     )
 
 
+class _Text(Structure):
+    _fields_ = (
+        ("rows", c_int64),
+        ("start", c_int64),
+        ("keys", POINTER(c_void_p)),
+        ("values", POINTER(c_void_p)),
+    )
+
+
+@dataclass(frozen=True)
+class Text:
+    """The next tokens of a text, after `start` others, of which `keys` and `values` of each layer begin there."""
+
+    ids: Sequence[int]
+    start: int
+    keys: Array[c_void_p]
+    values: Array[c_void_p]
+
+
 class CompiledStep:
     """A model of these parts, as the library runs it; they must stay where they are as long as it is used."""
 
@@ -92,25 +112,23 @@ class CompiledStep:
         if hasattr(self, "_step"):
             self._library.shardline_close(self._step)
 
-    def __call__(
-        self, ids: Sequence[int], start: int, keys: Sequence[int], values: Sequence[int], *, every: bool
-    ) -> Tensor:
-        """Read `ids`, at most `MOST_ROWS`, after `start` tokens, whose `keys` and `values` begin at these addresses.
+    def __call__(self, texts: Sequence[Text], *, every: bool) -> Tensor:
+        """Read the ids of `texts`, together at most `MOST_ROWS`.
 
-        Returns the logits, shape (len(ids), vocabulary), of the tokens after each; without `every`, (1, vocabulary), of
-        the one after the last. Raises `IndexError` where the library would read or write outside of the tensors.
+        Returns the logits, shape (ids, vocabulary), of the tokens after each; without `every`, (1, vocabulary), of the
+        one after the last. Raises `IndexError` where the library would read or write outside of the tensors.
         """
-        if start + len(ids) > self._capacity or not 0 <= min(ids) <= max(ids) < self._vocabulary:
+        ids = [token for text in texts for token in text.ids]
+        longest = max(text.start + len(text.ids) for text in texts)
+        if longest > self._capacity or len(ids) > MOST_ROWS or not 0 <= min(ids) <= max(ids) < self._vocabulary:
             raise IndexError("there is no room for as many tokens, or no token of this number")
         first = 0 if every else len(ids) - 1
         logits = torch.empty(len(ids) - first, _rounded_up(self._vocabulary))
         self._library.shardline_run(
             self._step,
             (c_int64 * len(ids))(*ids),
-            c_int64(len(ids)),
-            c_int64(start),
-            (c_void_p * len(keys))(*keys),
-            (c_void_p * len(values))(*values),
+            (_Text * len(texts))(*(_Text(len(text.ids), text.start, text.keys, text.values) for text in texts)),
+            c_int64(len(texts)),
             c_int64(first),
             c_void_p(logits.data_ptr()),
             c_int64(logits.shape[1]),
@@ -142,6 +160,11 @@ class CompiledStep:
         padded[: len(numbers)] = numbers
         self._kept.append(padded)
         return padded
+
+
+def addresses(tensors: Sequence[Tensor]) -> Array[c_void_p]:
+    """Where each of `tensors` begins, as `Text` wants it; they must stay where they are as long as it is used."""
+    return (c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 def runs(shape: Shape, stage: Stage, *ends: Linear) -> bool:

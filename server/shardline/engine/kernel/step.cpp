@@ -1,5 +1,5 @@
-// A few tokens through all layers of a Llama-like decoder on a CPU, in one parallel region. Weights, keys and values are
-// torch's own tensors; what lies between is float32. compiled.py has the same structs.
+// A few tokens of one or several texts through all layers of a Llama-like decoder on a CPU, in one parallel region.
+// Weights, keys and values are torch's own tensors; what lies between is float32. compiled.py has the same structs.
 
 #include <omp.h>
 
@@ -23,6 +23,12 @@ struct Model {
     const Bfloat *norm, *cos, *sin;  // rotary tables of shape (capacity, size)
 };
 
+// The next `rows` tokens of a text, after `start` others, whose keys and values these are, for each layer.
+struct Text {
+    int64_t rows, start;
+    Bfloat *const *keys, *const *values;
+};
+
 // What all threads read and write, each its part between two barriers.
 struct Shared {
     std::vector<float> x, qkv, inner, partial, largest, total;
@@ -33,10 +39,10 @@ struct Own {
     std::vector<float> input, sums, key, scores;
 };
 
-// Keys and values of one head for tokens `begin` to `end`.
+// Keys and values of one head for tokens `begin` to `end`, looked at by the tokens from `start` on: rows from `first` on.
 struct Span {
     const Bfloat *keys, *values;
-    int64_t begin, end;
+    int64_t begin, end, start, first;
 };
 
 class Step {
@@ -58,10 +64,10 @@ class Step {
         }
     }
 
-    // Reads `rows` tokens after `start` others; `logits`, shape (rows - from, stride), are those of the last rows.
-    void run(const int64_t* ids, int64_t rows, int64_t start, Bfloat* const* keys, Bfloat* const* values, int64_t from,
-             float* logits, int64_t stride) {
-        rows_ = rows, start_ = start;
+    // Reads the `ids` of all texts, one after the other; `logits`, shape (rows - from, stride), are those of the last rows.
+    void run(const int64_t* ids, const Text* texts, int64_t count, int64_t from, float* logits, int64_t stride) {
+        rows_ = 0;
+        for (int64_t text = 0; text < count; ++text) rows_ += texts[text].rows;
 #pragma omp parallel num_threads(model_.threads)
         {
             const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -72,7 +78,8 @@ class Step {
                 const Layer& layer = model_.layer[number];
                 project(layer, own, thread, threads);
 #pragma omp barrier
-                attend(keys[number], values[number], own, thread, threads);
+                for (int64_t text = 0, first = 0; text < count; first += texts[text++].rows)
+                    attend(texts[text], number, first, own, thread, threads);
 #pragma omp barrier
                 gather(own, threads);
                 add(layer.out, own.input.data(), own, thread, threads);
@@ -83,7 +90,7 @@ class Step {
 #pragma omp barrier
             }
             normalize(model_.norm, own, from);
-            apply(model_.head, own.input.data(), rows - from, own, 0, units(model_.head.outs), thread, threads,
+            apply(model_.head, own.input.data(), rows_ - from, own, 0, units(model_.head.outs), thread, threads,
                   [&](int64_t row, int64_t n, Lanes lanes) { store(logits + row * stride + n, lanes); });
         }
     }
@@ -92,7 +99,7 @@ class Step {
     const Model model_;
     Shared shared_;
     std::vector<Own> own_;
-    int64_t rows_ = 0, start_ = 0;
+    int64_t rows_ = 0;
 
     // This thread's part of units `first` to `last` of a product.
     template <class Write>
@@ -134,18 +141,19 @@ class Step {
               [&](int64_t row, int64_t n, Lanes lanes) { store(&shared_.qkv[row * width + n], lanes); });
     }
 
-    // Attention over this thread's share of the tokens, of which it writes the keys and values that are new.
-    void attend(Bfloat* keys, Bfloat* values, Own& own, int64_t thread, int64_t threads) {
+    // Attention over this thread's share of the tokens of a text, of which it writes the keys and values that are new;
+    // `first` is the number of the text's first row among all.
+    void attend(const Text& text, int64_t layer, int64_t first, Own& own, int64_t thread, int64_t threads) {
         const auto& m = model_;
-        const int64_t size = m.size, shared = m.heads / m.kv_heads, queries = rows_ * shared;
+        const int64_t size = m.size, shared = m.heads / m.kv_heads, queries = text.rows * shared;
         const int64_t width = units((m.heads + 2 * m.kv_heads) * size) * UNIT;
-        const int64_t end = start_ + rows_, begin = end * thread / threads, until = end * (thread + 1) / threads;
+        const int64_t end = text.start + text.rows, begin = end * thread / threads, until = end * (thread + 1) / threads;
         for (int64_t kv_head = 0; kv_head < m.kv_heads; ++kv_head) {
-            Bfloat* head_keys = keys + kv_head * m.capacity * size;
-            Bfloat* head_values = values + kv_head * m.capacity * size;
-            for (int64_t row = 0; row < rows_; ++row) {
-                const float* qkv = &shared_.qkv[row * width];
-                const int64_t token = start_ + row;
+            Bfloat* head_keys = text.keys[layer] + kv_head * m.capacity * size;
+            Bfloat* head_values = text.values[layer] + kv_head * m.capacity * size;
+            for (int64_t row = 0; row < text.rows; ++row) {
+                const float* qkv = &shared_.qkv[(first + row) * width];
+                const int64_t token = text.start + row;
                 for (int64_t i = 0; i < shared; ++i)
                     rotate(qkv + (kv_head * shared + i) * size, token, &own.input[(row * shared + i) * size]);
                 if (token < begin || token >= until) continue;
@@ -155,7 +163,7 @@ class Step {
                     head_values[token * size + i] = rounded(qkv[(m.heads + m.kv_heads + kv_head) * size + i]);
                 }
             }
-            const Span span{head_keys + begin * size, head_values + begin * size, begin, until};
+            const Span span{head_keys + begin * size, head_values + begin * size, begin, until, text.start, first};
             for (int64_t query = 0; query < queries; query += 4) switch (queries - query) {
                     case 1: look<1>(span, own, thread, kv_head, query); break;
                     case 2: look<2>(span, own, thread, kv_head, query); break;
@@ -184,8 +192,8 @@ class Step {
         int64_t seen[COUNT], place[COUNT];
         for (int q = 0; q < COUNT; ++q) {
             const int64_t row = (query + q) / shared;
-            seen[q] = std::max<int64_t>(0, std::min(span.end, start_ + row + 1) - span.begin);
-            place[q] = place_of(thread, row, kv_head * shared + (query + q) % shared);
+            seen[q] = std::max<int64_t>(0, std::min(span.end, span.start + row + 1) - span.begin);
+            place[q] = place_of(thread, span.first + row, kv_head * shared + (query + q) % shared);
         }
         const int64_t longest = seen[COUNT - 1];
         for (int64_t t = 0; t < longest; ++t) {
@@ -276,8 +284,8 @@ Step* shardline_open(const Model* model) { return new Step(*model); }
 
 void shardline_close(Step* step) { delete step; }
 
-void shardline_run(Step* step, const int64_t* ids, int64_t rows, int64_t start, Bfloat* const* keys,
-                   Bfloat* const* values, int64_t from, float* logits, int64_t stride) {
-    step->run(ids, rows, start, keys, values, from, logits, stride);
+void shardline_run(Step* step, const int64_t* ids, const Text* texts, int64_t count, int64_t from, float* logits,
+                   int64_t stride) {
+    step->run(ids, texts, count, from, logits, stride);
 }
 }

@@ -35,5 +35,12 @@ class Model(Protocol[MemoryT]):
         follow each of `ids`, shape (len(ids), vocabulary).
         """
 
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], MemoryT]]) -> Sequence[Tensor]:
+        """Read the ids of each of `texts` after what is in its own memory, and add them to it.
+
+        Returns for each the logits, shape (len(ids), vocabulary), of the tokens that follow each of its ids. Where the
+        model can, its weights are read once for all.
+        """
+
     def prepare(self, memory: MemoryT) -> None:
         """Make what follows the text in `memory` faster, at a time when nobody waits; `memory` stays as it is."""

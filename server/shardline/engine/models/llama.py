@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from ctypes import Array, c_void_p
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -39,11 +40,15 @@ class LlamaMemory:
         """The shortest captured step that sees the first `end` rows, if there is one."""
         return self.steps.get(min((rows for rows in self.steps if rows >= end), default=0))
 
+    def text(self, ids: Sequence[int]) -> compiled.Text:
+        """`ids` after what was read, as the compiled step wants them."""
+        return compiled.Text(ids, self.length, *self._addresses)
+
     @cached_property
-    def addresses(self) -> tuple[list[int], list[int]]:
+    def _addresses(self) -> tuple[Array[c_void_p], Array[c_void_p]]:
         """Where the keys and the values of each layer begin."""
         layers = [layer for part in self.parts for layer in part]
-        return [keys.data_ptr() for keys, _ in layers], [values.data_ptr() for _, values in layers]
+        return compiled.addresses([keys for keys, _ in layers]), compiled.addresses([values for _, values in layers])
 
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
@@ -107,7 +112,7 @@ class LlamaModel:
         count = self._shape.vocabulary
         for ids in ([1, count // 3, count // 2], [count - 1]):
             logits = self.forward(ids, expected, every=True)
-            difference = step(ids, found.length, *found.addresses, every=True) - logits
+            difference = step([found.text(ids)], every=True) - logits
             found.length += len(ids)
             if not difference.norm() <= TOLERANCE * logits.norm():
                 raise ValueError("it computes something else than torch")
@@ -117,17 +122,26 @@ class LlamaModel:
     def forward(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool = False) -> Tensor:
         """Read `ids` after what is in `memory`; see `Model.forward`."""
         step = memory.step(memory.length + 1) if len(ids) == 1 else None
-        logits = step(ids[0], memory.length) if step else self._read(ids, memory, every=every)
+        logits = step(ids[0], memory.length) if step else self._read([(ids, memory)], every=every)
         memory.length += len(ids)
         return logits if every else logits[0]
 
-    def _read(self, ids: Sequence[int], memory: LlamaMemory, *, every: bool) -> Tensor:
-        start, end = memory.length, memory.length + len(ids)
-        if self._compiled and len(ids) <= compiled.MOST_ROWS:
-            return self._compiled(ids, start, *memory.addresses, every=every)
-        x = self._embedding.rows(torch.tensor(list(ids), device=self._home))
-        for stage, part in zip(self._stages, memory.parts, strict=True):
-            x = stage(x.to(stage.device), torch.arange(start, end, device=stage.device), end, part)
+    @torch.inference_mode()
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], LlamaMemory]]) -> Sequence[Tensor]:
+        """Read the ids of each of `texts` after what is in its own memory; see `Model.forward_batch`."""
+        logits = self._read(texts, every=True)
+        for ids, memory in texts:
+            memory.length += len(ids)
+        return torch.split(logits, [len(ids) for ids, _ in texts])
+
+    def _read(self, texts: Sequence[tuple[Sequence[int], LlamaMemory]], *, every: bool) -> Tensor:
+        together = [token for ids, _ in texts for token in ids]
+        if self._compiled and len(together) <= compiled.MOST_ROWS:
+            return self._compiled([memory.text(ids) for ids, memory in texts], every=every)
+        x = self._embedding.rows(torch.tensor(together, device=self._home))
+        spans = [range(memory.length, memory.length + len(ids)) for ids, memory in texts]
+        for number, stage in enumerate(self._stages):
+            x = stage(x.to(stage.device), spans, [memory.parts[number] for _, memory in texts])
         return self._logits((x if every else x[-1:]).to(self._norm.device))
 
     def step(self, memory: LlamaMemory, length: int) -> Step:

@@ -15,19 +15,28 @@ Memory = Sequence[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in the text the tokens stand that are being read, n of them, the same for all layers of a stage.
+class Span:
+    """Which tokens of one text are being read, n of them, the same for all layers of a stage.
 
-    `rows` are their numbers, shape (n,); `cos` and `sin` their rotary tables, shape (n, head size), `sin` negative in
-    its first half; `end` is the number of rows they look at; `mask`, shape (n, end), says which of those each may look
-    at, or what to add to its scores; None for all.
+    `rows` are their numbers, shape (n,); `end` is the number of rows they look at; `mask`, shape (n, end), says which
+    of those each may look at, or what to add to its scores; None for all.
     """
 
     rows: Tensor
-    cos: Tensor
-    sin: Tensor
     end: int
     mask: Tensor | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where all tokens stand that are being read: `spans` of one text or several, one after the other.
+
+    `cos` and `sin` are their rotary tables, shape (n, head size), `sin` negative in its first half.
+    """
+
+    spans: Sequence[Span]
+    cos: Tensor
+    sin: Tensor
 
 
 class Layer(nn.Module):
@@ -54,26 +63,38 @@ class Layer(nn.Module):
         self.register_buffer("feed_norm", feed_norm)
         self.qkv, self.out, self.gate_up, self.down = qkv, out, gate_up, down
 
-    def forward(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
-        """Read `x`, shape (n, hidden); `keys` and `values`, shape (kv heads, capacity, head size), take theirs."""
-        x = x + self.out(self._attend(_norm(x, self.attention_norm, self._epsilon), place, keys, values))
+    def forward(self, x: Tensor, place: Place, known: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Read `x`, shape (n, hidden).
+
+        `known` are for each span the keys and values of its text, which take those that are new.
+        """
+        x = x + self.out(self._attend(_norm(x, self.attention_norm, self._epsilon), place, known))
         gate, up = self.gate_up(_norm(x, self.feed_norm, self._epsilon)).chunk(2, 1)
         fed: Tensor = self.down(functional.silu(gate) * up)
         return x + fed
 
-    def _attend(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
-        count, rotated = len(x), self._heads + self._kv_heads
-        qkv = self.qkv(x).view(count, rotated + self._kv_heads, self._size).transpose(0, 1)
-        qk = _rotate(qkv[:rotated], place.cos, place.sin)
-        keys.index_copy_(1, place.rows, qk[self._heads :])
-        values.index_copy_(1, place.rows, qkv[rotated:])
-        known_keys, known_values = keys[None, :, : place.end], values[None, :, : place.end]
+    def _attend(self, x: Tensor, place: Place, known: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        rotated = self._heads + self._kv_heads
+        qkv = self.qkv(x).view(len(x), rotated + self._kv_heads, self._size).transpose(0, 1)
+        qk, v = _rotate(qkv[:rotated], place.cos, place.sin), qkv[rotated:]
+        if len(place.spans) == 1:
+            return self._look(qk, v, place.spans[0], *known[0])
+        counts = [len(span.rows) for span in place.spans]
+        parts = zip(torch.split(qk, counts, 1), torch.split(v, counts, 1), place.spans, known, strict=True)
+        return torch.cat([self._look(qk, v, span, *one) for qk, v, span, one in parts])
+
+    def _look(self, qk: Tensor, v: Tensor, span: Span, keys: Tensor, values: Tensor) -> Tensor:
+        """What the tokens of one text see of it: shape (n, heads * head size)."""
+        keys.index_copy_(1, span.rows, qk[self._heads :])
+        values.index_copy_(1, span.rows, v)
+        known_keys, known_values = keys[None, :, : span.end], values[None, :, : span.end]
+        count = len(span.rows)
         if count == 1:  # the heads that share keys, as if they were several tokens
-            query = qk[: self._heads].view(1, self._kv_heads, -1, self._size)
-            seen = functional.scaled_dot_product_attention(query, known_keys, known_values, attn_mask=place.mask)
+            query = qk[: self._heads].reshape(1, self._kv_heads, -1, self._size)
+            seen = functional.scaled_dot_product_attention(query, known_keys, known_values, attn_mask=span.mask)
             return seen.reshape(1, -1)
         seen = functional.scaled_dot_product_attention(
-            qk[None, : self._heads], known_keys, known_values, attn_mask=place.mask, enable_gqa=True
+            qk[None, : self._heads], known_keys, known_values, attn_mask=span.mask, enable_gqa=True
         )
         return seen[0].transpose(0, 1).reshape(count, -1)
 
@@ -95,10 +116,11 @@ class Stage(nn.Module):
         self.register_buffer("cos", (angles.cos() * shape.rope_scale).to(device, dtype))
         self.register_buffer("sin", (angles.sin() * shape.rope_scale).to(device, dtype))
 
-    def forward(self, x: Tensor, rows: Tensor, end: int, memory: Memory) -> Tensor:
-        """Read `x`, shape (n, hidden), as the tokens `rows`, the last of which is the one before `end`."""
-        mask = torch.arange(end, device=x.device) <= rows.unsqueeze(1) if len(x) > 1 else None
-        return self._read(x, rows, end, mask, memory)
+    def forward(self, x: Tensor, texts: Sequence[range], memories: Sequence[Memory]) -> Tensor:
+        """Read `x`, shape (n, hidden), as these tokens of one text or several, each with its memory."""
+        spans = [self._span(text) for text in texts]
+        rows = spans[0].rows if len(spans) == 1 else torch.cat([span.rows for span in spans])
+        return self._read(x, rows, spans, memories)
 
     def step(self, x: Tensor, row: Tensor, *, length: int, memory: Memory) -> Tensor:
         """Read `x`, shape (1, hidden), as the token `row`, shape (1,), which is any below `length`.
@@ -107,13 +129,18 @@ class Stage(nn.Module):
         """
         ahead = torch.arange(length, device=x.device) > row
         mask = torch.zeros(1, length, dtype=x.dtype, device=x.device).masked_fill_(ahead, -torch.inf)
-        return self._read(x, row, length, mask, memory)
+        return self._read(x, row, [Span(row, length, mask)], [memory])
 
-    def _read(self, x: Tensor, rows: Tensor, end: int, mask: Tensor | None, memory: Memory) -> Tensor:
+    def _span(self, text: range) -> Span:
+        rows = torch.arange(text.start, text.stop, device=self.device)
+        mask = torch.arange(text.stop, device=self.device) <= rows.unsqueeze(1) if len(text) > 1 else None
+        return Span(rows, text.stop, mask)
+
+    def _read(self, x: Tensor, rows: Tensor, spans: Sequence[Span], memories: Sequence[Memory]) -> Tensor:
         before, after = self.sin[rows].chunk(2, 1)
-        place = Place(rows, self.cos[rows], torch.cat((-before, after), 1), end, mask)
-        for layer, (keys, values) in zip(self.layers, memory, strict=True):
-            x = layer(x, place, keys, values)
+        place = Place(spans, self.cos[rows], torch.cat((-before, after), 1))
+        for layer, *known in zip(self.layers, *memories, strict=True):
+            x = layer(x, place, known)
         return x
 
 

@@ -63,6 +63,10 @@ class TransformersModel:
         logits: Tensor = output.logits[0]
         return (logits if every else logits[-1]).float()
 
+    def forward_batch(self, texts: Sequence[tuple[Sequence[int], TransformersMemory]]) -> Sequence[Tensor]:
+        """Read the ids of each of `texts`, one after the other: these caches cannot be read together."""
+        return [self.forward(ids, memory, every=True) for ids, memory in texts]
+
     def prepare(self, memory: TransformersMemory) -> None:
         """Nothing: it is as fast as it will be."""
 

@@ -1,0 +1,46 @@
+"""How much is written for several clients at once: each has a document of its own, which has been read before."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from shardline.engine import Chunk, Request
+from shardline.engine.runner import Runner, open_runner
+from shardline.settings import ModelSettings
+
+PREFIX, WRITTEN = 400, 128
+"""Letters of each document, and tokens that are written in it."""
+
+
+def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> list[tuple[float, float]]:
+    """For each repeat the tokens written per second with one client, and in total with so many at once.
+
+    Tokens are drawn at random, so that the text does not repeat itself; one round before does not count.
+    """
+    runner = open_runner(settings, lambda _: None)
+    if runner.compilation:
+        runner.compilation.join()
+    source = "".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.rglob("*.py")))
+    texts = [source[at * PREFIX : (at + 1) * PREFIX] for at in range(clients)]
+    rounds = [(_rate(runner, texts[:1], seed), _rate(runner, texts, seed)) for seed in range(repeats + 1)]
+    return rounds[1:]
+
+
+def _rate(runner: Runner, texts: Sequence[str], seed: int) -> float:
+    never = threading.Event()
+    requests = [
+        Request(document=str(number), prefix=text, max_tokens=WRITTEN, temperature=1.0, seed=seed, healing=False)
+        for number, text in enumerate(texts)
+    ]
+    for request in requests:
+        runner.warm(request, never)
+    streams: list[list[Chunk]] = [[] for _ in requests]
+    began = time.perf_counter()
+    for request, stream in zip(requests, streams, strict=True):
+        runner.ask(request, tell=stream.append, ended=Future(), cancelled=never)
+    while not runner.is_idle:
+        runner.step()
+    seconds = time.perf_counter() - began
+    return sum(stream[-1].usage.completion_tokens for stream in streams) / seconds
