@@ -120,7 +120,7 @@ class SharedEngine:
                     if state["ready"]:
                         self._state = state
                         ready.set_result(None)
-                    else:
+                    elif "progress" in state:
                         report(wire.read(state["progress"], Progress))
             raise AwayError("The engine has ended.")
         except ShardlineError as error:

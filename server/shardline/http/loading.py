@@ -15,7 +15,7 @@ class Loading:
         self._engine = engine
         self._changes = 0
         self._next: asyncio.Future[None] | None = None  # done at the next change, where one is waited for
-        self.progress = Progress(activity="Starting")
+        self.progress: Progress | None = None
         self.ready = False
         self.error: ShardlineError | None = None
         """Why it cannot be asked, and never will be."""
@@ -68,7 +68,7 @@ class Loading:
         """The state in llama.cpp's words, with the progress while it loads."""
         if self.ready:
             return {"status": "ok"}
-        progress = self.progress
+        progress = self.progress or Progress(activity="Starting")
         return {
             "status": "loading model",
             "progress": {

@@ -93,7 +93,7 @@ class Private:
             return {**state, **wire.write_error(loading.error)}
         if loading.ready:
             return {**state, "infills": engine.infills, "placement": engine.placement}
-        return {**state, "progress": wire.write(loading.progress)}
+        return {**state, "progress": wire.write(loading.progress)} if loading.progress else state
 
     async def _states(self, client: str) -> AsyncGenerator[Any, None]:
         self._was_used = True
