@@ -174,6 +174,18 @@ async def test_a_load_that_is_given_up_keeps_nothing_of_what_was_read(tiny_folde
     await engine.wait_closed()
 
 
+async def test_warming_that_is_given_up_ends_nothing_else(tiny_folder: Path) -> None:
+    engine = LocalEngine(ModelSettings(name=str(tiny_folder), context_tokens=512))
+    await engine.load(lambda _: None)
+    warming = asyncio.create_task(engine.warm(Request(document="a", prefix="x = 1\n" * 100)))
+    await asyncio.sleep(0)
+    warming.cancel()
+    async with asyncio.timeout(20):
+        assert [chunk async for chunk in engine.complete(Request(document="b", prefix="y", max_tokens=2))]
+    engine.close()
+    await engine.wait_closed()
+
+
 async def test_a_document_that_is_closed_gives_its_kv_cache_back(tiny_folder: Path) -> None:
     peer, runner = crowded(tiny_folder, full=())
     with closing(LocalEngine(ModelSettings(), lambda *_: runner)) as engine:

@@ -106,6 +106,7 @@ class LocalEngine:
         self._end_of_warming.set()
         end_of_warming = self._end_of_warming = threading.Event()
         ended: Future[None] = Future()
+        ended.set_running_or_notify_cancel()  # as in `_ask`
 
         def job() -> None:
             try:
