@@ -8,7 +8,7 @@ ShardlineError
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
 │   │   └── PromptError         what it was given to read is nothing that it can read
-│   ├── RefusedError        the server that runs it does not do what it was asked
+│   ├── RemoteRefusedError  the server that runs it does not do what it was asked
 │   └── NotReadyError       it is still loading
 │       └── AwayError           the process or the server that runs it is gone, which may pass
 ├── StatisticsError     what was counted cannot be read or written
@@ -50,10 +50,10 @@ class PromptError(GenerationError):
     """The request's prompt is nothing that the model can read."""
 
 
-class RefusedError(EngineError):
-    """The server that runs the model answers with this HTTP `status` instead of doing what it was asked."""
+class RemoteRefusedError(EngineError):
+    """The server that runs the model answers with this HTTP `status` instead of doing what it was asked; 0: unknown."""
 
-    def __init__(self, sentence: str, status: int) -> None:
+    def __init__(self, sentence: str, status: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
 

@@ -23,7 +23,7 @@ from shardline.engine.remote.engine import RemoteEngine
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
 from shardline.engine.remote.prompts import Text
-from shardline.errors import AwayError, EngineError, GenerationError, RefusedError, SettingsError
+from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefusedError, SettingsError
 from shardline.settings import RemoteSettings
 from tests.remote.remotes import GUARD_SECONDS, opened, said, serving, settings_for
 
@@ -127,10 +127,10 @@ async def test_a_key_is_sent_where_it_belongs_and_is_in_no_log(
     async with serving("openai", tmp_path, tiny_folder, key="open-sesame") as peer:
         async with opened(peer.url, api_key_env="OUR_KEY") as engine:
             assert await said(engine, "say:yes") == "yes"
-        with pytest.raises(RefusedError, match=r"wants a key; name what holds it in remote\.apiKeyEnv"):
+        with pytest.raises(RemoteRefusedError, match=r"wants a key; name what holds it in remote\.apiKeyEnv"):
             async with opened(peer.url):
                 pass
-        with pytest.raises(RefusedError, match=r"does not take the key in remote\.apiKeyEnv"):
+        with pytest.raises(RemoteRefusedError, match=r"does not take the key in remote\.apiKeyEnv"):
             async with opened(peer.url, api_key_env="OTHER_KEY"):
                 pass
     assert peer.asked[0]["key"] == "Bearer open-sesame"
@@ -188,14 +188,18 @@ async def test_a_redirect_is_not_followed(tiny_folder: Path, tmp_path: Path) -> 
         serving("openai", tmp_path, tiny_folder, location=f"{other.url}/v1/completions") as peer,
         opened(peer.url) as engine,
     ):
-        with pytest.raises(RefusedError, match=r"leads elsewhere, which is not followed; set remote\.baseUrl"):
+        with pytest.raises(RemoteRefusedError, match=r"leads elsewhere, which is not followed; set remote\.baseUrl"):
             await said(engine, "say:yes")
     assert other.asked == []
 
 
 @pytest.mark.parametrize(
     ("status", "error", "sentence"),
-    [(429, RefusedError, "has too much to do"), (503, AwayError, "cannot answer now"), (500, RefusedError, "refuses")],
+    [
+        (429, RemoteRefusedError, "has too much to do"),
+        (503, AwayError, "cannot answer now"),
+        (500, RemoteRefusedError, "refuses"),
+    ],
 )
 async def test_what_it_refuses_is_a_sentence_without_its_words_and_it_is_asked_once(
     status: int, error: type[EngineError], sentence: str, tiny_folder: Path, tmp_path: Path

@@ -58,7 +58,8 @@ def libraries(process: psutil.Process) -> set[str]:
 
 def servers() -> list[psutil.Process]:
     """The language servers that run, which this process has started, and not the engines, which they have."""
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    children = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in children if "shardline" in child.cmdline()]
 
 
 async def test_two_windows_share_one_engine_and_suggest_the_same(tiny_folder: Path) -> None:

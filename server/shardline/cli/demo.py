@@ -106,8 +106,12 @@ async def _show(console: Console, settings: Settings) -> None:
 
 
 def _patient(settings: Settings) -> Settings:
-    """Whole suggestions, however slow the machine is: nobody types on here."""
-    return replace(settings, completion=replace(settings.completion, time_budget=PATIENCE))
+    """Whole suggestions, however slow the machine is: nobody types on here. And no engine is left behind."""
+    return replace(
+        settings,
+        completion=replace(settings.completion, time_budget=PATIENCE),
+        engine=replace(settings.engine, idle=0.0),
+    )
 
 
 async def _show_sample(console: Console, editor: Editor, uri: str, title: str, sample: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from shardline.engine.remote.address import headers_for, is_loopback, root_of
-from shardline.errors import AwayError, EngineError, GenerationError, RefusedError, SettingsError, first_line
+from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefusedError, SettingsError, first_line
 from shardline.settings import RemoteSettings
 
 MOST_BYTES = 2**23
@@ -65,7 +65,7 @@ class Connection:
         """The object at `path`, empty where the server knows nothing of it; raises `EngineError` for all else."""
         try:
             return await self.get(path)
-        except RefusedError as error:
+        except RemoteRefusedError as error:
             if error.status in (401, 403, BUSY):
                 raise
             return {}
@@ -88,7 +88,7 @@ class Connection:
                     log.debug("The server says: %s", error)
                     code = error.get("code") if isinstance(error, dict) else None
                     if not begun and code in UNKNOWN:  # vLLM finds out when the stream is open
-                        raise RefusedError(f"The server at {self.root} refuses what it was asked ({code}).", code)
+                        raise RemoteRefusedError(f"The server at {self.root} refuses what it was asked ({code}).", code)
                     raise GenerationError(f"The server at {self.root} failed while completing.")
                 begun = True
                 yield message
@@ -132,7 +132,7 @@ class Connection:
             why = "has too much to do"
         else:
             why = "refuses what it was asked; with log.level debug its reason is in the log"
-        return RefusedError(f"The server at {self.root} {why} (HTTP {status}).", status)
+        return RemoteRefusedError(f"The server at {self.root} {why} (HTTP {status}).", status)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from shardline.engine.remote.ollama import Ollama
 from shardline.engine.remote.prompts import Ids, Text
 from shardline.engine.remote.recognition import Served, infills, recognize
 from shardline.engine.remote.tokenizer import find_codec
-from shardline.errors import NotReadyError, RefusedError, ShardlineError
+from shardline.errors import NotReadyError, RemoteRefusedError, ShardlineError
 from shardline.settings import Settings
 
 P = ParamSpec("P")
@@ -66,7 +66,7 @@ class RemoteEngine:
                 return
             except NotHeld:
                 self._heals = False
-            except RefusedError as error:
+            except RemoteRefusedError as error:
                 if error.status not in UNKNOWN:
                     raise
                 if question.removed:

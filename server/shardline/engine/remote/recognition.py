@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from shardline.engine.remote.connection import Connection
 from shardline.engine.remote.dialect import count_of
-from shardline.errors import CheckpointError, RefusedError
+from shardline.errors import CheckpointError, RemoteRefusedError
 from shardline.settings import RemoteSettings
 
 Kind = Literal["vllm", "llama.cpp", "openai", "ollama", "sglang"]
@@ -58,7 +58,7 @@ async def infills(connection: Connection, served: Served) -> bool:
         return isinstance(capabilities, list) and "insert" in capabilities
     try:
         await connection.post("/infill", {"input_prefix": "a", "input_suffix": "b", "n_predict": 1})
-    except RefusedError:
+    except RemoteRefusedError:
         return False
     return True
 
