@@ -21,7 +21,9 @@ async def server() -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def connected(server: Server, path: str, body: bytes) -> AsyncIterator[asyncio.StreamReader]:
+async def connected(
+    server: Server, path: str, body: bytes
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection of its own, on which this was asked; it is closed at the end of the block."""
     url = httpx.URL(server.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -29,10 +31,19 @@ async def connected(server: Server, path: str, body: bytes) -> AsyncIterator[asy
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
     try:
-        yield reader
+        yield reader, writer
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def answered(reader: asyncio.StreamReader) -> int:
+    """The status of the next answer, whose body is read as well."""
+    async with asyncio.timeout(GUARD_SECONDS):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(line for line in head.splitlines() if line.startswith("content-length:"))
+        await reader.readexactly(int(length.split()[1]))
+    return int(head.split()[1])
 
 
 def counted(metrics: str, name: str) -> float:
@@ -66,6 +77,13 @@ async def test_nothing_more_is_made_for_a_client_that_left(server: Server, path:
     metrics = (await server.http.get("/metrics")).text
     assert counted(metrics, "shardline_requests_running") == 0
     assert counted(metrics, "shardline_generated_tokens_total") == 3
+
+
+async def test_after_an_error_the_connection_goes_on(server: Server) -> None:
+    async with connected(server, "/infill", b'{"prompt":"break"}') as (reader, writer):
+        assert await answered(reader) == 500
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await answered(reader) == 200
 
 
 async def test_who_leaves_while_waiting_is_never_begun_with(server: Server) -> None:

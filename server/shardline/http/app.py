@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -103,8 +104,9 @@ def make_app(
             Middleware(Guard, key=door.key, host=door.host),
             Middleware(Noticed, presence=presence),
             Middleware(EndWithClient),
+            Middleware(ExceptionMiddleware, handlers={Exception: _fail}),  # else uvicorn closes the connection after it
         ],
-        exception_handlers={HTTPException: _fail, ShardlineError: _fail, Exception: _fail},
+        exception_handlers={HTTPException: _fail},
         lifespan=lifespan,
     )
     return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too

@@ -55,4 +55,5 @@ def refusal_of(error: Exception) -> RequestError:
     if isinstance(error, ShardlineError):
         return RequestError(str(error), status=500)
     log.error("A request failed (%s).", type(error).__name__)
-    return RequestError("The server failed; its log says how.", status=500)
+    log.debug("This is how.", exc_info=error)
+    return RequestError("The server failed; with log.level at debug, its log says how.", status=500)
