@@ -139,6 +139,7 @@ def test_ghost_text_goes_on_behind_the_pop_up_item_that_is_chosen() -> None:
     with_it = documents.with_chosen(source, info)
     assert with_it is not None
     assert (with_it.before, with_it.after) == ("🎉.enumerate", ")")
+    assert with_it.characters in (None, len("".join(with_it.lines)))
     (item,) = items.inline_items(with_it, [Suggestion(text="(x))", repeats=(3,))], documents, info)
     assert item.insert_text == "enumerate(x))"
     assert item.range == Range(Position(0, 3), Position(0, 7))

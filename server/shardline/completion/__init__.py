@@ -49,7 +49,7 @@ class Source:
         behind = self.lines[self.line][self.column + len(suggestion.repeats) :]
         added = [*(f"{line}\n" for line in above), last + behind]
         lines = [*self.lines[: self.line], *added, *self.lines[self.line + 1 :]]
-        return replace(self, lines=lines, line=self.line + len(above), column=len(last))
+        return replace(self, lines=lines, line=self.line + len(above), column=len(last), characters=None)
 
 
 @dataclass(frozen=True, kw_only=True)

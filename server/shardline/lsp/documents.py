@@ -147,7 +147,7 @@ class Documents:
         line = source.lines[source.line]
         lines = list(source.lines)
         lines[source.line] = line[:start] + chosen.text + line[end:]
-        return replace(source, lines=lines, column=start + len(chosen.text))
+        return replace(source, lines=lines, column=start + len(chosen.text), characters=None)
 
     def range(self, source: Source, start: int, end: int) -> Range:
         """The range on the cursor's line between two columns in characters."""
