@@ -37,6 +37,23 @@ def test_values_are_laid_over_those_before() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "address", "model"),
+    [
+        ("auto", "", "gpt2"),
+        ("auto", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("remote", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("shared", "http://127.0.0.1:8000", "gpt2"),
+        ("inprocess", "http://127.0.0.1:8000", "gpt2"),
+    ],
+)
+def test_the_model_that_is_told_is_the_one_that_completes(mode: str, address: str, model: str) -> None:
+    values = {"model": {"name": "gpt2"}, "engine": {"mode": mode}, "remote": {"baseUrl": address}}
+    settings, _ = merge(Settings(), values)
+    assert settings.model_name == model
+    assert settings.is_remote == (model == address)
+
+
+@pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({"generation": {"maxTokens": "5"}}, "generation.maxTokens must be a whole number"),

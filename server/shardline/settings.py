@@ -256,9 +256,14 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether a server elsewhere completes."""
+        return self.engine.mode in ("auto", "remote") and bool(self.remote.base_url)
+
+    @property
     def model_name(self) -> str:
         """What is told to be the model that completes."""
-        return (self.remote.model or self.remote.base_url) if self.remote.base_url else self.model.name
+        return (self.remote.model or self.remote.base_url) if self.is_remote else self.model.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,7 +339,12 @@ def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def of_engine(settings: Settings) -> Settings:
     """What an engine is opened by, and nothing else: where that has changed, it has to be opened anew."""
-    return Settings(model=settings.model, engine=settings.engine, remote=settings.remote)
+    return with_engine_of(Settings(), settings)
+
+
+def with_engine_of(settings: Settings, other: Settings) -> Settings:
+    """The same settings, but for what an engine is opened by, which is as in `other`."""
+    return dataclasses.replace(settings, model=other.model, engine=other.engine, remote=other.remote)
 
 
 def uncounted(settings: Settings) -> Settings:

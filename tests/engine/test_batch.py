@@ -20,7 +20,7 @@ from shardline.engine.steps import Cancelled
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import Crowded, crowded
-from tests.engine.test_generation_laws import CODE, open_tiny
+from tests.engine.test_generation_laws import CODE, open_tiny, scores_of
 from tests.engine.test_local import collect
 
 
@@ -202,7 +202,7 @@ def test_where_no_memory_is_left_all_that_ran_are_told_and_the_next_are_right(ti
 def test_scoring_goes_on_beside_a_completion(tiny_folder: Path) -> None:
     peer, runner = crowded(tiny_folder, full=())
     asked = request("d", suffix="\nfor name in names:\n    pass\n")
-    alone = runner.score_suffix(asked, ["y", "z"], threading.Event())
+    alone = scores_of(runner, asked, ["y", "z"])
     [other] = writing(peer, runner, 1)
     ended: Future[list[float]] = Future()
     runner.ask_scores(asked, ["y", "z"], ended=ended, cancelled=threading.Event())

@@ -14,6 +14,7 @@ from shardline.engine.runner import Runner
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import crowded
+from tests.engine.test_generation_laws import scores_of
 from tests.engine.test_local import CODE, collect
 
 
@@ -56,9 +57,9 @@ def test_scoring_that_finds_no_memory_frees_all_too(tiny_folder: Path) -> None:
     peer, runner = crowded(tiny_folder, full=(2,))
     request = Request(document="d", prefix=CODE, suffix="\nfor name in names:\n    pass\n", max_tokens=24)
     with pytest.raises(GenerationError, match="ran out of memory"):
-        runner.score_suffix(request, ["y", "z"], threading.Event())
+        scores_of(runner, request, ["y", "z"])
     assert peer.held == 0
-    assert len(runner.score_suffix(request, ["y", "z"], threading.Event())) == 2
+    assert len(scores_of(runner, request, ["y", "z"])) == 2
 
 
 async def test_the_engine_says_so_and_serves_the_next_request(tiny_folder: Path) -> None:

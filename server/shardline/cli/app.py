@@ -203,7 +203,6 @@ def plan(
     With --engine vllm: on which machine, and the commands that bring them there. Needs no weights and no GPU. Exit code
     3: the model does not fit.
     """
-    from shardline.cli import cluster
     from shardline.cli import plan as command
 
     wish = options.read(
@@ -219,6 +218,8 @@ def plan(
         raise typer.Exit(command.plan(wish, as_json=as_json))
     if engine != "vllm":
         raise SettingsError(f"--engine: there is no {engine}; there is vllm.")
+    from shardline.cli import cluster
+
     machines = cluster.Machines(nodes=nodes, gpus_per_node=gpus_per_node, gpu_memory=gpu_memory, sequences=sequences)
     raise typer.Exit(cluster.plan(wish, machines, as_json=as_json))
 
@@ -294,10 +295,11 @@ def bench(
     only how much it writes for several at once. Leave the machine alone meanwhile.
     """
     from shardline.cli import bench as command
-    from shardline.cli.bench_clients import bench_clients
 
     settings = options.read(model, config, assignments)
     if clients is not None:
+        from shardline.cli.bench_clients import bench_clients
+
         bench_clients(settings, clients=clients, repeats=repeats, files=options.Files(json=json_file))
         return
     command.bench(

@@ -45,8 +45,8 @@ def doctor(settings: Settings) -> int:
     """Print all findings; returns the exit code, 1 where completions cannot work."""
     table = Table("", "Subject", "Found", "What to do", show_lines=False)
     wrong = False
-    remote = settings.remote
-    here = (_devices, _compiler, _folders, _hub, _model) if not remote.base_url or remote.fallback == "local" else ()
+    runs_here = not settings.is_remote or settings.remote.fallback == "local"
+    here = (_devices, _compiler, _folders, _hub, _model) if runs_here else ()
     for check in (_versions, _remote, *here):
         for finding in check(settings):
             wrong |= finding.wrong
@@ -62,7 +62,7 @@ def _versions(_: Settings) -> Iterator[Finding]:
 
 
 def _remote(settings: Settings) -> Iterator[Finding]:
-    if not settings.remote.base_url:
+    if not settings.is_remote:
         return
     from shardline.engine.remote.connection import Connection
     from shardline.engine.remote.recognition import Served, recognize

@@ -7,19 +7,15 @@ from shardline.settings import Settings
 
 def open_engine(settings: Settings) -> Engine:
     """Make the engine for these settings; does no work yet. Each is imported where it is picked: one is needed."""
-    match settings.engine.mode:
-        case "remote" if not settings.remote.base_url:
-            raise SettingsError("engine.mode is remote, but remote.baseUrl does not say where that is.")
-        case "remote":
-            return _remote(settings)
-        case "auto" if settings.remote.base_url:
-            return _remote(settings)
-        case "inprocess":
-            return _local(settings)
-        case _:
-            from shardline.engine.shared import SharedEngine
+    if settings.is_remote:
+        return _remote(settings)
+    if settings.engine.mode == "remote":
+        raise SettingsError("engine.mode is remote, but remote.baseUrl does not say where that is.")
+    if settings.engine.mode == "inprocess":
+        return _local(settings)
+    from shardline.engine.shared import SharedEngine
 
-            return SharedEngine(settings)
+    return SharedEngine(settings)
 
 
 def _remote(settings: Settings) -> Engine:

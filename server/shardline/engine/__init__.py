@@ -4,6 +4,7 @@ Tensors never cross this border, and token ids only in `Request.prompt_ids`, for
 This module imports none of its implementations.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -104,6 +105,9 @@ class Progress:
     unit: str = ""
 
 
+NOTHING_SPENT = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0.0, total_time=0.0)
+"""What it costs where no model was asked."""
+
 Report = Callable[[Progress], None]
 """Told about progress while an engine loads; may be called from any thread."""
 
@@ -161,3 +165,9 @@ class Engine(Protocol):
 
     async def wait_closed(self) -> None:
         """Wait until a closed engine has freed its memory."""
+
+
+async def never_lost() -> ShardlineError:
+    """What `Engine.wait_lost` is for an engine that cannot be lost: it waits for ever."""
+    never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
+    return await never

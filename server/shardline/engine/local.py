@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shardline.engine import Chunk, Engine, Progress, Report, Request
+from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
 from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
@@ -73,8 +73,7 @@ class LocalEngine:
 
     async def wait_lost(self) -> ShardlineError:
         """Never: it is in this process."""
-        never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
-        return await never
+        return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows the prefix; raises `EngineError`."""

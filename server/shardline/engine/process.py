@@ -46,12 +46,8 @@ async def find_or_start(settings: Settings, beside: Mapping[str, Any]) -> Entry:
 
 async def ask_state(entry: Entry) -> dict[str, Any]:
     """How an engine is; raises `AwayError`."""
-    connection = await Connection.open(entry)
-    try:
-        state: dict[str, Any] = await connection.ask("GET", "/engine/state")
-        return state
-    finally:
-        connection.close()
+    state: dict[str, Any] = await _ask(entry, "GET", "/engine/state")
+    return state
 
 
 async def end(entry: Entry, *, unused: bool = False) -> bool:
@@ -60,11 +56,7 @@ async def end(entry: Entry, *, unused: bool = False) -> bool:
     Returns whether it has ended.
     """
     try:
-        connection = await Connection.open(entry)
-        try:
-            stops: bool = (await connection.ask("POST", "/engine/stop", {"unused": unused}))["stops"]
-        finally:
-            connection.close()
+        stops: bool = (await _ask(entry, "POST", "/engine/stop", {"unused": unused}))["stops"]
     except AwayError:
         stops = not unused
     if stops and not await _has_ended(entry):
@@ -72,6 +64,15 @@ async def end(entry: Entry, *, unused: bool = False) -> bool:
             os.kill(entry.pid, signal.SIGTERM)
         return await _has_ended(entry)
     return stops
+
+
+async def _ask(entry: Entry, method: str, path: str, values: Any = None) -> Any:
+    """Ask an engine once."""
+    connection = await Connection.open(entry)
+    try:
+        return await connection.ask(method, path, values)
+    finally:
+        connection.close()
 
 
 async def _has_ended(entry: Entry) -> bool:

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import AsyncFileLock, FileLock, Timeout
-from platformdirs import user_log_path, user_runtime_path
+from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
+from shardline.private_files import runtime_folder, write_private
 from shardline.settings import ModelSettings
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
@@ -94,7 +95,7 @@ def registered(settings: ModelSettings, *, port: int, key: str) -> Iterator[Entr
     )
     try:
         with running(entry.id).acquire(timeout=LOOK_SECONDS):
-            _write(entry)
+            write_private(_file(entry.id), json.dumps(asdict(entry)))
             yield entry
             _file(entry.id).unlink(missing_ok=True)
     except Timeout:
@@ -143,7 +144,7 @@ def _file(id: str) -> Path:  # noqa: A002  as in `find`
 
 def _folder() -> Path:
     """The folder, which nobody else may look into: some systems have none of the user's own, but one under /tmp."""
-    folder = user_runtime_path("shardline", appauthor=False) / "engines"
+    folder = runtime_folder() / "engines"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
@@ -156,13 +157,3 @@ def _folder() -> Path:
     ):
         raise EngineError(f"Others may write to the folder {folder}; remove it, or set engine.mode to inprocess.")
     return folder
-
-
-def _write(entry: Entry) -> None:
-    file = _file(entry.id)
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(asdict(entry), stream)
-    new.replace(file)

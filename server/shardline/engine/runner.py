@@ -160,14 +160,6 @@ class Runner:
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, self._caches) from error
 
-    def score_suffix(self, request: Request, texts: Sequence[str], cancelled: threading.Event) -> list[float]:
-        """What `ask_scores` finds; raises `Cancelled` soon after the event is set."""
-        ended: Future[list[float]] = Future()
-        self.ask_scores(request, texts, ended=ended, cancelled=cancelled)
-        while not ended.done():
-            self.step()
-        return ended.result()
-
     def prepare(self) -> None:
         """Make the next answer for the document that was used last faster, at a time when nobody waits."""
         self._caches.prepare()

@@ -1,12 +1,11 @@
 """An engine that says what it was told to say: a full peer of the others, for tests and for measuring the server."""
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Token, Usage
+from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Token, Usage, never_lost
 from shardline.errors import ShardlineError
 
 
@@ -44,8 +43,7 @@ class ScriptedEngine:
 
     async def wait_lost(self) -> ShardlineError:
         """Never: it is in this process."""
-        never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
-        return await never
+        return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream the scripted text, cut at the request's stop sequences and `max_tokens` characters."""

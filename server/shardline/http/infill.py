@@ -10,7 +10,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
+from shardline.engine import NOTHING_SPENT, Chunk, Engine, FinishReason, Request, Usage
 from shardline.http import events
 from shardline.http.fields import body_of, field, read, texts
 from shardline.http.refusals import RequestError
@@ -124,8 +124,7 @@ class _Answer:
             yield self._end(last)
 
     def _end(self, last: Chunk | None) -> dict[str, Any]:
-        nothing = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0, total_time=0)
-        usage = last.usage if last else nothing
+        usage = last.usage if last else NOTHING_SPENT
         stopped = last is not None and last.finish_reason is FinishReason.STOP
         return {
             "content": "",

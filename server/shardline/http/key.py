@@ -5,12 +5,10 @@ import os
 import secrets
 import stat
 import tempfile
-import warnings
 from pathlib import Path
 
-from platformdirs import user_runtime_path
-
 from shardline.errors import SettingsError
+from shardline.private_files import runtime_folder
 
 VARIABLE = "SHARDLINE_API_KEY"
 """The environment variable that has the key, if it is set."""
@@ -20,9 +18,7 @@ LEAST_CHARACTERS = 16
 
 def own_file() -> Path:
     """Where the key is unless a user says otherwise."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the folder that takes the place of XDG_RUNTIME_DIR is as good for a file
-        return user_runtime_path("shardline", appauthor=False) / "api-key"
+    return runtime_folder() / "api-key"
 
 
 def read_or_make(file: Path) -> str:

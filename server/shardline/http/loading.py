@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from typing import Any
 
 from shardline.engine import Engine, Progress
@@ -69,15 +70,7 @@ class Loading:
         if self.ready:
             return {"status": "ok"}
         progress = self.progress or Progress(activity="Starting")
-        return {
-            "status": "loading model",
-            "progress": {
-                "activity": progress.activity,
-                "done": progress.done,
-                "total": progress.total,
-                "unit": progress.unit,
-            },
-        }
+        return {"status": "loading model", "progress": asdict(progress)}
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress

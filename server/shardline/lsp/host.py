@@ -7,7 +7,7 @@ from typing import Any
 
 from shardline.completion import Source
 from shardline.completion.completer import Answer, Origin
-from shardline.engine import Engine, Progress, Usage
+from shardline.engine import NOTHING_SPENT, Engine, Progress
 from shardline.errors import (
     AwayError,
     EngineError,
@@ -27,8 +27,6 @@ OpenEngine = Callable[[Settings], Engine]
 
 PAUSE_SECONDS = 0.3
 """How long nothing must be opened, typed or asked until the engine reads ahead."""
-
-NOTHING = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0.0, total_time=0.0)
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +103,7 @@ class EngineHost:
         if answer.origin is not Origin.KNOWN and serving is self._serving:
             self._status.back()
         if answer.origin is Origin.JOINED:
-            self._status.spent(NOTHING, ahead=False)  # what it was made by was told of another request
+            self._status.spent(NOTHING_SPENT, ahead=False)  # what it was made by was told of another request
         if serving is self._serving:
             self._status.keeps_up(serving.advice())
         return answer

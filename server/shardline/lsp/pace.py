@@ -35,7 +35,7 @@ def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str,
 
 def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bool) -> list[str]:
     """`reading` says whether most of the time goes into the prompt, or into the suggestion."""
-    model, here = settings.model, not settings.remote.base_url
+    model, here = settings.model, not settings.is_remote
     shares = [DeviceShare(**share) for share in placement.get("devices", [])]
     computes = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
     waiting = sum(share.weights for share in shares if share.device in ("cpu", "disk") and share.device != computes)

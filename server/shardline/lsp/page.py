@@ -8,6 +8,8 @@ from lsprotocol import types
 from platformdirs import user_cache_path
 from pygls.lsp.server import LanguageServer
 
+from shardline.private_files import write_private
+
 log = logging.getLogger(__name__)
 
 
@@ -22,9 +24,7 @@ class Page:
         """Have the editor open it with this text, or, where it opens nothing when asked, tell the user where it is."""
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file.unlink(missing_ok=True)
-            with open(self._file, "x", encoding="utf-8", opener=_private) as file:
-                file.write(text)
+            write_private(self._file, text)
         except OSError as error:
             log.warning("The page cannot be written to %s (%s).", self._file.parent, error.strerror)
             return
@@ -40,7 +40,3 @@ class Page:
         """Remove the file."""
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

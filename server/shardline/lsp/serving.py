@@ -2,13 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from shardline.completion import Source
 from shardline.completion.completer import Answer, Completer
 from shardline.engine import Engine, Usage
 from shardline.lsp import pace
-from shardline.settings import Settings, of_engine
+from shardline.settings import Settings, of_engine, with_engine_of
 
 
 class Serving:
@@ -29,8 +28,7 @@ class Serving:
 
     def use(self, settings: Settings) -> None:
         """Work by these settings from now on, but for those of the engine."""
-        opened = self.opened_by
-        self.completer.settings = replace(settings, model=opened.model, engine=opened.engine, remote=opened.remote)
+        self.completer.settings = with_engine_of(settings, self.opened_by)
 
     def advice(self) -> str:
         """What would make it faster; empty where it keeps up with typing."""

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from shardline.engine import Chunk, Engine, Progress, Report, Request
+from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
 from shardline.engine.remote.answer import NO_ANSWER, NotHeld, answer, no_completion
 from shardline.engine.remote.completions import OpenAI, SGLang, Vllm, weighed
 from shardline.engine.remote.connection import UNKNOWN, Connection
@@ -49,8 +49,7 @@ class RemoteEngine:
 
     async def wait_lost(self) -> ShardlineError:
         """Never: who asks a server that is away is told so, and the next one is asked again."""
-        never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
-        return await never
+        return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows the prefix; raises `EngineError`."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
-from shardline.engine import Chunk, Engine, Report, Request
+from shardline.engine import Chunk, Engine, Report, Request, never_lost
 from shardline.errors import AwayError, EngineError, NoRoomError, ShardlineError
 
 RETRY_SECONDS = 3.0
@@ -40,8 +40,7 @@ class FallbackEngine:
 
     async def wait_lost(self) -> ShardlineError:
         """Never: where one is away the other answers."""
-        never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
-        return await never
+        return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows the prefix; raises `EngineError`, and `AwayError` until the stand-in is loaded."""
