@@ -195,7 +195,8 @@ def test_where_no_memory_is_left_all_that_ran_are_told_and_the_next_are_right(ti
             asked.ended.result()
     assert peer.held == 0
     again = writing(peer, runner, 3)
-    assert [asked.text for asked in again] == [expected] * 3
+    finish(runner)
+    assert all(asked.text.startswith(expected) for asked in again)
 
 
 def test_scoring_goes_on_beside_a_completion(tiny_folder: Path) -> None:

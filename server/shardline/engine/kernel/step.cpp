@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <new>
 #include <vector>
 
 #include "matrix.h"
@@ -29,14 +30,27 @@ struct Text {
     Bfloat *const *keys, *const *values;
 };
 
+// Memory in which each row of floats begins where a cache line does: loads that touch two lines take twice as long.
+template <class Number>
+struct Aligned {
+    using value_type = Number;
+    static constexpr auto line = std::align_val_t(64);
+    Number* allocate(size_t count) { return static_cast<Number*>(::operator new(count * sizeof(Number), line)); }
+    void deallocate(Number* numbers, size_t) { ::operator delete(numbers, line); }
+    bool operator==(const Aligned&) const { return true; }
+    bool operator!=(const Aligned&) const { return false; }
+};
+
+using Floats = std::vector<float, Aligned<float>>;
+
 // What all threads read and write, each its part between two barriers.
 struct Shared {
-    std::vector<float> x, qkv, inner, partial, largest, total;
+    Floats x, qkv, inner, partial, largest, total;
 };
 
 // What a thread has for itself.
 struct Own {
-    std::vector<float> input, sums, key, scores;
+    Floats input, sums, key, scores;
 };
 
 // Keys and values of one head for tokens `begin` to `end`, looked at by the tokens from `start` on: rows from `first` on.
