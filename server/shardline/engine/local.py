@@ -100,7 +100,7 @@ class LocalEngine:
         self._end_of_warming.set()
         end_of_warming = self._end_of_warming = threading.Event()
         ended: Future[None] = Future()
-        ended.set_running_or_notify_cancel()  # whoever gives up waiting sets the event instead
+        ended.set_running_or_notify_cancel()  # as in `_ask`
 
         def job() -> None:
             try:
@@ -146,7 +146,7 @@ class LocalEngine:
 
     def _ask(self, ask: Callable[["Runner"], None], ended: Future[Any]) -> None:
         """Let the thread ask the runner, or end what is to be asked with an error."""
-        ended.set_running_or_notify_cancel()  # as in `warm`
+        ended.set_running_or_notify_cancel()  # whoever gives up waiting sets an event instead
 
         def job() -> None:
             try:

@@ -74,7 +74,7 @@ class Step {
             own.input.resize(MOST_ROWS * widest);
             own.sums.resize(MOST_ROWS * widest / GROUP);
             own.key.resize(m.size);
-            own.scores.resize(4 * (m.capacity / m.threads + 1 + WIDTH));
+            own.scores.resize(4 * (m.capacity / m.threads / WIDTH + 2) * WIDTH);
         }
     }
 
@@ -210,13 +210,14 @@ class Step {
             place[q] = place_of(thread, span.first + row, kv_head * shared + (query + q) % shared);
         }
         const int64_t longest = seen[COUNT - 1];
-        for (int64_t t = 0; t < longest; ++t) {
-            Lanes dot[COUNT] = {};
-            for (int64_t i = 0; i < size; i += WIDTH) {
-                const Lanes key = load(span.keys + t * size + i);
-                for (int q = 0; q < COUNT; ++q) dot[q] += load(queries + q * size + i) * key;
-            }
-            for (int q = 0; q < COUNT; ++q) own.scores[q * room + t] = sum(dot[q]) * scale;
+        for (int64_t t = 0; t < longest; t += 4) {
+            Lanes dot[COUNT][4] = {};
+            for (int64_t i = 0; i < size; i += WIDTH)
+                for (int k = 0; k < 4; ++k) {
+                    const Lanes key = load(span.keys + std::min(t + k, longest - 1) * size + i);
+                    for (int q = 0; q < COUNT; ++q) dot[q][k] += load(queries + q * size + i) * key;
+                }
+            for (int q = 0; q < COUNT; ++q) store(&own.scores[q * room + t], sums(dot[q]) * scale);
         }
         for (int q = 0; q < COUNT; ++q) {
             float* scores = &own.scores[q * room];
