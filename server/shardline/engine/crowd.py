@@ -10,8 +10,8 @@ from shardline.engine import Chunk, Request
 from shardline.engine.runner import Runner, open_runner
 from shardline.settings import ModelSettings
 
-PREFIX, WRITTEN, LIKELIEST = 400, 128, 50
-"""Letters of each document, tokens that are written in it, and of how many likeliest each is drawn."""
+PREFIX, WRITTEN = 400, 128
+"""Letters of each document, and tokens that are written in it."""
 
 
 def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> list[tuple[float, float]]:
@@ -31,7 +31,7 @@ def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> li
 
 def _rate(runner: Runner, texts: Sequence[str], seed: int) -> float:
     requests = [
-        Request(document=str(number), prefix=text, max_tokens=WRITTEN, temperature=1.0, top_k=LIKELIEST, seed=seed)
+        Request(document=str(number), prefix=text, max_tokens=WRITTEN, temperature=1.0, seed=seed)
         for number, text in enumerate(texts)
     ]
     for request in requests:

@@ -57,8 +57,9 @@ class Sampler:
 
     def _draw(self, logits: Tensor) -> int:
         """One of all tokens: where a point falls on a line on which each is as long as it is likely."""
-        numbers = logits.cpu().double().numpy()
-        ends = numpy.exp((numbers - numbers.max()) / self._temperature).cumsum()  # not sorted: that takes far longer
+        numbers = logits.cpu().numpy()
+        lengths = numpy.exp((numbers - numbers.max()) / self._temperature)
+        ends = lengths.cumsum(dtype=numpy.double)  # in any order: to sort them takes far longer
         point = float(torch.rand((), generator=self._generator, dtype=torch.double)) * ends[-1]
         return min(int(ends.searchsorted(point, side="right")), len(ends) - 1)
 
