@@ -75,6 +75,25 @@ def test_rows_do_not_change_each_other(tmp_path: Path, library: Path) -> None:
     torch.testing.assert_close(read(model, [8, 4]), read(model, [1] * 12), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+def test_several_texts_in_one_pass_say_exactly_what_each_says_alone(
+    tmp_path: Path, library: Path, quantization: str
+) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16", quantization=quantization)
+    model.compile(library)
+    texts = [PROMPT[:1], PROMPT[2:5], PROMPT[4:5], PROMPT[5:8]]
+    alone, together = ([model.new_memory() for _ in texts] for _ in range(2))
+    for memories in (alone, together):
+        for number, memory in enumerate(memories[1:]):
+            model.forward(PROMPT[number : 3 * number + 1], memory)
+    for _ in range(2):
+        expected = [model.forward(ids, memory, every=True) for ids, memory in zip(texts, alone, strict=True)]
+        found = model.forward_batch(list(zip(texts, together, strict=True)))
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    with pytest.raises(IndexError):
+        model.forward_batch([([1], alone[0]), ([96], alone[1])])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_other_dtypes_stay_with_torch(tmp_path: Path, dtype: str) -> None:
     model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype=dtype)

@@ -69,6 +69,9 @@ def plan(dtype: str, places: Mapping[str, Device]) -> Plan:
     return Plan(model="tiny", dtype=dtype, device_map=places, devices=())
 
 
+HALVES: Mapping[str, Device] = {"": "cpu:0", "model.embed_tokens": "cpu", "model.layers.2": "cpu", "lm_head": "cpu"}
+
+
 def load(
     folder: Path,
     *,
@@ -124,6 +127,25 @@ def test_read_in_parts_it_says_the_same(tmp_path: Path, cuts: list[int]) -> None
     parts = [model.forward(PROMPT[a:b], memory, every=True) for a, b in pairwise(borders)]
     whole = model.forward(PROMPT, model.new_memory(), every=True)
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+@pytest.mark.parametrize("places", [{"": "cpu"}, HALVES], ids=["one device", "several"])
+def test_several_texts_in_one_pass_say_what_each_says_alone(
+    tmp_path: Path, quantization: str, places: Mapping[str, Device]
+) -> None:
+    model = load(make(tmp_path, "codellama"), quantization=quantization, places=places)
+    texts = [PROMPT[:1], PROMPT[2:5], PROMPT[4:5], PROMPT[5:9]]
+    alone, together = ([model.new_memory() for _ in texts] for _ in range(2))
+    for memories in (alone, together):
+        for number, memory in enumerate(memories[1:]):
+            model.forward(PROMPT[number : 3 * number + 1], memory)
+    for _ in range(2):
+        expected = [model.forward(ids, memory, every=True) for ids, memory in zip(texts, alone, strict=True)]
+        found = model.forward_batch(list(zip(texts, together, strict=True)))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    assert [memory.length for memory in together] == [memory.length for memory in alone]
 
 
 def test_what_was_forgotten_leaves_no_trace(tmp_path: Path) -> None:

@@ -11,9 +11,7 @@ from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models.llama import LlamaMemory, LlamaModel
 from shardline.engine.models.step import FEWEST_ROWS, rows_for
 from shardline.engine.plan import Device
-from tests.engine.test_llama import CAPACITY, PROMPT, load, make
-
-HALVES: Mapping[str, Device] = {"": "cpu:0", "model.embed_tokens": "cpu", "model.layers.2": "cpu", "lm_head": "cpu"}
+from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, load, make
 
 
 def with_step(model: LlamaModel, rows: int) -> LlamaMemory:

@@ -17,7 +17,8 @@ PREFIX, WRITTEN = 400, 128
 def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> list[tuple[float, float]]:
     """For each repeat the tokens written per second with one client, and in total with so many at once.
 
-    Tokens are drawn at random, so that the text does not repeat itself; one round before does not count.
+    Tokens are drawn at random, so that the text does not repeat itself. Counted is what comes until the first has
+    ended; one round before does not count.
     """
     runner = open_runner(settings, lambda _: None)
     if runner.compilation:
@@ -29,18 +30,21 @@ def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> li
 
 
 def _rate(runner: Runner, texts: Sequence[str], seed: int) -> float:
-    never = threading.Event()
     requests = [
-        Request(document=str(number), prefix=text, max_tokens=WRITTEN, temperature=1.0, seed=seed, healing=False)
+        Request(document=str(number), prefix=text, max_tokens=WRITTEN, temperature=1.0, seed=seed)
         for number, text in enumerate(texts)
     ]
     for request in requests:
-        runner.warm(request, never)
+        runner.warm(request, threading.Event())
     streams: list[list[Chunk]] = [[] for _ in requests]
     began = time.perf_counter()
-    for request, stream in zip(requests, streams, strict=True):
-        runner.ask(request, tell=stream.append, ended=Future(), cancelled=never)
-    while not runner.is_idle:
+    ends: list[Future[None]] = [Future() for _ in requests]
+    cancelled = threading.Event()
+    for request, stream, ended in zip(requests, streams, ends, strict=True):
+        runner.ask(request, tell=stream.append, ended=ended, cancelled=cancelled)
+    while not any(ended.done() for ended in ends):
         runner.step()
     seconds = time.perf_counter() - began
+    cancelled.set()
+    runner.step()
     return sum(stream[-1].usage.completion_tokens for stream in streams) / seconds

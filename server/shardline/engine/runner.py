@@ -142,7 +142,7 @@ class Runner:
         except Cancelled:
             log.debug("cancelled")
         finally:
-            cancelled.set()
+            cancelled.set()  # where nobody wants the rest
 
     def warm(self, request: Request, ended: threading.Event) -> None:
         """Read the prompt of `request` as far as it is not known, until `ended` is set; see `Engine.warm`."""

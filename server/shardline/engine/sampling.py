@@ -49,9 +49,19 @@ class Sampler:
             return int(logits.topk(rank + 1).indices[rank])
         if self._temperature == 0:
             return int(logits.cpu().numpy().argmax())
+        if not self._top_k and self._top_p >= 1:
+            return self._draw(logits)
         probabilities, ids = self._candidates(logits)
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)
         return int(ids[drawn])
+
+    def _draw(self, logits: Tensor) -> int:
+        """One of all tokens: where a point falls on a line on which each is as long as it is likely."""
+        numbers = logits.cpu().numpy()
+        lengths = numpy.exp((numbers - numbers.max()) / self._temperature)
+        ends = lengths.cumsum(dtype=numpy.double)  # in any order: to sort them takes far longer
+        point = float(torch.rand((), generator=self._generator, dtype=torch.double)) * ends[-1]
+        return min(int(ends.searchsorted(point, side="right")), len(ends) - 1)
 
     def _candidates(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         kept, ids = logits.cpu().topk(min(self._top_k or len(logits), len(logits)))

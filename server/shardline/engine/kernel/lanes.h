@@ -3,7 +3,7 @@
 #pragma once
 
 // GCC 12 drops calls of functions that write through a reference where it sees one value of a template's number.
-#pragma GCC optimize("no-ipa-modref")
+#pragma GCC optimize("no-ipa-modref", "no-ipa-pure-const")
 
 #include <immintrin.h>
 
@@ -14,6 +14,7 @@ constexpr int WIDTH = 16;
 
 typedef float Lanes __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t Integers __attribute__((vector_size(4 * WIDTH)));
+typedef float Four __attribute__((vector_size(16)));
 
 struct Bfloat {
     uint16_t bits;
@@ -63,6 +64,7 @@ inline Lanes load(const int8_t* from) { return __builtin_convertvector(widen(fro
 inline Lanes load(const Bfloat* from) { return cast<Lanes>(widen(from) << 16); }
 
 inline void store(float* to, Lanes lanes) { std::memcpy(to, &lanes, sizeof lanes); }
+inline void store(float* to, Four four) { std::memcpy(to, &four, sizeof four); }
 
 inline float number(Bfloat from) { return cast<float>(uint32_t(from.bits) << 16); }
 
@@ -72,9 +74,9 @@ inline Bfloat rounded(float from) {
     return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-inline float sum(Lanes lanes) {
+// The four sums of numbers that are four apart.
+inline Four fold(Lanes lanes) {
     typedef float Eight __attribute__((vector_size(32)));
-    typedef float Four __attribute__((vector_size(16)));
     struct Eights {
         Eight low, high;
     };
@@ -83,8 +85,21 @@ inline float sum(Lanes lanes) {
     };
     const auto eights = cast<Eights>(lanes);
     const auto fours = cast<Fours>(eights.low + eights.high);
-    const Four four = fours.low + fours.high;
+    return fours.low + fours.high;
+}
+
+inline float sum(Lanes lanes) {
+    const Four four = fold(lanes);
     return four[0] + four[1] + (four[2] + four[3]);
+}
+
+// The sums of four at once, with fewer instructions than one after the other.
+inline Four sums(const Lanes* lanes) {
+    const Integers low = {0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29};
+    const Integers pairs = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
+    const Lanes front = __builtin_shuffle(lanes[0], lanes[1], low) + __builtin_shuffle(lanes[0], lanes[1], low + 2);
+    const Lanes back = __builtin_shuffle(lanes[2], lanes[3], low) + __builtin_shuffle(lanes[2], lanes[3], low + 2);
+    return fold(__builtin_shuffle(front, back, pairs) + __builtin_shuffle(front, back, pairs + 2));
 }
 
 inline float largest(Lanes lanes) {

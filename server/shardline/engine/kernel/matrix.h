@@ -10,6 +10,8 @@ constexpr int UNIT = 2 * WIDTH;       // outputs that a thread computes at least
 constexpr int GROUP = 32;             // 4-bit weights of an output that share a scale
 constexpr int HALVES = BLOCK / UNIT;  // units in a block of torch's 4-bit layout
 constexpr int MOST_ROWS = 8;
+constexpr int LINE = 64;     // bytes that come from memory together
+constexpr int AHEAD = 4096;  // how long before they are used, in bytes of weights
 
 enum Kind { DENSE, INT8, INT4 };
 
@@ -38,6 +40,11 @@ inline void sum_groups(const Matrix& m, const float* x, int64_t rows, float* sum
         sums[group] = sum(load(x + group * GROUP) + load(x + group * GROUP + WIDTH));
 }
 
+// Lets `bytes` of weights come from memory while others are multiplied by several rows: a single row only waits for them.
+inline void fetch(const void* from, int64_t bytes) {
+    for (int64_t at = 0; at < bytes; at += LINE) __builtin_prefetch(static_cast<const char*>(from) + at);
+}
+
 // COUNT units of int4 by the rows from `at` on.
 template <int ROWS, int COUNT>
 void multiply_int4(const Matrix& m, const float* x, const float* sums, int64_t unit, int64_t at, Piece& piece) {
@@ -47,6 +54,10 @@ void multiply_int4(const Matrix& m, const float* x, const float* sums, int64_t u
     Lanes total[ROWS][COUNT * 2] = {};
     for (int64_t group = 0; group < groups; ++group) {
         Lanes part[ROWS][COUNT * 2] = {};
+        if (ROWS > 1 && at == 0) {
+            fetch(weight + group * GROUP * (BLOCK / 2) + AHEAD, GROUP * (BLOCK / 2));
+            fetch(m.scales + 2 * (group * m.outs + piece.first[0] + BLOCK), 2 * UNIT * COUNT * sizeof *m.scales);
+        }
 #pragma GCC unroll 4
         for (int64_t k = group * GROUP; k < (group + 1) * GROUP; ++k)
             for (int c = 0; c < COUNT; ++c) {
@@ -83,11 +94,11 @@ void multiply_rows(const Matrix& m, const float* x, int64_t at, Piece& piece) {
             Lanes total[ROWS][ONCE] = {};
             for (int64_t k = 0; k < m.ins; k += WIDTH)
                 for (int i = 0; i < ONCE; ++i) {
+                    if (ROWS > 1 && at == 0 && k * sizeof(Weight) % LINE == 0) fetch(from[i] + k + 2 * ONCE * m.ins, LINE);
                     const Lanes lanes = load(from[i] + k);
                     for (int row = 0; row < ROWS; ++row) total[row][i] += load(x + row * m.ins + k) * lanes;
                 }
-            for (int row = 0; row < ROWS; ++row)
-                for (int i = 0; i < ONCE; ++i) result[row][n + i] = sum(total[row][i]);
+            for (int row = 0; row < ROWS; ++row) store(&result[row][n], sums(total[row]));
         }
         for (int row = 0; row < ROWS; ++row) piece.lanes[at + row][v] = load(result[row]);
     }

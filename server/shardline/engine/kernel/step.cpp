@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <new>
 #include <vector>
 
 #include "matrix.h"
@@ -29,14 +30,27 @@ struct Text {
     Bfloat *const *keys, *const *values;
 };
 
+// Memory in which each row of floats begins where a cache line does: loads that touch two lines take twice as long.
+template <class Number>
+struct Aligned {
+    using value_type = Number;
+    static constexpr auto line = std::align_val_t(64);
+    Number* allocate(size_t count) { return static_cast<Number*>(::operator new(count * sizeof(Number), line)); }
+    void deallocate(Number* numbers, size_t) { ::operator delete(numbers, line); }
+    bool operator==(const Aligned&) const { return true; }
+    bool operator!=(const Aligned&) const { return false; }
+};
+
+using Floats = std::vector<float, Aligned<float>>;
+
 // What all threads read and write, each its part between two barriers.
 struct Shared {
-    std::vector<float> x, qkv, inner, partial, largest, total;
+    Floats x, qkv, inner, partial, largest, total;
 };
 
 // What a thread has for itself.
 struct Own {
-    std::vector<float> input, sums, key, scores;
+    Floats input, sums, key, scores;
 };
 
 // Keys and values of one head for tokens `begin` to `end`, looked at by the tokens from `start` on: rows from `first` on.
@@ -60,7 +74,7 @@ class Step {
             own.input.resize(MOST_ROWS * widest);
             own.sums.resize(MOST_ROWS * widest / GROUP);
             own.key.resize(m.size);
-            own.scores.resize(4 * (m.capacity / m.threads + 1 + WIDTH));
+            own.scores.resize(4 * (m.capacity / m.threads / WIDTH + 2) * WIDTH);
         }
     }
 
@@ -196,13 +210,14 @@ class Step {
             place[q] = place_of(thread, span.first + row, kv_head * shared + (query + q) % shared);
         }
         const int64_t longest = seen[COUNT - 1];
-        for (int64_t t = 0; t < longest; ++t) {
-            Lanes dot[COUNT] = {};
-            for (int64_t i = 0; i < size; i += WIDTH) {
-                const Lanes key = load(span.keys + t * size + i);
-                for (int q = 0; q < COUNT; ++q) dot[q] += load(queries + q * size + i) * key;
-            }
-            for (int q = 0; q < COUNT; ++q) own.scores[q * room + t] = sum(dot[q]) * scale;
+        for (int64_t t = 0; t < longest; t += 4) {
+            Lanes dot[COUNT][4] = {};
+            for (int64_t i = 0; i < size; i += WIDTH)
+                for (int k = 0; k < 4; ++k) {
+                    const Lanes key = load(span.keys + std::min(t + k, longest - 1) * size + i);
+                    for (int q = 0; q < COUNT; ++q) dot[q][k] += load(queries + q * size + i) * key;
+                }
+            for (int q = 0; q < COUNT; ++q) store(&own.scores[q * room + t], sums(dot[q]) * scale);
         }
         for (int q = 0; q < COUNT; ++q) {
             float* scores = &own.scores[q * room];
