@@ -1,0 +1,52 @@
+"""Chunks that are gathered are the same stream."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardline.engine import NOTHING_SPENT, Chunk, FinishReason, Token
+from shardline.http.gathering import gathered
+
+TEXTS = st.lists(st.text("ab\n ", max_size=3), min_size=1)
+
+
+def stream_of(texts: list[str]) -> list[Chunk]:
+    chunks = [
+        Chunk(
+            text=text,
+            usage=replace(NOTHING_SPENT, completion_tokens=number),
+            logprob=-float(number),
+            tokens=(Token(text, -1.0, ()),),
+        )
+        for number, text in enumerate(texts)
+    ]
+    return [*chunks[:-1], replace(chunks[-1], finish_reason=FinishReason.STOP)]
+
+
+def gather(chunks: list[Chunk], seconds: float) -> list[Chunk]:
+    async def stream() -> AsyncGenerator[Chunk, None]:
+        for chunk in chunks:
+            yield chunk
+
+    async def run() -> list[Chunk]:
+        return [chunk async for chunk in gathered(stream(), seconds)]
+
+    return asyncio.run(run())
+
+
+@given(TEXTS)
+def test_nothing_is_lost_and_lines_are_told_as_they_end(texts: list[str]) -> None:
+    chunks = stream_of(texts)
+    found = gather(chunks, seconds=3600)
+    assert "".join(chunk.text for chunk in found) == "".join(texts)
+    assert [token for chunk in found for token in chunk.tokens] == [token for chunk in chunks for token in chunk.tokens]
+    assert replace(found[-1], text="", tokens=()) == replace(chunks[-1], text="", tokens=())
+    assert all("\n" in chunk.tokens[-1].text for chunk in found[1:-1])
+
+
+@given(TEXTS)
+def test_what_comes_slowly_is_told_as_it_comes(texts: list[str]) -> None:
+    assert gather(stream_of(texts), seconds=0) == stream_of(texts)
