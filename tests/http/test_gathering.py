@@ -38,13 +38,18 @@ def gather(chunks: list[Chunk], seconds: float) -> list[Chunk]:
 
 
 @given(TEXTS)
-def test_nothing_is_lost_and_lines_are_told_as_they_end(texts: list[str]) -> None:
+def test_nothing_is_lost(texts: list[str]) -> None:
     chunks = stream_of(texts)
     found = gather(chunks, seconds=3600)
     assert "".join(chunk.text for chunk in found) == "".join(texts)
     assert [token for chunk in found for token in chunk.tokens] == [token for chunk in chunks for token in chunk.tokens]
     assert replace(found[-1], text="", tokens=()) == replace(chunks[-1], text="", tokens=())
-    assert all("\n" in chunk.tokens[-1].text for chunk in found[1:-1])
+
+
+def test_lines_are_told_as_they_end_and_begin() -> None:
+    texts = ["", " a", " +", " b", "\n", "    ", "de", "f", " c", "(", ")", ":\n", "x", "=", " 1", ""]
+    told = [chunk.text for chunk in gather(stream_of(texts), seconds=3600)]
+    assert told == ["", " a + b\n", "    ", "de", "f", " c", "():\n", "x", "=", " 1"]
 
 
 @given(TEXTS)
