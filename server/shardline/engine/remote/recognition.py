@@ -19,6 +19,9 @@ OWNERS: Mapping[str, Kind] = {
 }
 """Whom the servers say that their models are owned by."""
 
+NO_SUFFIX = ("me",)
+"""Owners whose servers take a suffix and then show the model something else: llama-cpp-python does so."""
+
 SIGNS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "llama.cpp": (("/props", "default_generation_settings"),),
     "sglang": (("/get_server_info", "model_path"), ("/server_info", "model_path")),
@@ -33,11 +36,15 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """The model that will complete: how the server calls it, and how many tokens it may look at, where that is told."""
+    """The model that will complete: how the server calls it, and how many tokens it may look at, where that is told.
+
+    `takes_suffix` is whether a server that makes its own prompts may be sent what follows the cursor.
+    """
 
     kind: Kind
     model: str
     context_tokens: int | None
+    takes_suffix: bool
 
 
 async def recognize(connection: Connection, settings: RemoteSettings) -> Served:
@@ -47,7 +54,12 @@ async def recognize(connection: Connection, settings: RemoteSettings) -> Served:
     kind = await _kind(connection, models) if settings.kind == "auto" else settings.kind
     model = _choose(models, settings.model, connection.root)
     context = count_of(model.get("max_model_len")) or count_of((model.get("meta") or {}).get("n_ctx"))
-    return Served(kind=kind, model=settings.model or str(model.get("id") or ""), context_tokens=context)
+    return Served(
+        kind=kind,
+        model=settings.model or str(model.get("id") or ""),
+        context_tokens=context,
+        takes_suffix=model.get("owned_by") not in NO_SUFFIX,
+    )
 
 
 async def infills(connection: Connection, served: Served) -> bool:
