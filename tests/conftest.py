@@ -45,6 +45,17 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def own_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A runtime folder for this test alone, which no engine outlives."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    yield
+    for entry in registry.all_entries():
+        assert asyncio.run(process.end(entry))
+
+
+@pytest.fixture
 def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Statistics that are empty, of this test alone and of what it starts."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

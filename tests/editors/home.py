@@ -30,6 +30,7 @@ class Home:
         command.write_text(
             "#!/bin/sh\n"
             f"export PYTHONPATH='{paths}' XDG_CACHE_HOME='{user_cache_path()}'\n"
+            f"export XDG_RUNTIME_DIR='{os.environ['XDG_RUNTIME_DIR']}'\n"  # whose engines the tests end
             f"exec '{sys.executable}' {' '.join(server)} \"$@\"\n"
         )
         command.chmod(0o755)

@@ -2,11 +2,15 @@
 
 import subprocess
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgpack
+
+from tests.editors.cases import LINE, Case
+from tests.editors.home import Home
 
 REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
 COLUMNS, LINES = 100, 30
@@ -92,6 +96,11 @@ class Neovim:
         self.lua("vim.cmd.edit(...)", str(file))
         self.lua("vim.api.nvim_win_set_cursor(0, { ..., 0 })", line)
 
+    def begin(self, home: Home, case: Case) -> None:
+        """Open the file of a case and type."""
+        self.edit(home.write(case), case.line)
+        self.press("A" + case.typed)
+
     def press(self, keys: str) -> None:
         """Press keys, in Neovim's notation."""
         self.ask("nvim_input", keys)
@@ -120,3 +129,13 @@ class Neovim:
             received = self._process.stdout.read1()  # type: ignore[attr-defined]
             assert received, "Neovim has ended."
             self._unpacker.feed(received)
+
+
+@contextmanager
+def opened(program: Path, home: Home) -> Iterator[Neovim]:
+    """Neovim with a file of the project open and the model ready."""
+    with Neovim(program, home.environment) as neovim:
+        neovim.lua("vim.cmd.autocmd('LspProgress end let g:loaded = v:true')")
+        neovim.edit(home.write(LINE), 1)
+        neovim.until("vim.g.loaded")
+        yield neovim

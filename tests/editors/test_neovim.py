@@ -7,7 +7,7 @@ import pytest
 from tests.editors import install
 from tests.editors.cases import BRACKETS, CASES, LINES, Case
 from tests.editors.home import Home
-from tests.editors.neovim import Neovim
+from tests.editors.neovim import Neovim, opened
 
 PROGRAMS = {"0.11": install.NEOVIM_11, "0.12": install.NEOVIM_12}
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -25,17 +25,8 @@ def neovim(request: pytest.FixtureRequest, home: Home) -> Iterator[Neovim]:
     program = PROGRAMS[request.param]
     if not program.exists():
         pytest.skip(f"There is no Neovim {request.param}: its package is out of reach.")
-    with Neovim(program, home.environment) as neovim:
-        neovim.lua("vim.cmd.autocmd('LspProgress end let g:loaded = v:true')")
-        neovim.edit(home.write(LINES), 1)
-        neovim.until("vim.g.loaded")
+    with opened(program, home) as neovim:
         yield neovim
-
-
-def begin(neovim: Neovim, home: Home, case: Case) -> None:
-    """Open the file of a case and type."""
-    neovim.edit(home.write(case), case.line)
-    neovim.press("A" + case.typed)
 
 
 def expect_accepted(neovim: Neovim, home: Home, case: Case) -> None:
@@ -47,7 +38,7 @@ def expect_accepted(neovim: Neovim, home: Home, case: Case) -> None:
 
 @every_case
 def test_ghost_text_is_on_the_screen_and_tab_accepts_it(neovim: Neovim, home: Home, case: Case) -> None:
-    begin(neovim, home, case)
+    neovim.begin(home, case)
     neovim.until("screen():find(given, 1, true)", case.shown)
     assert neovim.lua("return text()") == case.opened.replace("|", case.typed)
     neovim.press("<Tab>")
@@ -57,7 +48,7 @@ def test_ghost_text_is_on_the_screen_and_tab_accepts_it(neovim: Neovim, home: Ho
 
 @every_case
 def test_the_pop_up_is_on_the_screen_and_ctrl_y_accepts_it(neovim: Neovim, home: Home, case: Case) -> None:
-    begin(neovim, home, case)
+    neovim.begin(home, case)
     neovim.press("<C-X><C-O>")
     neovim.until("vim.fn.pumvisible() == 1")
     neovim.press("<C-N><C-Y>")
@@ -65,7 +56,7 @@ def test_the_pop_up_is_on_the_screen_and_ctrl_y_accepts_it(neovim: Neovim, home:
 
 
 def test_ghost_text_stays_while_it_is_typed(neovim: Neovim, home: Home) -> None:
-    begin(neovim, home, LINES)
+    neovim.begin(home, LINES)
     neovim.until("screen():find(given, 1, true)", LINES.shown)
     neovim.press("<CR>if not ")
     neovim.until("text() == given", LINES.opened.replace("|", LINES.typed + "\n        if not "))
@@ -76,7 +67,7 @@ def test_ghost_text_stays_while_it_is_typed(neovim: Neovim, home: Home) -> None:
 
 def test_a_bracket_that_a_plugin_has_closed_is_not_doubled(neovim: Neovim, home: Home) -> None:
     neovim.lua("vim.keymap.set('i', '(', '()<Left>')")
-    begin(neovim, home, BRACKETS)
+    neovim.begin(home, BRACKETS)
     neovim.until("screen():find(given, 1, true)", BRACKETS.shown)
     neovim.press("<Tab>")
     expect_accepted(neovim, home, BRACKETS)
@@ -84,7 +75,7 @@ def test_a_bracket_that_a_plugin_has_closed_is_not_doubled(neovim: Neovim, home:
 
 
 def test_a_page_tells_what_became_of_the_last_suggestions(neovim: Neovim, home: Home) -> None:
-    begin(neovim, home, LINES)
+    neovim.begin(home, LINES)
     neovim.until("screen():find(given, 1, true)", LINES.shown)
     neovim.press("<Esc>:ShardlineExplain<CR>")
     neovim.until("vim.startswith(text(), given)", "# What became of the last requests\n")

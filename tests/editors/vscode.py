@@ -136,5 +136,7 @@ def _serving(code: list[str], environment: Mapping[str, str]) -> Iterator[str]:
     with process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if "listening on" in line)
-        yield line.split("listening on")[1].split()[0].rstrip("/")
-        process.terminate()
+        try:
+            yield line.split("listening on")[1].split()[0].rstrip("/")
+        finally:
+            process.terminate()
