@@ -198,10 +198,10 @@ class CompletionSettings:
         "Whether a model that cannot infill makes several suggestions each time, of which the one is shown that leads "
         "best into what follows the cursor: a little better, and several times slower.",
     )
-    debounce: Literal["auto"] | int = setting(
-        "auto",
-        "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand; "
-        "auto: not at all where its first token comes before the next key, else as suits both.",
+    debounce: int = setting(
+        0,
+        "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand. "
+        "Keys that agree with it join one that was begun, so that waiting saves computing, or money, not time.",
         minimum=0,
         maximum=5000,
     )

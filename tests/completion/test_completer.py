@@ -1,17 +1,15 @@
 """The newest request of a document wins, equal ones are answered together, and cancelling ends the work."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Answer, Completer, Origin
-from shardline.completion.debounce import Debounce
 from shardline.completion.stream import LINGER_SECONDS
-from shardline.engine import Chunk, Request
+from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import SupersededError
 from shardline.settings import CompletionSettings, GenerationSettings, Settings
@@ -341,39 +339,16 @@ async def test_who_types_on_while_a_key_is_waited_for_costs_nothing() -> None:
     second.cancel()
 
 
-def test_a_fast_model_is_not_waited_for_and_a_slow_one_as_suits_typing() -> None:
-    debounce = Debounce()
-    for number in range(30):
-        debounce.asked(0.15 * number)
-        debounce.began(0.05)
-    assert debounce.seconds("auto") == 0
-    assert debounce.seconds(70) == 0.07
-    for _ in range(30):
-        debounce.began(1.0)
-    assert debounce.seconds("auto") == pytest.approx(0.15, abs=0.01)
-    for _ in range(30):
-        debounce.began(0.2)
-    assert debounce.seconds("auto") == pytest.approx(0.1, abs=0.01)
-
-
-class SlowToBegin(ScriptedEngine):
-    """Says of itself that its first token takes ten seconds."""
-
-    async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        async for chunk in super().complete(request):
-            yield replace(chunk, usage=replace(chunk.usage, time_to_first_token=10.0))
-
-
-@pytest.mark.parametrize(("kind", "begun_at_once"), [(ScriptedEngine, 2), (SlowToBegin, 1)])
-async def test_a_key_is_waited_for_where_the_first_token_came_late(
-    kind: type[ScriptedEngine], begun_at_once: int
-) -> None:
-    engine = kind(lambda _: "x")
-    completer = Completer(engine, Settings())
-    await completer.answer(source("a"))
-    task = await begun(completer, source("b"))
-    assert len(engine.requests) == begun_at_once
-    task.cancel()
+async def test_a_model_that_begins_late_is_asked_at_once_and_who_types_on_joins() -> None:
+    completer, engine, gate = slow("result")
+    keys = [await begun(completer, source("x = "[:end])) for end in range(1, 5)]
+    assert len(engine.requests) == 1
+    await gate.let(20)
+    *over, last = await asyncio.gather(*keys, return_exceptions=True)
+    assert all(isinstance(error, SupersededError) for error in over)
+    assert isinstance(last, Answer)
+    assert last.suggestions[0].text == "result"
+    assert len(engine.requests) == 2  # the first was made for another place, as its first letter told
 
 
 async def test_warming_reads_what_a_request_would() -> None:

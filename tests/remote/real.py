@@ -23,6 +23,8 @@ class RealServer:
 
     ready = "/health"
     """What it answers when it has its model."""
+    keys_per_second = 10
+    """How fast one may type in front of it and still see something."""
 
     def __init__(self, command: Sequence[str], log: Path, folder: Path | None = None, **environment: str) -> None:
         with socket.socket() as free:
@@ -98,6 +100,7 @@ class LlamaCppPython(RealServer):
     """llama-cpp-python's server, which speaks as OpenAI's: it takes text alone, and does not tell how busy it is."""
 
     ready = "/v1/models"
+    keys_per_second = 2  # it computes the logits of all tokens of a prompt
 
     def __init__(self, log: Path) -> None:
         command = [str(install.LLAMA_CPP_PYTHON / "bin" / "python"), "-m", "llama_cpp.server", "--host", "127.0.0.1"]

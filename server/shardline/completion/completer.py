@@ -9,7 +9,6 @@ from typing import Any
 from shardline.completion import Source, Suggestion
 from shardline.completion.ahead import Ahead
 from shardline.completion.cache import SuggestionCache
-from shardline.completion.debounce import Debounce
 from shardline.completion.place import CLOSERS, Place
 from shardline.completion.stream import Stream
 from shardline.completion.writer import Writer
@@ -72,7 +71,6 @@ class Completer:
         self._known = SuggestionCache()
         self._turns: dict[str, _Turn] = {}
         self._streams: dict[str, Stream] = {}
-        self._debounce = Debounce()
         self._ahead = Ahead()
 
     @property
@@ -108,11 +106,10 @@ class Completer:
         the task ends the generation, unless another request waits for the same one, or a key was typed that agrees.
         """
         wish = self.settings.completion
-        self._debounce.asked(asyncio.get_running_loop().time())
         if by_hand:
             answer = await self._answer(source, wish.candidates, delay=0.0, budget=None, hurried=False)
         else:
-            delay, budget = self._debounce.seconds(wish.debounce), wish.time_budget / 1000
+            delay, budget = wish.debounce / 1000, wish.time_budget / 1000
             answer = await self._answer(source, 1, delay=delay, budget=budget, hurried=hurried)
         self._look_ahead(source, answer)
         return answer
@@ -257,8 +254,6 @@ class Completer:
             finally:
                 for usage in writer.usages.values():
                     self._on_usage(usage, ahead)
-                    if usage.completion_tokens:
-                        self._debounce.began(usage.time_to_first_token)
 
         return Stream(place, count, writer, work, kept=ahead)
 
