@@ -21,6 +21,7 @@ from shardline.settings import ModelSettings, Settings
 SETTINGS = Settings(model=ModelSettings(name="scripted"))
 KEY = "the key of this test"
 HELLO = Request(document="a.py", prefix="hello", stop=("!",))
+SLOW = Request(document="a.py", prefix="slow")
 
 
 def say(request: Request) -> str:
@@ -131,7 +132,7 @@ async def test_an_error_is_the_same_error() -> None:
 async def test_who_leaves_a_stream_ends_it() -> None:
     behind = Loaded()
     async with serving(behind) as _, shared() as engine:
-        async with aclosing(engine.complete(Request(document="a.py", prefix="slow"))) as chunks:
+        async with aclosing(engine.complete(SLOW)) as chunks:
             assert (await anext(chunks)).text == "s"
         async with asyncio.timeout(20):
             await behind.ended.wait()
@@ -235,6 +236,18 @@ async def test_one_that_is_lost_is_told_and_may_be_loaded_again() -> None:
         assert "".join(chunk.text for chunk in await waiting) == "hello, world"
         engine.close()
         await engine.wait_closed()
+
+
+async def test_one_that_is_lost_while_it_answers_is_told_of_once() -> None:
+    engine = SharedEngine(SETTINGS)
+    async with serving(Loaded()):
+        await engine.load(lambda _: None)
+        stream = engine.complete(SLOW)
+        assert (await anext(stream)).text == "s"
+    with pytest.raises(NotReadyError) as raised:
+        await anext(stream)
+    assert not isinstance(raised.value, AwayError)
+    assert isinstance(await engine.wait_lost(), AwayError)
 
 
 async def test_one_that_was_stopped_is_told_not_to_be_loaded_again() -> None:

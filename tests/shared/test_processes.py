@@ -17,6 +17,7 @@ from lsprotocol import types
 from shardline.engine import process, registry
 from shardline.engine.registry import Entry
 from tests.lsp.clients import Client, asking, started
+from tests.shared.kill import running_engines
 
 COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a, b):\n    return"
@@ -118,6 +119,19 @@ async def test_an_engine_that_is_killed_is_started_again(tiny_folder: Path) -> N
         assert the_engine().pid != killed.pid
         assert await ghost_of(client) == before
         assert client.messages == [f"Shardline: {failed.message}"]
+
+
+async def test_an_engine_that_is_killed_before_it_can_be_asked_is_started_again(tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(tiny_folder)) as client:
+        async with asyncio.timeout(GUARD):
+            while not (engines := running_engines()):  # noqa: ASYNC110  nothing tells that a process has begun
+                await asyncio.sleep(0)
+        assert registry.all_entries() == []
+        engines[0].kill()
+        failed = await client.until("failed")
+        assert failed.message.startswith("The engine was killed when it started.")
+        await client.until("ready")
+        assert await ghost_of(client)
 
 
 async def test_who_waits_for_an_engine_that_is_killed_is_answered_by_the_next(tiny_folder: Path) -> None:

@@ -51,7 +51,7 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     record, console, problem = Record(), Console(), ""
     try:
         with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
-            asyncio.run(_type(script, settings, text, record, progress))
+            asyncio.run(type_file(script, settings, text, record, progress))
     except ProtocolError as error:
         problem = str(error)
     except KeyboardInterrupt:
@@ -68,8 +68,11 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     return 1 if problem else 0
 
 
-async def _type(script: Script, settings: Settings, text: str, record: Record, progress: Progress) -> None:
-    """Passage after passage in a document of their own, until all keys were pressed."""
+async def type_file(script: Script, settings: Settings, text: str, record: Record, progress: Progress) -> None:
+    """Type passage after passage of `text`, each in a document of its own, until all keys were pressed.
+
+    What happens is in `record` as soon as it has. Raises `ProtocolError` where the server does not hold out.
+    """
     task = progress.add_task("Starting the server", total=script.keystrokes)
     client = CLIENTS[script.client]
     command = shlex.split(script.server) if script.server else OWN

@@ -60,7 +60,7 @@ class SharedEngine:
         return await asyncio.shield(self._lost)
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """Stream what follows the prefix; raises `EngineError`."""
+        """Stream what follows the prefix; raises `EngineError`, and leaves it to `wait_lost` to tell of a loss."""
         for tries_left in reversed(range(TRIES)):
             said = False
             try:
@@ -69,9 +69,9 @@ class SharedEngine:
                         said = True
                         yield wire.read(values, Chunk)
                 return
-            except AwayError:
+            except AwayError as error:
                 if said or not tries_left:
-                    raise
+                    raise NotReadyError(str(error)) from error
 
     async def warm(self, request: Request) -> None:
         """Have the prompt of `request` read ahead; raises `EngineError`."""

@@ -190,21 +190,22 @@ class EngineHost:
 
     async def _keep(self, serving: Serving) -> None:
         """Load its engine again whenever it is lost, unless it was stopped on purpose."""
+        now = asyncio.get_running_loop().time
         try:
-            self._patience.rest()
+            self._patience.rest(now())
             while isinstance(error := await serving.engine.wait_lost(), AwayError):
                 await self._wait_after(error)
                 await self._read(serving.engine, None)
-                self._patience.rest()
+                self._patience.rest(now())
                 self._status.ready(serving.opened_by.model_name)
             raise error
         except ShardlineError as reason:
             self._status.failed(str(reason))
 
     async def _wait_after(self, error: AwayError) -> None:
-        """Tell that an engine was lost, and after a while, that it is loaded again."""
+        """Tell that an engine was lost, and when it is time for it, that it is loaded again."""
         self._status.failed(self._with_what_answers(str(error), until="it is there"))
-        await self._patience.wait()
+        await asyncio.sleep(self._patience.pause(asyncio.get_running_loop().time()))
         await self._status.loading(self._status.model)
 
     async def _until_left(self) -> None:

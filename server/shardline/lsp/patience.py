@@ -1,29 +1,27 @@
-"""Pauses before something is tried again that failed."""
-
-import asyncio
+"""How long to wait before something is tried again that was lost; knows no clock."""
 
 SHORTEST, LONGEST = 0.5, 60.0
-"""The first pause, in seconds, and the longest."""
+"""The first pause that is one, in seconds, and the longest."""
 
 WELL_SECONDS = 3.0
-"""How long all must have been well for the next pause to be the first one again."""
+"""How long all must have been well before the next try needs no pause."""
 
 
 class Patience:
-    """Pauses that are each twice as long as the one before, until all has been well for a while."""
+    """The first try comes at once, and each after a pause twice as long, until all has been well for a while."""
 
     def __init__(self) -> None:
-        self._pause = SHORTEST
+        self._pause = 0.0
         self._well_since = float("inf")
 
-    def rest(self) -> None:
-        """All is well now."""
-        self._well_since = asyncio.get_running_loop().time()
+    def rest(self, now: float) -> None:
+        """All is well from now on, in seconds of any clock."""
+        self._well_since = now
 
-    async def wait(self) -> None:
-        """Wait until the next try."""
-        if asyncio.get_running_loop().time() - self._well_since > WELL_SECONDS:
-            self._pause = SHORTEST
+    def pause(self, now: float) -> float:
+        """It was lost: so many seconds to wait until the next try."""
+        if now - self._well_since >= WELL_SECONDS:
+            self._pause = 0.0
         self._well_since = float("inf")
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST)
-        await asyncio.sleep(pause)
+        pause, self._pause = self._pause, min(max(SHORTEST, 2 * self._pause), LONGEST)
+        return pause
