@@ -1,5 +1,6 @@
 """Greedy, top-k, top-p and temperature choose only what they may, and a seed repeats itself."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.engine.sampling import Sampler
+from shardline.engine.sampling import BLOCK, Sampler
 
 logits_of_ten = st.lists(st.floats(-5, 5, width=32), min_size=10, max_size=10).map(torch.tensor)
 
@@ -42,12 +43,15 @@ def test_the_same_seed_draws_the_same_tokens() -> None:
     assert [first(logits) for _ in range(20)] == [second(logits) for _ in range(20)]
 
 
-def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
-    logits = torch.tensor([0.7, 0.2, 0.1]).log()
+@pytest.mark.parametrize("places", [(0, 1, 2), (0, BLOCK - 1, BLOCK), (BLOCK + 3, 3 * BLOCK, 4 * BLOCK - 2)])
+def test_tokens_are_drawn_as_often_as_they_are_likely(places: tuple[int, int, int]) -> None:
+    logits = torch.full((4 * BLOCK + 1,), -math.inf)
+    logits[list(places)] = torch.tensor([0.7, 0.2, 0.1]).log()
     sampler = Sampler(temperature=1.0, seed=0)
     counts = Counter(sampler(logits)[0] for _ in range(3000))
-    assert counts[0] / 3000 == pytest.approx(0.7, abs=0.04)
-    assert counts[1] / 3000 == pytest.approx(0.2, abs=0.04)
+    shares = [counts[place] / 3000 for place in places]
+    assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.04)
+    assert sum(counts[place] for place in places) == 3000
 
 
 @given(logits_of_ten, st.integers(0, 9), st.sampled_from([0.0, 2.0]))
