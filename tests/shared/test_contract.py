@@ -181,6 +181,31 @@ async def test_loading_is_told_to_all_who_wait_for_it() -> None:
         await asyncio.gather(*(load_and_leave(report) for _ in range(2)))
 
 
+class Quick(Loaded):
+    """Comes so far at once, and says so when somebody waits for it."""
+
+    activities = ("Downloading", "Reading", "Warming up")
+
+    async def load(self, report: Report, *, beside: Engine | None = None) -> None:
+        await super().load(report, beside=beside)
+        for activity in self.activities:
+            for done in range(3):
+                report(Progress(activity=activity, done=done, total=2))
+
+
+async def test_of_each_activity_the_end_is_told_though_all_came_at_once() -> None:
+    behind, told = Quick(), list[Progress]()
+    behind.may_load.clear()
+
+    def report(progress: Progress) -> None:
+        told.append(progress)
+        behind.may_load.set()
+
+    async with serving(behind), shared(report):
+        ends = [progress.activity for progress in told if progress.done == progress.total]
+        assert ends == [*behind.activities]
+
+
 async def load_and_leave(report: Report) -> None:
     async with shared(report):
         pass

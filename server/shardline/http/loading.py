@@ -14,8 +14,7 @@ class Loading:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._changes = 0
-        self._next: asyncio.Future[None] | None = None  # done at the next change, where one is waited for
+        self._followers: list[News] = []
         self.progress: Progress | None = None
         self.ready = False
         self.error: ShardlineError | None = None
@@ -45,18 +44,20 @@ class Loading:
         self.ready, self.error = False, error
         self._tell()
 
-    async def follow(self) -> AsyncGenerator[None, None]:
-        """Now, and at each change, of which some may be missed, until the engine has ended."""
-        told = -1
-        while True:
-            if told == self._changes:
-                if self._next is None:
-                    self._next = asyncio.get_running_loop().create_future()
-                await asyncio.shield(self._next)
-            told = self._changes
-            yield
-            if self.error:
-                return
+    async def follow(self) -> AsyncGenerator[Progress | None, None]:
+        """How far it is, now and at each change, until the engine has ended; None where it does not load.
+
+        No activity is missed; of one only the latest progress is told to who is slow.
+        """
+        news = News(self.progress if not (self.ready or self.error) else None)
+        self._followers.append(news)
+        try:
+            while True:
+                yield await news.next()
+                if self.error and news.is_empty:
+                    return
+        finally:
+            self._followers.remove(news)
 
     def check(self) -> None:
         """Raise `NotReadyError` where the engine cannot be asked yet, or the reason why it never can."""
@@ -74,10 +75,35 @@ class Loading:
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress
-        self._tell()
+        self._tell(progress)
 
-    def _tell(self) -> None:
-        self._changes += 1
-        if self._next:
-            self._next.set_result(None)
-        self._next = None
+    def _tell(self, progress: Progress | None = None) -> None:
+        for news in self._followers:
+            news.add(progress)
+
+
+class News:
+    """What one follower has not heard yet: of each activity the latest."""
+
+    def __init__(self, first: Progress | None) -> None:
+        self._unheard = {first and first.activity: first}
+        self._some = asyncio.Event()
+        self._some.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all was heard."""
+        return not self._unheard
+
+    def add(self, progress: Progress | None) -> None:
+        """This is how it is now."""
+        self._unheard[progress and progress.activity] = progress
+        self._some.set()
+
+    async def next(self) -> Progress | None:
+        """The oldest, when there is one."""
+        await self._some.wait()
+        progress = self._unheard.pop(next(iter(self._unheard)))
+        if self.is_empty:
+            self._some.clear()
+        return progress

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from shardline import __version__
-from shardline.engine import Request, wire
+from shardline.engine import Progress, Request, wire
 from shardline.errors import NotReadyError, ShardlineError
 from shardline.http.app import Service
 from shardline.http.gathering import gathered
@@ -87,21 +87,22 @@ class Private:
         """How well each text leads into the suffix."""
         return list(await self._engine.score_suffix(self._own(client, asked["request"]), asked["texts"]))
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, progress: Progress | None = None) -> dict[str, Any]:
+        """How the engine is, or was when it had come as far as that."""
         loading, engine = self._loading, self._engine
+        if progress:
+            return {"version": __version__, "ready": False, "progress": wire.write(progress)}
         state: dict[str, Any] = {"version": __version__, "ready": loading.ready}
         if loading.error:
             return {**state, **wire.write_error(loading.error)}
-        if loading.ready:
-            return {**state, "infills": engine.infills, "placement": engine.placement}
-        return {**state, "progress": wire.write(loading.progress)} if loading.progress else state
+        return {**state, "infills": engine.infills, "placement": engine.placement} if loading.ready else state
 
     async def _states(self, client: str) -> AsyncGenerator[Any, None]:
         self._was_used = True
         self._documents[client] = set()
         try:
-            async for _ in self._loading.follow():
-                yield self._state()
+            async for progress in self._loading.follow():
+                yield self._state(progress)
         finally:
             for document in self._documents.pop(client, set()):
                 self._engine.forget(_full_name(client, document))
