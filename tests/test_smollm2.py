@@ -22,6 +22,8 @@ from tests.lsp.clients import started
 
 COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a: int, b: int) -> int:\n    return"
+DAYS = 'DAYS = ["Monday", "Tuesday",'
+"""How this goes on no model doubts: where two tokens are nearly as likely, the order of sums decides."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +46,7 @@ async def test_it_completes_code_through_the_server_with_no_settings_at_all() ->
 
 
 async def test_sharded_over_cpu_and_disk_it_says_the_same(tmp_path: Path) -> None:
-    request = Request(document="d", prefix=CODE, max_tokens=12)
+    request = Request(document="d", prefix=DAYS, max_tokens=12)
     said = []
     for settings in (
         ModelSettings(),
@@ -56,7 +58,7 @@ async def test_sharded_over_cpu_and_disk_it_says_the_same(tmp_path: Path) -> Non
         assert ("disk" in engine.placement["device_map"].values()) == (settings.offload_folder is not None)
         engine.close()
     assert said[0] == said[1]
-    assert "a + b" in said[0]
+    assert "Thursday" in said[0]
 
 
 async def test_the_first_example_of_the_article_is_completed() -> None:
@@ -88,10 +90,11 @@ async def test_packed_it_says_what_it_says_unpacked() -> None:
     for settings in (ModelSettings(), ModelSettings(engine="transformers")):
         engine = LocalEngine(settings)
         await engine.load(lambda _: None)
-        request = Request(document="d", prefix=CODE, max_tokens=12)
+        request = Request(document="d", prefix=DAYS, max_tokens=12)
         said.append("".join([chunk.text async for chunk in engine.complete(request)]))
         engine.close()
     assert said[0] == said[1]
+    assert "Thursday" in said[0]
 
 
 def test_the_demo_shows_everything_and_ends_well() -> None:
