@@ -122,7 +122,7 @@ def test_the_replay_of_typing_is_true_and_all_of_it_answered(
     with capsys.disabled():
         print(f"\n{type(server).__name__}: {json.dumps(report)}")  # noqa: T201  what is reported of it
     assert report["untrue"] == report["unanswered"] == report["failed"] == 0
-    assert report["shown"] > KEYSTROKES // 20
+    assert report["answered"] > KEYSTROKES // 4
 
 
 def test_the_command_of_a_plan_is_one_that_vllm_takes(tmp_path: Path) -> None:
