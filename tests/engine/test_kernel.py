@@ -11,7 +11,7 @@ from shardline.engine.compilation import compile_step
 from shardline.engine.kernel import build
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.quantize import int4_block
-from tests.engine.test_llama import CAPACITY, PROMPT, load, make
+from tests.engine.test_llama import CAPACITY, PROMPT, load, make, read_alone_and_together
 
 COMPILER = build.compiler() or ""
 INNER = 128
@@ -82,14 +82,8 @@ def test_several_texts_in_one_pass_say_exactly_what_each_says_alone(
     model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16", quantization=quantization)
     model.compile(library)
     texts = [PROMPT[:1], PROMPT[2:5], PROMPT[4:5], PROMPT[5:8]]
-    alone, together = ([model.new_memory() for _ in texts] for _ in range(2))
-    for memories in (alone, together):
-        for number, memory in enumerate(memories[1:]):
-            model.forward(PROMPT[number : 3 * number + 1], memory)
-    for _ in range(2):
-        expected = [model.forward(ids, memory, every=True) for ids, memory in zip(texts, alone, strict=True)]
-        found = model.forward_batch(list(zip(texts, together, strict=True)))
-        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    alone, _, said = read_alone_and_together(model, texts)
+    assert all(torch.equal(one, other) for one, other in said)
     with pytest.raises(IndexError):
         model.forward_batch([([1], alone[0]), ([96], alone[1])])
 

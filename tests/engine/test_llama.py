@@ -1,7 +1,7 @@
 """The lean decoder says what the reference says: for each family, in stages, with what was read before, packed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from shardline.engine.gguf_weights import GgufWeights, stored_bits
-from shardline.engine.models.llama import LlamaModel
+from shardline.engine.models.llama import LlamaMemory, LlamaModel
 from shardline.engine.models.loading import Loader
 from shardline.engine.models.outline import Outline
 from shardline.engine.models.shape import shape_of
@@ -129,6 +129,25 @@ def test_read_in_parts_it_says_the_same(tmp_path: Path, cuts: list[int]) -> None
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=1e-4)
 
 
+Memories = list[LlamaMemory]
+
+
+def read_alone_and_together(
+    model: LlamaModel, texts: Sequence[Sequence[int]]
+) -> tuple[Memories, Memories, list[tuple[Tensor, Tensor]]]:
+    """Read `texts` twice behind others, each alone and all in one pass; returns both memories and both logits."""
+    alone, together = ([model.new_memory() for _ in texts] for _ in range(2))
+    for memories in (alone, together):
+        for number, memory in enumerate(memories[1:]):
+            model.forward(PROMPT[number : 3 * number + 1], memory)
+    said: list[tuple[Tensor, Tensor]] = []
+    for _ in range(2):
+        expected = [model.forward(ids, memory, every=True) for ids, memory in zip(texts, alone, strict=True)]
+        found = model.forward_batch(list(zip(texts, together, strict=True)))
+        said += zip(found, expected, strict=True)
+    return alone, together, said
+
+
 @pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
 @pytest.mark.parametrize("places", [{"": "cpu"}, HALVES], ids=["one device", "several"])
 def test_several_texts_in_one_pass_say_what_each_says_alone(
@@ -136,15 +155,9 @@ def test_several_texts_in_one_pass_say_what_each_says_alone(
 ) -> None:
     model = load(make(tmp_path, "codellama"), quantization=quantization, places=places)
     texts = [PROMPT[:1], PROMPT[2:5], PROMPT[4:5], PROMPT[5:9]]
-    alone, together = ([model.new_memory() for _ in texts] for _ in range(2))
-    for memories in (alone, together):
-        for number, memory in enumerate(memories[1:]):
-            model.forward(PROMPT[number : 3 * number + 1], memory)
-    for _ in range(2):
-        expected = [model.forward(ids, memory, every=True) for ids, memory in zip(texts, alone, strict=True)]
-        found = model.forward_batch(list(zip(texts, together, strict=True)))
-        for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    alone, together, said = read_alone_and_together(model, texts)
+    for one, other in said:
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
     assert [memory.length for memory in together] == [memory.length for memory in alone]
 
 
