@@ -81,14 +81,13 @@ async def test_one_that_takes_text_is_not_shown_what_it_would_show_wrongly(serve
 
 async def test_it_says_what_the_engine_of_this_machine_says(token_server: RealServer) -> None:
     """Greedy text differs only where two tokens are nearly as likely: the weights are the same, their products not."""
-    server = token_server
-    here, there = LocalEngine(ModelSettings()), RemoteEngine(settings_for(server))
+    here, there = LocalEngine(ModelSettings()), RemoteEngine(settings_for(token_server))
     await asyncio.gather(here.load(lambda _: None), there.load(lambda _: None))
     same = [
         await said(here, SOURCE[:end], max_tokens=6) == await said(there, SOURCE[:end], max_tokens=6)
         for end in range(400, 8000, 500)
     ]
-    if isinstance(server, Vllm):
+    if isinstance(token_server, Vllm):
         request = Request(document="d", prefix=CODE, suffix="\n\nprint(add(1, 2))\n")
         texts = [" a + b", " 12 ** x"]
         scores = await here.score_suffix(request, texts)
@@ -99,15 +98,14 @@ async def test_it_says_what_the_engine_of_this_machine_says(token_server: RealSe
 
 
 async def test_what_nobody_waits_for_ends_there(token_server: RealServer) -> None:
-    server = token_server
     async with (
-        opened(server.url, timeout=120) as engine,
+        opened(token_server.url, timeout=120) as engine,
         aclosing(engine.complete(Request(document="d", prefix="one two three", max_tokens=1500))) as chunks,
     ):
         await anext(chunks)
-        assert server.running() == 1
-    until(lambda: server.running() == 0)
-    assert server.running() == 0
+        assert token_server.running() == 1
+    until(lambda: token_server.running() == 0)
+    assert token_server.running() == 0
 
 
 def test_the_replay_of_typing_is_true_and_all_of_it_answered(
