@@ -10,13 +10,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
 from shardline.engine import registry
 from shardline.engine.connection import Connection
-from shardline.engine.registry import Entry, log_file
+from shardline.engine.registry import Entry
 from shardline.errors import AwayError, EngineError
 from shardline.settings import Settings, as_values
 
@@ -97,9 +98,10 @@ async def _start(name: str, settings: Settings, beside: Mapping[str, Any]) -> En
     finally:
         threading.Thread(target=process.wait, name="engine-process", daemon=True).start()
     if not line:
+        log = registry.log_file(name)
         if await asyncio.to_thread(process.wait) < 0:
-            raise AwayError(f"The engine was killed when it started. It is started again; its log is {log_file(name)}.")
-        raise EngineError(f"The engine did not start: {_last_words(name)}")
+            raise AwayError(f"The engine was killed when it started. It is started again; its log is {log}.")
+        raise EngineError(f"The engine did not start: {_last_words(log)}")
     return Entry(**json.loads(line))
 
 
@@ -116,8 +118,7 @@ def _launch(name: str, order: bytes) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _last_words(name: str) -> str:
-    file = log_file(name)
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     said = [line for line in lines if line.strip()]
-    return f"{said[-1]} ({file})" if said else f"{file} says nothing."
+    return f"{said[-1]} ({log})" if said else f"{log} says nothing."
