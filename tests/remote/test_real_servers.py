@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "shardline"]
 SERVERS = {"vllm": Vllm, "llama.cpp": LlamaCpp, "llama-cpp-python": LlamaCppPython}
 CODE = "def add(a: int, b: int) -> int:\n    return"
 SOURCE = Path(textwrap.__file__).read_text(encoding="utf-8")
-KEYSTROKES = 100
+KEYSTROKES = 400
 
 
 @pytest.fixture(scope="module", params=SERVERS)
