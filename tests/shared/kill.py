@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--client", default="neovim", help="who asks, as for shardline replay")
     parser.add_argument("--speed", type=float, default=5.0, help="characters per second")
     parser.add_argument("--kills", type=int, default=50, help="how often the engine is killed")
-    parser.add_argument("--keystrokes", type=int, default=1900, help="how many keys are pressed")
+    parser.add_argument("--keystrokes", type=int, default=2200, help="how many keys are pressed")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     script = Script(
