@@ -74,7 +74,7 @@ class Vllm(RealServer):
         command = [str(install.VLLM / "bin" / "vllm"), "serve", str(install.model()), "--host", "127.0.0.1"]
         command += ["--served-model-name", "smollm2", "--dtype", "bfloat16", "--max-model-len", str(CONTEXT)]
         command += ["--max-num-seqs", "4", "--enforce-eager"]
-        command += ["--block-size", "32"]  # what is left of a block of the prompt is read again: on CPUs of up to 128
+        command += ["--block-size", "32"]  # what is left of a block of the prompt is read again
         cores = f"0-{(os.cpu_count() or 1) - 1}"  # by itself it leaves one of them to others
         cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": cores}
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
