@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from shardline.cli import plot
+from shardline.cli import plot, threads
 from shardline.cli.options import Files
 from shardline.errors import SettingsError, ShardlineError, first_line
 from shardline.settings import ModelSettings, Settings
@@ -107,7 +106,7 @@ def _code(model: ModelSettings) -> list[int]:
 
 def _measure(way: Way, ids: Sequence[int], repeats: int) -> "Figures":
     if way.peer:
-        os.environ.pop("GOMP_SPINCOUNT", None)  # peers run as they do by themselves
+        threads.unsettle()  # peers run as they do by themselves
     from shardline.engine import benchmark
 
     return benchmark.measure(_subject(way), ids, repeats)

@@ -4,6 +4,7 @@ import logging
 import threading
 import weakref
 
+from shardline.engine import devices
 from shardline.engine.kernel import build
 from shardline.engine.models.llama import LlamaModel
 from shardline.errors import first_line
@@ -33,6 +34,7 @@ def compile_step(model: LlamaModel) -> threading.Thread | None:
 
 
 def _make(compiler: str, reference: "weakref.ref[LlamaModel]") -> None:
+    devices.use_any_cpu()
     complaint = build.build(compiler)
     if complaint:
         log.warning("The decode step is not compiled: %s complains (%s).", compiler, complaint.splitlines()[0])

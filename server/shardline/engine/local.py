@@ -6,12 +6,14 @@ torch is imported by that thread, when the model is loaded; importing this modul
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
+from shardline.engine.gathering import Gathering
 from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
@@ -80,15 +82,20 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         stream: asyncio.Queue[Chunk | BaseException] = asyncio.Queue()
         cancelled = threading.Event()
+        gathering = Gathering()
         self._end_of_warming.set()
 
         def tell(item: Chunk | BaseException) -> None:
             if not self._closed.is_set():  # else the loop may be gone
                 loop.call_soon_threadsafe(stream.put_nowait, item)
 
+        def gather(chunk: Chunk) -> None:
+            if gathered := gathering.add(chunk, time.monotonic()):
+                tell(gathered)
+
         ended: Future[None] = Future()
         ended.add_done_callback(lambda _: tell(_as_engine_error(error)) if (error := ended.exception()) else None)
-        self._ask(lambda runner: runner.ask(request, tell=tell, ended=ended, cancelled=cancelled), ended)
+        self._ask(lambda runner: runner.ask(request, tell=gather, ended=ended, cancelled=cancelled), ended)
         try:
             while True:
                 item = await stream.get()

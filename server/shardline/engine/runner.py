@@ -15,6 +15,7 @@ from shardline.engine import (
     Progress,
     Report,
     Request,
+    accounting,
     checkpoint,
     devices,
     draft_placement,
@@ -209,6 +210,8 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
 
 def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> Runner:
     model, compilation = _load(planned, settings, report)
+    if accounting.main_device(share.device for share in planned.plan.devices) != "cpu":
+        devices.use_any_cpu()  # it hands work to a GPU, which should not wait for whoever else wants this CPU
     runner = Runner(
         plan=planned.plan,
         model=model,

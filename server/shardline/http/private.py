@@ -19,7 +19,6 @@ from shardline import __version__
 from shardline.engine import Progress, Request, wire
 from shardline.errors import NotReadyError, ShardlineError
 from shardline.http.app import Service
-from shardline.http.gathering import gathered
 
 STOPPED = "The engine was stopped by `shardline engines stop`; the command shardline.restart starts another."
 
@@ -112,7 +111,7 @@ class Private:
     async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
         try:
             async with aclosing(self._engine.complete(request)) as chunks:
-                async for chunk in gathered(chunks):
+                async for chunk in chunks:
                     yield wire.write(chunk)
         except ShardlineError as error:
             yield wire.write_error(error)

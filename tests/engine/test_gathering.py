@@ -1,14 +1,12 @@
 """Chunks that are gathered are the same stream."""
 
-import asyncio
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import NOTHING_SPENT, Chunk, FinishReason, Token
-from shardline.http.gathering import gathered
+from shardline.engine.gathering import Gathering
 
 TEXTS = st.lists(st.text("ab\n ", max_size=3), min_size=1)
 
@@ -27,14 +25,8 @@ def stream_of(texts: list[str]) -> list[Chunk]:
 
 
 def gather(chunks: list[Chunk], seconds: float) -> list[Chunk]:
-    async def stream() -> AsyncGenerator[Chunk, None]:
-        for chunk in chunks:
-            yield chunk
-
-    async def run() -> list[Chunk]:
-        return [chunk async for chunk in gathered(stream(), seconds)]
-
-    return asyncio.run(run())
+    gathering = Gathering(seconds)
+    return [gathered for now, chunk in enumerate(chunks) if (gathered := gathering.add(chunk, now))]
 
 
 @given(TEXTS)

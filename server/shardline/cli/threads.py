@@ -1,0 +1,28 @@
+"""How torch's threads share the CPUs with each other and with other programs; OpenMP reads it with torch's import."""
+
+import os
+from pathlib import Path
+
+SPINS = "2000"
+"""How often a thread looks whether the others are done before it sleeps. GNU's OpenMP looks 300,000 times: where other
+programs want the CPUs too, such threads keep each other from them, and a token takes 600 ms, not 12."""
+
+MULTITHREADING = Path("/sys/devices/system/cpu/smt/active")
+"""Where Linux tells whether a core counts as several CPUs."""
+
+
+def settle() -> None:
+    """Set what the user has not set.
+
+    Where a core is one CPU, torch has as many threads as there are CPUs. Linux finds no CPU idle then, and when they
+    awake puts two on one, where they may stay for a whole prompt, which takes twice as long. There each gets its own.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    if MULTITHREADING.is_file() and MULTITHREADING.read_text(encoding="ascii").strip() == "0":
+        os.environ.setdefault("OMP_PROC_BIND", "true")
+
+
+def unsettle() -> None:
+    """Let what is imported from now on have its own way."""
+    for name in ("GOMP_SPINCOUNT", "OMP_PROC_BIND"):
+        os.environ.pop(name, None)
