@@ -1,5 +1,6 @@
 """The compiled step says what torch says, is made in the background, and is never used where it says something else."""
 
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from shardline.engine.compilation import compile_step
 from shardline.engine.kernel import build
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.quantize import int4_block
-from tests.engine.test_llama import CAPACITY, PROMPT, load, make, read_alone_and_together
+from tests.engine.test_llama import CAPACITY, PROMPT, fill, load, make, read_alone_and_together
 
 COMPILER = build.compiler() or ""
 INNER = 128
@@ -67,6 +68,15 @@ def test_nothing_outside_the_tensors_is_read_or_written(tmp_path: Path, library:
         model.forward(ids, memory)
     model.forward([1], memory)
     assert memory.length == CAPACITY
+
+
+def test_what_was_never_written_is_never_seen(tmp_path: Path, library: Path) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    model.compile(library)
+    memory = model.new_memory()
+    fill(memory, math.nan)
+    logits = [model.forward(PROMPT[at : at + size], memory, every=True) for at, size in ((0, 8), (8, 1), (9, 3))]
+    assert torch.cat(logits).isfinite().all()
 
 
 def test_rows_do_not_change_each_other(tmp_path: Path, library: Path) -> None:

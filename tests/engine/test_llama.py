@@ -1,6 +1,7 @@
 """The lean decoder says what the reference says: for each family, in stages, with what was read before, packed."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_read_in_parts_it_says_the_same(tmp_path: Path, cuts: list[int]) -> None
     parts = [model.forward(PROMPT[a:b], memory, every=True) for a, b in pairwise(borders)]
     whole = model.forward(PROMPT, model.new_memory(), every=True)
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=1e-4)
+
+
+def fill(memory: LlamaMemory, value: float) -> None:
+    """Put `value` into all keys and values."""
+    for part in memory.parts:
+        for keys, values in part:
+            keys.fill_(value)
+            values.fill_(value)
+
+
+@pytest.mark.parametrize("places", [{"": "cpu"}, HALVES], ids=["one device", "several"])
+def test_what_was_never_written_is_never_seen(folder: Path, places: Mapping[str, Device]) -> None:
+    model = load(folder, places=places)
+    memory, others = model.new_memory(), [model.new_memory() for _ in range(2)]
+    for one in (memory, *others):
+        fill(one, math.nan)
+    parts = [model.forward(PROMPT[a:b], memory, every=True) for a, b in ((0, 5), (5, 6), (6, 9), (9, 12))]
+    assert torch.cat(parts).isfinite().all()
+    together = model.forward_batch([(PROMPT[:3], others[0]), (PROMPT[:1], others[1])])
+    assert torch.cat(list(together)).isfinite().all()
 
 
 Memories = list[LlamaMemory]

@@ -11,12 +11,13 @@ from shardline.engine.kv_cache import KVCaches
 from shardline.engine.models.llama import LlamaMemory, LlamaModel
 from shardline.engine.models.step import FEWEST_ROWS, rows_for
 from shardline.engine.plan import Device
-from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, load, make
+from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, fill, load, make
 
 
 def with_step(model: LlamaModel, rows: int) -> LlamaMemory:
-    """A memory whose single tokens are read by the step over `rows`, as after `prepare` on a GPU."""
+    """A memory whose single tokens are read by the step over `rows`, as after `prepare` on a GPU, where it is zero."""
     memory = model.new_memory()
+    fill(memory, 0)
     memory.steps[rows] = model.step(memory, rows)
     return memory
 
