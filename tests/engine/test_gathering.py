@@ -44,6 +44,13 @@ def test_lines_are_told_as_they_end_and_begin() -> None:
     assert told == ["", " a + b\n", "    ", "de", "f", " c", "():\n", "x", "=", " 1"]
 
 
+def test_it_may_end_where_its_first_line_does_until_the_next_shows_its_first_word() -> None:
+    gathering = Gathering(seconds=0)
+    texts = [" a", "\n", "\n", "de", "f", " c", "\n", "x", "=", ""]
+    ends = [chunk.text for chunk in stream_of(texts) if gathering.add(chunk, 0) and gathering.may_end]
+    assert ends == ["\n", "\n", "de", "f", " c"]
+
+
 @given(TEXTS)
 def test_what_comes_slowly_is_told_as_it_comes(texts: list[str]) -> None:
     assert gather(stream_of(texts), seconds=0) == stream_of(texts)

@@ -41,7 +41,7 @@ async def test_it_loads_with_progress_and_streams(tiny_folder: Path) -> None:
     assert told[-1].activity == "Warming up"
     assert engine.placement["fits"]
     chunks = [chunk async for chunk in engine.complete(Request(document="d", prefix=CODE, max_tokens=8))]
-    assert len(chunks) > 2
+    assert len(chunks) > 1  # what is read is told of before anything is written
     assert [chunk.finish_reason is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
     engine.close()
 

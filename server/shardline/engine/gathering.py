@@ -26,14 +26,20 @@ class Gathering:
         self._told = -math.inf
         self._line = ""
         self._decides = False
+        self._goes_on = False
+        self.may_end = False
+        """Whether what was told last may be all that is wanted: its first line has ended just now."""
 
     def add(self, chunk: Chunk, now: float) -> Chunk | None:
         """What is to be told when `chunk` comes, `now` on a clock in seconds; None where it is kept."""
         kept = self._kept = _joined(self._kept, chunk) if self._kept else chunk
         _, feed, last = chunk.text.rpartition("\n")
         self._line = last if feed else self._line + last
-        due = feed or self._decides or chunk.finish_reason or now - self._told >= self._seconds
-        self._decides = bool(feed or self._decides) and BEGINNING.fullmatch(self._line) is not None
+        decided = bool(feed or self._decides)
+        self._decides = decided and BEGINNING.fullmatch(self._line) is not None
+        self.may_end = decided and not self._goes_on
+        self._goes_on |= decided and not self._decides
+        due = decided or chunk.finish_reason or now - self._told >= self._seconds
         if not due:
             return None
         self._kept, self._told = None, now

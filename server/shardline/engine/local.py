@@ -20,6 +20,9 @@ from shardline.settings import ModelSettings
 if TYPE_CHECKING:
     from shardline.engine.runner import Runner
 
+LEAVE_SECONDS = 0.002
+"""What one who has enough with the first line needs to leave: another step would only take the CPUs from it."""
+
 Job = Callable[[], None]
 T = TypeVar("T")
 
@@ -92,6 +95,8 @@ class LocalEngine:
         def gather(chunk: Chunk) -> None:
             if gathered := gathering.add(chunk, time.monotonic()):
                 tell(gathered)
+                if gathering.may_end and self._loaded().is_alone:
+                    cancelled.wait(LEAVE_SECONDS)
 
         ended: Future[None] = Future()
         ended.add_done_callback(lambda _: tell(_as_engine_error(error)) if (error := ended.exception()) else None)

@@ -76,6 +76,11 @@ class Runner:
         """Whether nothing is asked for."""
         return self._batch.is_idle
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether only one request is answered."""
+        return self._batch.is_alone()
+
     def step(self) -> None:
         """Let all that is asked for come a step further."""
         self._batch.step()
