@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shardline.settings import Settings, merge
+from shardline.cli.complete import complete
+from shardline.settings import EngineSettings, ModelSettings, Settings, merge
 
 MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
 
@@ -137,6 +139,15 @@ def test_complete_prints_a_suggestion_and_as_json_what_it_cost(tiny_folder: Path
     assert answer["completion_tokens"] == 4
     assert answer["prompt_tokens"] > 5
     shardline("complete", f"{file}:2:15", *arguments)  # behind the emoji, counted as one character
+
+
+def test_complete_ends_with_its_engine(tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("def add(a, b):\n    return")
+    model = ModelSettings(name=str(tiny_folder))
+    complete(f"{file}:2:11", Settings(model=model, engine=EngineSettings(mode="inprocess")), as_json=True)
+    assert json.loads(capsys.readouterr().out)["completion_tokens"]
+    assert [thread.name for thread in threading.enumerate() if thread.name == "shardline-engine"] == []
 
 
 def test_prompt_shows_what_the_model_reads_without_weights(tiny_folder: Path, tmp_path: Path) -> None:

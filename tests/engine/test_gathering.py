@@ -49,6 +49,10 @@ def test_it_may_end_where_its_first_line_does_until_the_next_shows_its_first_wor
     texts = [" a", "\n", "\n", "de", "f", " c", "\n", "x", "=", ""]
     ends = [chunk.text for chunk in stream_of(texts) if gathering.add(chunk, 0) and gathering.may_end]
     assert ends == ["\n", "\n", "de", "f", " c"]
+    (last,) = stream_of(["\n"])
+    gathering = Gathering()
+    assert gathering.add(last, 0)
+    assert not gathering.may_end
 
 
 @given(TEXTS)

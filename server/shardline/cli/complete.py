@@ -50,3 +50,4 @@ async def _suggest(source: Source, settings: Settings) -> Suggestion:
         return await Completer(engine, settings).suggest(source)
     finally:
         engine.close()
+        await engine.wait_closed()  # a process must not end while torch computes in it

@@ -66,6 +66,7 @@ async def _fill_all(holes: Sequence[Hole], settings: Settings, variants: Sequenc
                     results.append(Result(variant=name, hole=hole, text=_comparable(hole, text), seconds=spent))
     finally:
         engine.close()
+        await engine.wait_closed()  # a process must not end while torch computes in it
 
 
 def _comparable(hole: Hole, text: str) -> str:

@@ -28,7 +28,7 @@ class Gathering:
         self._decides = False
         self._goes_on = False
         self.may_end = False
-        """Whether what was told last may be all that is wanted: its first line has ended just now."""
+        """Whether what was told last may be all that is wanted: its first line has just ended, and more would come."""
 
     def add(self, chunk: Chunk, now: float) -> Chunk | None:
         """What is to be told when `chunk` comes, `now` on a clock in seconds; None where it is kept."""
@@ -37,7 +37,7 @@ class Gathering:
         self._line = last if feed else self._line + last
         decided = bool(feed or self._decides)
         self._decides = decided and BEGINNING.fullmatch(self._line) is not None
-        self.may_end = decided and not self._goes_on
+        self.may_end = decided and not (self._goes_on or chunk.finish_reason)
         self._goes_on |= decided and not self._decides
         due = decided or chunk.finish_reason or now - self._told >= self._seconds
         if not due:
