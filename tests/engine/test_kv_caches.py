@@ -21,13 +21,21 @@ def test_each_document_has_its_own_and_keeps_it() -> None:
     assert caches.of("one") is one
 
 
-def test_the_one_that_was_used_least_recently_goes() -> None:
+def test_a_new_document_is_given_the_one_that_was_used_least_recently() -> None:
     caches = KVCaches(Echo(table(0, 1.0)), most=2)
     one, two = caches.of("one"), caches.of("two")
     caches.of("one")
-    caches.of("three")
+    assert caches.of("three") is two
     assert caches.of("one") is one
-    assert caches.of("two") is not two
+    assert caches.of("two") is two  # which three has lost
+
+
+def test_of_what_another_document_read_only_the_common_beginning_counts() -> None:
+    caches = KVCaches(Echo(table(0, 1.0)), most=1)
+    caches.of("one").read([1, 2, 3])
+    two = caches.of("two")
+    assert two.reuse([1, 2, 4, 5]) == [4, 5]
+    assert two.ids == [1, 2]
 
 
 def test_a_closed_document_is_forgotten() -> None:

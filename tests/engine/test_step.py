@@ -85,5 +85,6 @@ def test_steps_are_freed_with_the_memory_they_are_bound_to(tmp_path: Path) -> No
     kept = [weakref.ref(thing) for thing in things]
     del memory, things
     assert all(reference() is not None for reference in kept)
-    caches.of("two")
+    assert caches.of("two").memory is kept[0]()
+    caches.forget("two")
     assert all(reference() is None for reference in kept)

@@ -134,9 +134,9 @@ def test_what_was_only_warmed_makes_room_before_what_was_used() -> None:
     used, opened = caches.of("used"), caches.to_warm("opened")
     assert caches.to_warm("used") is used
     assert caches.to_warm("opened") is opened
-    assert caches.to_warm("newer") is not None
-    assert caches.to_warm("opened") is not opened
+    assert caches.to_warm("newer") is opened
     other = caches.of("other")
+    assert other is opened
     assert caches.of("used") is used
     assert caches.of("other") is other
     assert caches.to_warm("opened") is None

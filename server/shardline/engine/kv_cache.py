@@ -89,7 +89,7 @@ def read_batch(model: Model[MemoryT], texts: Sequence[tuple[Sequence[int], KVCac
 
 
 class KVCaches(Generic[MemoryT]):
-    """At most `most` caches; the one that was used least recently makes room for a new document.
+    """At most `most` caches; a new document is given the one that was used least recently, with its memory.
 
     Those that were only warmed go before those that were used, and those that are held do not go.
     """
@@ -115,9 +115,7 @@ class KVCaches(Generic[MemoryT]):
         """The cache of `document`, which counts as used from now on."""
         cache = self._used.pop(document, None) or self._warmed.pop(document, None)
         if cache is None:
-            if self._is_full:
-                self._drop_one()
-            cache = KVCache(self._model)
+            cache = self._take_one() if self._is_full else KVCache(self._model)
         self._used[document] = cache
         return cache
 
@@ -127,11 +125,9 @@ class KVCaches(Generic[MemoryT]):
             return self._used[document]
         cache = self._warmed.pop(document, None)
         if cache is None:
-            if self._is_full:
-                if not self._warmed:
-                    return None
-                del self._warmed[next(iter(self._warmed))]
-            cache = KVCache(self._model)
+            if self._is_full and not self._warmed:
+                return None
+            cache = self._take_one() if self._is_full else KVCache(self._model)
         self._warmed[document] = cache
         return cache
 
@@ -156,6 +152,6 @@ class KVCaches(Generic[MemoryT]):
     def _is_full(self) -> bool:
         return len(self._warmed) + len(self._used) == self.most
 
-    def _drop_one(self) -> None:
+    def _take_one(self) -> KVCache[MemoryT]:
         some = self._warmed or self._used
-        del some[next(document for document in some if document not in self._held)]
+        return some.pop(next(document for document in some if document not in self._held))
