@@ -38,6 +38,9 @@ async def test_it_loads_with_progress_and_streams(tiny_folder: Path) -> None:
     engine = LocalEngine(ModelSettings(name=str(tiny_folder)))
     assert engine.placement == {}
     await engine.load(told.append)
+    assert [(progress.done, progress.total) for progress in told if progress.unit == "layers"] == [
+        (done, 4) for done in range(4)
+    ]
     assert told[-1].activity == "Warming up"
     assert engine.placement["fits"]
     chunks = [chunk async for chunk in engine.complete(Request(document="d", prefix=CODE, max_tokens=8))]

@@ -57,7 +57,10 @@ async def test_downloading_tells_bytes_loading_layers_and_warming_that_it_warms(
         assert (first.kind, last.kind, last.message) == ("begin", "end", "Ready")
         activities = list(dict.fromkeys(report.message.partition(":")[0] for report in reports))
         assert activities == [f"Downloading {NAME}", f"Loading {NAME}", "Warming up"]
-        assert next(report.message for report in reports if "layers" in report.message).endswith(": 0 of 4 layers")
+        layers = [report.message for report in reports if "layers" in report.message]
+        assert layers, "of layers only the latest count may be told, but one is"
+        assert all(told in [f"Loading {NAME}: {done} of 4 layers" for done in range(4)] for told in layers)
+        assert layers == sorted(layers)
         assert all(report.percentage is None or 0 <= report.percentage <= 100 for report in reports)
 
 
