@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shardline.engine import process, registry
 from tests.lsp.clients import Client, started
 from tests.remote.remotes import GUARD_SECONDS, Peer, serving
 
@@ -35,9 +37,9 @@ def other(number: int) -> str:
 async def doctor(url: str) -> tuple[int | None, str]:
     command = [*COMMAND, "doctor", "--set", f"remote.baseUrl={url}"]
     surroundings = {**os.environ, "COLUMNS": "300"}
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=surroundings)
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=surroundings)
+    output, _ = await child.communicate()
+    return child.returncode, output.decode()
 
 
 async def test_doctor_says_what_is_there(tiny_folder: Path, tmp_path: Path) -> None:
@@ -118,3 +120,23 @@ async def test_the_model_of_this_machine_stands_in_until_it_is_back(peer: Peer, 
                 pass  # until the stand-in is there
         await client.until("ready")
         assert client.messages[0].startswith(f"Shardline: The server at {peer.url} cannot be reached")
+
+
+async def test_windows_share_the_model_that_stands_in_and_another_comes_where_it_is_killed(
+    peer: Peer, tiny_folder: Path, own_runtime: None
+) -> None:
+    await peer.kill()
+    wished = settings(peer.url, tiny_folder, fallback="local")
+    async with started(COMMAND, **wished) as one, started(COMMAND, **wished) as two:
+        for client in (one, two):
+            await client.until("ready")
+        (entry,) = registry.all_entries()
+        assert (await process.ask_state(entry))["clients"] == 2
+        said = await ghost(one, CODE)
+        os.kill(entry.pid, signal.SIGKILL)
+        for client in (one, two):
+            assert str(registry.log_file(entry.id)) in (await client.until("failed")).message
+            await client.until("ready")
+        (another,) = registry.all_entries()
+        assert another.pid != entry.pid
+        assert said == await ghost(two, CODE)

@@ -73,7 +73,7 @@ async def serving(engine: Loaded) -> AsyncIterator[uvicorn.Server]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listener]))
-    with registry.registered(SETTINGS.model, port=listener.getsockname()[1], key=KEY):
+    with registry.registered(SETTINGS.model, url=f"http://127.0.0.1:{listener.getsockname()[1]}", key=KEY):
         try:
             yield server
         finally:

@@ -16,6 +16,9 @@ from lsprotocol import types
 
 from shardline.engine import process, registry
 from shardline.engine.registry import Entry
+from shardline.settings import ModelSettings, Settings
+from tests.http.servers import Server
+from tests.http.servers import started as listening
 from tests.lsp.clients import Client, asking, started
 from tests.shared.kill import running_engines
 
@@ -134,6 +137,20 @@ async def test_an_engine_that_is_killed_before_it_can_be_asked_is_started_again(
         assert await ghost_of(client)
 
 
+async def test_one_that_hangs_when_it_starts_is_killed_when_nobody_waits_for_it(tiny_folder: Path) -> None:
+    wished = Settings(model=ModelSettings(name=str(tiny_folder)))
+    starting = asyncio.ensure_future(process.find_or_start(wished, {}))
+    async with asyncio.timeout(GUARD):
+        while not (engines := running_engines()):  # noqa: ASYNC110  nothing tells that a process has begun
+            await asyncio.sleep(0)
+        engines[0].suspend()
+        starting.cancel()
+        await asyncio.wait([starting])
+    assert starting.cancelled()
+    engines[0].wait(GUARD)
+    assert registry.all_entries() == []
+
+
 async def test_who_waits_for_an_engine_that_is_killed_is_answered_by_the_next(tiny_folder: Path) -> None:
     async with window(tiny_folder) as client:
         expected = await ghost_of(client)
@@ -187,6 +204,69 @@ async def test_one_that_nobody_uses_gives_way_to_another(tiny_folder: Path) -> N
         client.configure(**settings(tiny_folder))
         assert (await client.until_settled()).state == "ready"
         assert len(registry.all_entries()) == 2
+
+
+@asynccontextmanager
+async def served(folder: Path, *arguments: str) -> AsyncIterator[Server]:
+    """`shardline serve` for the model that `settings` wishes for."""
+    wished = ("--model", str(folder), "--set", "model.contextTokens=512", *arguments)
+    async with listening(*wished, command=("-m", "shardline", "serve")) as server:
+        yield server
+
+
+async def test_windows_use_what_is_served_to_others_and_leave_it_there(tiny_folder: Path) -> None:
+    async with served(tiny_folder) as server:
+        entry = the_engine()
+        assert entry.pid == server.process.pid
+        async with window(tiny_folder) as client:
+            assert await ghost_of(client)
+            assert (await process.ask_state(entry))["clients"] == 1
+        async with window(tiny_folder, contextTokens=256) as client:
+            assert await ghost_of(client)
+            assert entry in registry.all_entries()
+        ask = {"model": str(tiny_folder), "prompt": CODE, "max_tokens": 4}
+        assert (await server.http.post("/v1/completions", json=ask)).status_code == 200
+        assert (await shardline("engines", "stop", entry.id))[0] == 0
+        assert (await server.ended())[0] == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+async def test_it_is_found_under_any_name_of_this_machine(host: str, tiny_folder: Path) -> None:
+    async with served(tiny_folder, "--host", host) as server, window(tiny_folder) as client:
+        assert await ghost_of(client)
+        assert the_engine().pid == server.process.pid
+
+
+async def test_a_window_and_what_is_served_may_start_at_once(tiny_folder: Path) -> None:
+    async with AsyncExitStack() as stack:
+        _, client = await asyncio.gather(
+            stack.enter_async_context(served(tiny_folder)), stack.enter_async_context(window(tiny_folder))
+        )
+        assert await ghost_of(client)
+
+
+async def test_what_is_served_takes_the_place_of_an_engine_that_nobody_uses(tiny_folder: Path) -> None:
+    async with window(tiny_folder):
+        left = the_engine()
+    async with served(tiny_folder) as server:
+        assert the_engine().pid == server.process.pid != left.pid
+
+
+async def test_where_windows_have_an_engine_already_serving_it_too_is_told(tiny_folder: Path) -> None:
+    async with window(tiny_folder) as client:
+        entry = the_engine()
+        async with served(tiny_folder) as server:
+            assert the_engine() == entry
+            server.process.terminate()
+            _, errors = await server.ended()
+        assert "runs already" in errors
+        assert await ghost_of(client)
+
+
+async def test_what_is_served_to_other_machines_is_not_for_windows(tiny_folder: Path) -> None:
+    async with served(tiny_folder, "--host", "0.0.0.0") as server:  # noqa: S104  that is what it is about
+        assert registry.all_entries() == []
+        assert (await server.http.post("/engine/stop", json={})).status_code == 404
 
 
 async def shardline(*arguments: str) -> tuple[int, str]:

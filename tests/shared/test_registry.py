@@ -31,7 +31,7 @@ OTHERS: dict[str, Any] = {
 
 @contextmanager
 def engine() -> Iterator[Entry]:
-    with registry.registered(SETTINGS, port=1, key="key") as entry:
+    with registry.registered(SETTINGS, url="http://127.0.0.1:1", key="key") as entry:
         yield entry
 
 

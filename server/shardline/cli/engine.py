@@ -11,11 +11,7 @@ def open_engine(settings: Settings) -> Engine:
         return _remote(settings)
     if settings.engine.mode == "remote":
         raise SettingsError("engine.mode is remote, but remote.baseUrl does not say where that is.")
-    if settings.engine.mode == "inprocess":
-        return _local(settings)
-    from shardline.engine.shared import SharedEngine
-
-    return SharedEngine(settings)
+    return _here(settings)
 
 
 def _remote(settings: Settings) -> Engine:
@@ -26,10 +22,14 @@ def _remote(settings: Settings) -> Engine:
         return remote
     from shardline.engine.remote.fallback import FallbackEngine
 
-    return FallbackEngine(remote, lambda: _local(settings))
+    return FallbackEngine(remote, lambda: _here(settings))
 
 
-def _local(settings: Settings) -> Engine:
-    from shardline.engine.local import LocalEngine
+def _here(settings: Settings) -> Engine:
+    if settings.engine.mode == "inprocess":
+        from shardline.engine.local import LocalEngine
 
-    return LocalEngine(settings.model)
+        return LocalEngine(settings.model)
+    from shardline.engine.shared import SharedEngine
+
+    return SharedEngine(settings)

@@ -7,7 +7,6 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from shardline import logs
 from shardline.engine import Report, registry
@@ -37,8 +36,7 @@ def engine_process() -> None:
     with ExitStack() as stack:
 
         def tell(url: str) -> None:
-            port = urlsplit(url).port or 0
-            entry = stack.enter_context(registry.registered(settings.model, port=port, key=key))
+            entry = stack.enter_context(registry.registered(settings.model, url=url, key=key))
             _tell(json.dumps(asdict(entry)))
 
         try:

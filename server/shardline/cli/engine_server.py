@@ -1,26 +1,41 @@
 """The engine for many clients: HTTP on an address of this machine."""
 
+import asyncio
+import functools
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from shardline import logs
+from shardline.engine import process, registry
 from shardline.engine.local import LocalEngine
-from shardline.errors import SettingsError
-from shardline.http import key
+from shardline.errors import EngineError, SettingsError
+from shardline.http import key, private
 from shardline.http.app import Door
 from shardline.http.process import Address, serve
 from shardline.settings import Settings
 
 
 def engine_server(settings: Settings, address: Address, *, key_file: Path | None, idle: float | None) -> None:
-    """Serve the model of `settings` until it is ended, or nobody was there for `idle` seconds; ends the process."""
+    """Serve the model of `settings` until it is ended, or nobody was there for `idle` seconds; ends the process.
+
+    The user's language servers find it as they find an engine of their own, where only this machine reaches it.
+    """
     if (address.certificate is None) != (address.private_key is None):
         raise SettingsError("--ssl-certfile and --ssl-keyfile belong together.")
     logs.configure(settings.log.level)
     secret, source = _key(key_file)
+    is_private = address.is_loopback and not address.certificate
+    stack = ExitStack()
 
     def tell(url: str) -> None:
+        asyncio.run(process.end_unused())  # they may have the memory that this one needs
+        if is_private:
+            try:
+                stack.enter_context(registry.registered(settings.model, url=url, key=secret))
+            except EngineError as error:
+                sys.stderr.write(f"{error} Editors stay with that one, and the model is loaded twice.\n")
         print(f"Listening on {url}", flush=True)  # noqa: T201
         if sys.stdout.isatty():
             print(f"To look at it: {url}/#token={secret}", flush=True)  # noqa: T201
@@ -30,10 +45,13 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
         sys.stderr.flush()
 
     engine = LocalEngine(settings.model)
-    try:
-        serve(engine, settings, Door(key=secret, host=address.host, idle=idle), address, on_listening=tell)
-    finally:
-        engine.close()
+    door = Door(key=secret, host=address.host, idle=idle)
+    routes = functools.partial(private.routes, stays=True) if is_private else lambda _: ()
+    with stack:
+        try:
+            serve(engine, settings, door, address, routes=routes, on_listening=tell)
+        finally:
+            engine.close()
     sys.stderr.flush()
     os._exit(0)  # torch may still compute in the engine's thread
 

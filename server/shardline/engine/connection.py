@@ -19,8 +19,9 @@ class Connection:
     """Asks the engine of `entry`, one request after another; raises `AwayError` where it is gone."""
 
     def __init__(self, entry: Entry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host = f"[{entry.host}]" if ":" in entry.host else entry.host
         self._headers = [
-            ("Host", f"{entry.host}:{entry.port}"),
+            ("Host", f"{host}:{entry.port}"),
             ("Authorization", f"Bearer {entry.key}"),
             ("Content-Type", "application/json"),
         ]

@@ -24,6 +24,9 @@ from shardline.settings import Settings, as_values
 COMMAND = ("-P", "-m", "shardline", "engine-process")
 """Without what lies in the folder that the editor happens to be in."""
 
+START_SECONDS = 60.0
+"""How long one may take until it listens, which it does before it loads the model."""
+
 END_SECONDS = 10.0
 """How long an engine that was told to end may take."""
 
@@ -40,9 +43,14 @@ async def find_or_start(settings: Settings, beside: Mapping[str, Any]) -> Entry:
     async with registry.starting(name):
         if entry := registry.find(name):
             return entry
-        for other in registry.all_entries():
-            await end(other, unused=True)
+        await end_unused()
         return await _start(name, settings, beside)
+
+
+async def end_unused() -> None:
+    """End the engines that nobody uses any more."""
+    for entry in registry.all_entries():
+        await end(entry, unused=True)
 
 
 async def ask_state(entry: Entry) -> dict[str, Any]:
@@ -87,22 +95,34 @@ async def _has_ended(entry: Entry) -> bool:
 async def _start(name: str, settings: Settings, beside: Mapping[str, Any]) -> Entry:
     order = {"settings": as_values(replace(settings, model=registry.absolute(settings.model))), "beside": beside}
     process = _launch(name, json.dumps(order).encode())
-    if process.stdout is None:
-        raise EngineError("The engine has no standard output.")
+    log = registry.log_file(name)
+    again = f"It is started again; its log is {log}."
     try:
-        with process.stdout as output:
-            line = await asyncio.to_thread(output.readline)
-    except asyncio.CancelledError:
-        process.terminate()  # nobody needs it
-        raise
+        line = await _first_line(process)
+    except TimeoutError:
+        raise AwayError(f"The engine did not start within {START_SECONDS:g} seconds. {again}") from None
     finally:
         threading.Thread(target=process.wait, name="engine-process", daemon=True).start()
-    if not line:
-        log = registry.log_file(name)
-        if await asyncio.to_thread(process.wait) < 0:
-            raise AwayError(f"The engine was killed when it started. It is started again; its log is {log}.")
-        raise EngineError(f"The engine did not start: {_last_words(log)}")
-    return Entry(**json.loads(line))
+    if line:
+        return Entry(**json.loads(line))
+    if await asyncio.to_thread(process.wait) < 0:
+        raise AwayError(f"The engine was killed when it started. {again}")
+    if entry := registry.find(name):
+        return entry  # `shardline serve`, which was faster
+    raise EngineError(f"The engine did not start: {_last_words(log)}")
+
+
+async def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
+    """What it says when it listens, empty if it ends before; where nobody waits for that any more, it is killed."""
+    if process.stdout is None:
+        raise EngineError("The engine has no standard output.")
+    with process.stdout as output:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                return await asyncio.to_thread(output.readline)
+        except BaseException:
+            process.kill()  # and `output` can be closed, which another thread is still reading
+            raise
 
 
 def _launch(name: str, order: bytes) -> "subprocess.Popen[bytes]":

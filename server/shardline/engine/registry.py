@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from filelock import AsyncFileLock, FileLock, Timeout
 from platformdirs import user_log_path
@@ -82,15 +83,16 @@ def all_entries() -> list[Entry]:
 
 
 @contextlib.contextmanager
-def registered(settings: ModelSettings, *, port: int, key: str) -> Iterator[Entry]:
-    """Tell of the engine in this process, which listens at this port; raises `EngineError` where there is another."""
+def registered(settings: ModelSettings, *, url: str, key: str) -> Iterator[Entry]:
+    """Tell of the engine in this process, which listens at `url`; raises `EngineError` where there is another."""
+    place = urlsplit(url)
     entry = Entry(
         id=identify(settings),
         model=settings.name,
         version=shardline.__version__,
         pid=os.getpid(),
-        host="127.0.0.1",
-        port=port,
+        host=place.hostname or "",
+        port=place.port or 0,
         key=key,
     )
     try:

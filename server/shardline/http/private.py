@@ -26,9 +26,9 @@ Answer = Callable[[str, Any], Awaitable[Any]]
 """Answers a client of this name, who has sent this JSON, with other JSON; raises `ShardlineError`."""
 
 
-def routes(service: Service) -> list[BaseRoute]:
-    """The ways to ask the engine of `service`."""
-    private = Private(service)
+def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
+    """The ways to ask the engine of `service`, which ends with its clients unless it `stays`, as others use it too."""
+    private = Private(service, stays=stays)
     client = "/engine/clients/{client}"
     return [
         Route("/engine/state", private.state),
@@ -45,7 +45,8 @@ def routes(service: Service) -> list[BaseRoute]:
 class Private:
     """Answers clients, and knows which are there and what their documents are."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, stays: bool) -> None:
+        self._stays = stays
         self._engine = service.engine
         self._loading = service.loading
         self._end = service.end
@@ -57,9 +58,9 @@ class Private:
         return JSONResponse({**self._state(), "clients": len(self._documents), "pid": os.getpid()})
 
     async def stop(self, request: HTTPRequest) -> Response:
-        """End the engine; where the client says `unused`, only if those who used it have all left."""
+        """End the engine; where the client says `unused`, only if it may, and those who used it have all left."""
         unused = (await request.json()).get("unused")
-        stops = not unused or (self._was_used and not self._documents)
+        stops = not unused or (self._was_used and not self._documents and not self._stays)
         if stops:
             self._loading.end(NotReadyError(STOPPED))
             self._end()
@@ -105,7 +106,7 @@ class Private:
         finally:
             for document in self._documents.pop(client, set()):
                 self._engine.forget(_full_name(client, document))
-            if not (self._loading.ready or self._documents):
+            if not (self._loading.ready or self._documents or self._stays):
                 self._end()  # nobody waits for it any more
 
     async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:

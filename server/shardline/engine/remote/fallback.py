@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
-from shardline.engine import Chunk, Engine, Report, Request, never_lost
+from shardline.engine import Chunk, Engine, Report, Request
 from shardline.errors import AwayError, EngineError, NoRoomError, ShardlineError
 
 RETRY_SECONDS = 3.0
@@ -24,9 +24,12 @@ class FallbackEngine:
         self._local: Engine | None = None
         self._active = remote
         self._standing_in: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._lost: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find the server, or load the model that stands in for it; raises `EngineError`, `AwayError` for both."""
+        self._lost = asyncio.get_running_loop().create_future()
         try:
             await self._remote.load(report, beside=beside)
         except AwayError as error:
@@ -39,8 +42,8 @@ class FallbackEngine:
             self._standing_in = asyncio.create_task(self._wait_for_remote())
 
     async def wait_lost(self) -> ShardlineError:
-        """Never: where one is away the other answers."""
-        return await never_lost()
+        """Wait until the stand-in is lost while it completes; where the server is away the other answers."""
+        return await asyncio.shield(self._lost)
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows the prefix; raises `EngineError`, and `AwayError` until the stand-in is loaded."""
@@ -77,8 +80,9 @@ class FallbackEngine:
 
     def close(self) -> None:
         """End all work of both."""
-        if self._standing_in:
-            self._standing_in.cancel()
+        for task in (self._standing_in, self._watching):
+            if task:
+                task.cancel()
         self._remote.close()
         if self._local:
             self._local.close()
@@ -102,7 +106,19 @@ class FallbackEngine:
         if self._local is None or not self._local.placement:
             self._local = self._local or self._open_local()
             await self._local.load(report, beside=beside)
+            self._watching = asyncio.create_task(self._watch(self._local))
         self._active = self._local
+
+    async def _watch(self, local: Engine) -> None:
+        """Let the stand-in go when it is lost; where it was stopped on purpose, the server is still waited for."""
+        error = await local.wait_lost()
+        local.close()  # for those who wait for it
+        was_active = self._active is local
+        self._local, self._active = None, self._remote
+        if was_active and isinstance(error, AwayError) and self._standing_in:
+            self._standing_in.cancel()
+            self._standing_in = None
+            self._lost.set_result(error)
 
     async def _wait_for_remote(self) -> None:
         while True:
