@@ -124,8 +124,10 @@ class RemoteSettings:
     )
     model: str = setting("", "The name of the model on that server; empty: the only one that it has.")
     api_key_env: str = setting("", "The environment variable that holds the key for that server; empty: it needs none.")
-    kind: Literal["auto", "vllm", "llama.cpp", "openai", "ollama", "sglang"] = setting(
-        "auto", "What that server is; auto: it is asked. openai: any other that speaks as OpenAI's completions do."
+    kind: Literal["auto", "shardline", "vllm", "llama.cpp", "openai", "ollama", "sglang"] = setting(
+        "auto",
+        "What that server is; auto: it is asked. shardline: `shardline serve`. openai: any other that speaks as "
+        "OpenAI's completions do.",
     )
     fallback: Literal["local", "none"] = setting(
         "none", "What completes while that server is away: local, model.name on this machine; or none."

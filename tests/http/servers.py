@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from openai import AsyncOpenAI
 
 from tests.http.scripted_server import KEY
@@ -84,3 +87,15 @@ async def started(
         if process.returncode is None:
             process.terminate()
         await process.communicate()
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine that only who is given it trusts, and its private key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("There is no openssl to make a certificate with.")
+    certificate, private = folder / "certificate.pem", folder / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*make, "-keyout", private, "-out", certificate], check=True, capture_output=True)
+    return certificate, private

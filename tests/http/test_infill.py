@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shardline.http.slots import MOST_KEPT
 from tests.http.servers import Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -103,6 +104,29 @@ async def test_a_stream_is_the_whole_in_pieces(server: Server) -> None:
     assert "".join(event["content"] for event in events) == "one é"
     assert [event["stop"] for event in events] == [False] * 5 + [True]
     assert "timings" in events[-1]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_tokens_are_told_of_where_they_are_asked_for(server: Server, stream: bool) -> None:
+    answer = await server.http.post("/infill", json={"prompt": "say:a é", "n_probs": 100, "stream": stream})
+    events = [json.loads(line.removeprefix("data: ")) for line in answer.text.split("\n") if line]
+    tokens = [token for event in events for token in event.get("completion_probabilities", [])]
+    assert [token["token"] for token in tokens] == ["a", " ", "é"]
+    assert bytes(tokens[-1]["bytes"]).decode() == "é"
+    for token in tokens:
+        assert token["logprob"] == token["top_logprobs"][0]["logprob"] < 0
+    plain = await infill(server, prompt="say:a é", n_probs=0)
+    assert "completion_probabilities" not in plain
+
+
+async def test_more_prompts_than_are_kept_take_the_places_of_the_oldest(server: Server) -> None:
+    for number in range(3 * MOST_KEPT):
+        await infill(server, prompt=f"{number} say:a")
+    await infill(server, prompt=f"{3 * MOST_KEPT - 1} say:a b")
+    documents = [request["document"] for request in (await server.told())["requests"]][-3 * MOST_KEPT - 1 :]
+    assert len(set(documents)) == MOST_KEPT
+    assert documents[:MOST_KEPT] == documents[MOST_KEPT : 2 * MOST_KEPT]
+    assert documents[-1] == documents[-2]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import ssl
 import stat
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest_asyncio
 
 from shardline.errors import SettingsError
 from shardline.http import key
-from tests.http.servers import GUARD_SECONDS, ROOT, Server, started
+from tests.http.servers import GUARD_SECONDS, ROOT, Server, certified, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -151,13 +149,7 @@ async def test_beyond_this_machine_the_key_is_needed_and_tls_is_advised(tiny_fol
 
 
 async def test_with_a_certificate_it_speaks_tls(tiny_folder: Path, tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("There is no openssl to make a certificate with.")
-    certificate, private = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*make, "-keyout", private, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
+    certificate, private = certified(tmp_path)
     files = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(private))
     async with started("--model", str(tiny_folder), *files, command=SERVE, loaded=False) as server:
         assert server.url.startswith("https://127.0.0.1:")

@@ -69,7 +69,7 @@ def make_app(
     presence = Presence(door.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics)
     service = Service(engine=served, loading=loading, end=lambda: on_end(None))
-    slots = Slots(served.forget)
+    slots = Slots()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -95,7 +95,7 @@ def make_app(
         routes=[
             Route("/health", health),
             Route("/metrics", count),
-            *completions.routes(served, settings.model.name, slots),
+            *completions.routes(served, settings.model, slots),
             *infill.routes(served, settings, slots),
             *figures.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(service),

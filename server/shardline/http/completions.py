@@ -17,6 +17,7 @@ from shardline.http.choices import complete_all
 from shardline.http.fields import body_of, field, read, refuse_unknown, texts
 from shardline.http.refusals import RequestError
 from shardline.http.slots import Slots
+from shardline.settings import ModelSettings
 
 MOST_STOPS = 4
 MOST_CHOICES = 128
@@ -49,17 +50,20 @@ class Body:
     logit_bias: Any = field(None)
 
 
-def routes(engine: Engine, model: str, slots: Slots) -> list[Route]:
-    """`/v1/completions` and `/v1/models` for an engine whose model has this name."""
-    created = int(time.time())
-    card = {"id": model, "object": "model", "created": created, "owned_by": "shardline"}
+def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]:
+    """`/v1/completions` and `/v1/models` for an engine with the model of these settings."""
+    created, model = int(time.time()), settings.name
+
+    def card() -> dict[str, Any]:
+        meta = {"n_ctx": settings.context_tokens, "infills": engine.infills}
+        return {"id": model, "object": "model", "created": created, "owned_by": "shardline", "meta": meta}
 
     async def models(_: HttpRequest) -> Response:
-        return JSONResponse({"object": "list", "data": [card]})
+        return JSONResponse({"object": "list", "data": [card()]})
 
     async def one_model(request: HttpRequest) -> Response:
         _check_model(request.path_params["model"], model)
-        return JSONResponse(card)
+        return JSONResponse(card())
 
     async def completions(request: HttpRequest) -> Response:
         body = await body_of(request)

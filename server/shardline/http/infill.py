@@ -10,7 +10,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shardline.engine import NOTHING_SPENT, Chunk, Engine, FinishReason, Request, Usage
+from shardline.engine import NOTHING_SPENT, Chunk, Engine, FinishReason, Request, Token, Usage
 from shardline.http import events
 from shardline.http.fields import body_of, field, read, texts
 from shardline.http.refusals import RequestError
@@ -18,6 +18,8 @@ from shardline.http.slots import Slots
 from shardline.settings import Settings
 
 MOST_STOPS = 32
+MOST_LIKELY = 20
+TOKENS = "completion_probabilities"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Body:
 
     `prompt` stands between `input_prefix` and the cursor. What is None is as the settings say; `n_predict` below 0
     is as much as the context has room for, and 0 reads the prompt only. After `t_max_predict_ms` nothing more is
-    generated, once there is a line.
+    generated, once there is a line. With `n_probs` tokens are told of, each with so many that were likely, up to 20.
     """
 
     input_prefix: str = field("")
@@ -40,6 +42,7 @@ class Body:
     seed: int | None = field(None, minimum=-(2**63), maximum=2**63 - 1)
     stop: Any = field(None)
     stream: bool = field(False)
+    n_probs: int = field(0)
     t_max_predict_ms: float = field(0.0)
     response_fields: Any = field(None)
 
@@ -59,6 +62,8 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
         async with aclosing(answer.stream(engine, slots)) as pieces:
             parts = [part async for part in pieces]
         whole = {**parts[-1], "content": "".join(part["content"] for part in parts)}
+        if asked.n_probs > 0:
+            whole[TOKENS] = [token for part in parts for token in part.get(TOKENS, [])]
         return JSONResponse(whole if shown is None else _chosen(whole, shown))
 
     return [Route("/infill", infill, methods=["POST"])]
@@ -68,7 +73,7 @@ def _request(asked: Body, settings: Settings) -> Request:
     """What the engine is asked; the settings hold for what was not said. Raises `RequestError`."""
     given = settings.generation
     room = settings.model.context_tokens
-    wanted = given.max_tokens if asked.n_predict is None else asked.n_predict
+    wanted = asked.n_predict or given.max_tokens
     seed = given.seed if asked.seed is None else asked.seed
     return Request(
         document="",
@@ -81,6 +86,7 @@ def _request(asked: Body, settings: Settings) -> Request:
         top_k=given.top_k if asked.top_k is None else max(0, asked.top_k),
         seed=None if seed is None or seed < 0 else seed,
         stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
+        logprobs=min(asked.n_probs, MOST_LIKELY) if asked.n_probs > 0 else None,
     )
 
 
@@ -103,7 +109,7 @@ class _Answer:
         self._settings = settings
 
     async def stream(self, engine: Engine, slots: Slots) -> AsyncGenerator[dict[str, Any], None]:
-        with slots.lend(self._wanted.prefix) as document:
+        with slots.lend(self._wanted.prefix or self._wanted.suffix) as document:
             wanted = replace(self._wanted, document=document)
             if self._asked.n_predict == 0:
                 await engine.warm(wanted)
@@ -114,8 +120,8 @@ class _Answer:
             has_line = False
             async with aclosing(engine.complete(wanted)) as chunks:
                 async for last in chunks:
-                    if last.text:
-                        yield {"content": last.text, "stop": False}
+                    if last.text or last.tokens:
+                        yield {"content": last.text, "stop": False, **_told(last.tokens)}
                     has_line = has_line or "\n" in last.text
                     first_at = first_at or time.perf_counter()
                     spent = 1000 * (time.perf_counter() - first_at)
@@ -145,6 +151,19 @@ class _Answer:
             },
             "timings": _timings(usage),
         }
+
+
+def _told(tokens: Sequence[Token]) -> dict[str, Any]:
+    """The tokens, where they were asked for."""
+
+    def one(text: str, logprob: float) -> dict[str, Any]:
+        return {"token": text, "bytes": list(text.encode()), "logprob": logprob}
+
+    told = [
+        {**one(token.text, token.logprob), "top_logprobs": [one(text, logprob) for text, logprob in token.top]}
+        for token in tokens
+    ]
+    return {TOKENS: told} if told else {}
 
 
 def _timings(usage: Usage) -> dict[str, float]:

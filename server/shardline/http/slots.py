@@ -2,30 +2,29 @@
 
 import bisect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 Text = str | tuple[int, ...]
 
-MOST_KEPT = 32
-"""So many prompts are remembered that nobody waits for."""
+MOST_KEPT = 8
+"""So many prompts are remembered that nobody waits for: no engine keeps more of them."""
 
 LIKE = 0.5
 """The share of a prompt that another must begin with to take its place, and its KV cache."""
 
 
 class Slots:
-    """Gives prompts names, as documents have; `forget` is told which of them is not needed any more."""
+    """Gives prompts names, as documents have: of another prompt, where as many are known as are kept."""
 
-    def __init__(self, forget: Callable[[str], None]) -> None:
-        self._forget = forget
+    def __init__(self) -> None:
         self._kept: OrderedDict[str, Text] = OrderedDict()  # what each name was used for last, the oldest first
         self._made = 0
 
     @contextmanager
     def lend(self, prompt: Text) -> Iterator[str]:
-        """A name for `prompt` that no other has as long as the block lasts."""
-        name = self._nearest(prompt)
+        """A name for `prompt`, which no other has as long as the block lasts."""
+        name = self._nearest(prompt) or self._oldest()
         if name is None:
             name, self._made = f"http/{self._made}", self._made + 1
         else:
@@ -35,13 +34,16 @@ class Slots:
         finally:
             self._kept[name] = prompt
             if len(self._kept) > MOST_KEPT:
-                oldest, _ = self._kept.popitem(last=False)
-                self._forget(oldest)
+                self._kept.popitem(last=False)
 
     def _nearest(self, prompt: Text) -> str | None:
         shared = {name: common(prompt, other) for name, other in self._kept.items() if type(other) is type(prompt)}
         name = max(shared, key=lambda name: shared[name], default=None)
-        return name if name is not None and shared[name] >= LIKE * len(prompt) else None
+        return name if name is not None and 0 < shared[name] >= LIKE * len(prompt) else None
+
+    def _oldest(self) -> str | None:
+        """The one to take where there are enough."""
+        return next(iter(self._kept)) if len(self._kept) == MOST_KEPT else None
 
 
 def common(one: Sequence[object], other: Sequence[object]) -> int:

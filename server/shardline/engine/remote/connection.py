@@ -5,11 +5,13 @@ What a server sends is not trusted: neither how long it is nor that it is JSON.
 
 import json
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import Any
 
 import httpx
+import truststore
 
 from shardline.engine.remote.address import headers_for, is_loopback, root_of
 from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefusedError, SettingsError, first_line
@@ -48,6 +50,7 @@ class Connection:
             headers={"Accept-Encoding": "identity", **headers_for(settings, self.root)},
             timeout=httpx.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout)),
             limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
+            verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # as this machine trusts
             follow_redirects=False,  # a key and the code would go where nobody has said
             trust_env=not is_loopback(self.root),  # the proxies of this machine
         )

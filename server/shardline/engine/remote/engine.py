@@ -15,8 +15,9 @@ from shardline.engine.remote.connection import UNKNOWN, Connection
 from shardline.engine.remote.dialect import Dialect
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
-from shardline.engine.remote.prompts import Ids, Text
+from shardline.engine.remote.prompts import LONGEST, Ids, Text
 from shardline.engine.remote.recognition import Served, infills, recognize
+from shardline.engine.remote.shardline import Shardline
 from shardline.engine.remote.tokenizer import find_codec
 from shardline.errors import NotReadyError, RemoteRefusedError, ShardlineError
 from shardline.settings import Settings
@@ -129,6 +130,9 @@ class RemoteEngine:
         """The way to speak to the server, with the best prompts that it can be sent."""
         tokens = min(self._settings.model.context_tokens, served.context_tokens or self._settings.model.context_tokens)
         text = Text(tokens)
+        if served.kind == "shardline":
+            await connection.get("/health")  # which fails until its model is loaded
+            return Shardline(Text(tokens, characters_per_token=LONGEST), infills=served.takes_suffix)
         if served.kind == "openai":
             return OpenAI(served.model, text, infills=served.takes_suffix)
         if served.kind == "ollama":

@@ -1,5 +1,6 @@
 """The prompts that servers are sent: our own token ids where their tokenizer is known here, else text."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,9 @@ from shardline.engine import prompt as prompts
 from shardline.engine.codec import Codec
 from shardline.engine.prompt import Prompt
 
-CHARACTERS_PER_TOKEN = 2
-"""Where tokens cannot be counted: code has more characters in one, so that a context is never too long."""
+SHORTEST, LONGEST = 2, 8
+"""Characters per token, of which code has more and fewer: a server that refuses a long prompt must not be sent one, and
+one that cuts it should be sent enough."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,14 @@ class Ids:
 
 @dataclass(frozen=True)
 class Text:
-    """Prompts in text, whole lines of it, for a model that may look at `context_tokens`."""
+    """Prompts in text, whole lines of it, for a model that may look at `context_tokens` of so many characters."""
 
     context_tokens: int
+    characters_per_token: int = SHORTEST
 
     def split(self, request: Request, *, infills: bool) -> tuple[str, str]:
         """The text before the cursor, and what follows it, which is empty where that must not be shown."""
-        budget = prompts.prompt_budget(self.context_tokens, request.max_tokens) * CHARACTERS_PER_TOKEN
+        budget = prompts.prompt_budget(self.context_tokens, request.max_tokens) * self.characters_per_token
         shows = infills and request.infilling != "off" and bool(request.suffix.strip())
         suffix = request.suffix if shows else ""
         if len(request.prefix) + len(suffix) > budget:
@@ -63,10 +66,14 @@ class Text:
 
 
 def _end_of(text: str, room: int) -> str:
-    """The last `room` characters or fewer, from the beginning of a line where there is one."""
+    """The last `room` characters or fewer, from the beginning of a line where there is one.
+
+    The beginning goes in steps, as that of our own prompts does: what the server has read of them stays valid.
+    """
     if len(text) <= room:
         return text
-    end = text[-room:]
+    step = max(1, room // prompts.STEPS)
+    end = text[math.ceil((len(text) - room) / step) * step :]
     _, line_feed, lines = end.partition("\n")
     return lines if line_feed and lines else end
 

@@ -9,9 +9,10 @@ from shardline.engine.remote.dialect import count_of
 from shardline.errors import CheckpointError, RemoteRefusedError
 from shardline.settings import RemoteSettings
 
-Kind = Literal["vllm", "llama.cpp", "openai", "ollama", "sglang"]
+Kind = Literal["shardline", "vllm", "llama.cpp", "openai", "ollama", "sglang"]
 
 OWNERS: Mapping[str, Kind] = {
+    "shardline": "shardline",
     "vllm": "vllm",
     "sglang": "sglang",
     "llamacpp": "llama.cpp",
@@ -53,12 +54,13 @@ async def recognize(connection: Connection, settings: RemoteSettings) -> Served:
     models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
     kind = await _kind(connection, models) if settings.kind == "auto" else settings.kind
     model = _choose(models, settings.model, connection.root)
-    context = count_of(model.get("max_model_len")) or count_of((model.get("meta") or {}).get("n_ctx"))
+    meta = model.get("meta") or {}
+    context = count_of(model.get("max_model_len")) or count_of(meta.get("n_ctx"))
     return Served(
         kind=kind,
         model=settings.model or str(model.get("id") or ""),
         context_tokens=context,
-        takes_suffix=model.get("owned_by") not in NO_SUFFIX,
+        takes_suffix=model.get("owned_by") not in NO_SUFFIX and meta.get("infills") is not False,
     )
 
 
