@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ class RealServer:
 
     ready = "/health"
     """What it answers when it has its model."""
+    api_key_env = ""
+    """The environment variable with the key that it wants, for it too."""
     keys_per_second = 10
     """How fast one may type in front of it and still see something."""
 
@@ -58,13 +61,27 @@ class RealServer:
             return False
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:  # noqa: S310
+        headers = {"Authorization": f"Bearer {os.environ[self.api_key_env]}"} if self.api_key_env else {}
+        request = urllib.request.Request(f"{self.url}{path}", headers=headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             said: bytes = answer.read()
             return said.decode()
 
     def running(self) -> int:
         """How many requests it works on."""
         raise NotImplementedError
+
+
+class Serve(RealServer):
+    """`shardline serve`."""
+
+    api_key_env = "SHARDLINE_API_KEY"
+
+    def __init__(self, log: Path) -> None:
+        super().__init__([sys.executable, "-m", "shardline", "serve", "--set", f"model.contextTokens={CONTEXT}"], log)
+
+    def running(self) -> int:
+        return int(json.loads(self.get("/engine/figures"))["running"])
 
 
 class Vllm(RealServer):

@@ -1,4 +1,4 @@
-"""Real vLLM and llama.cpp with SmolLM2 as remotes: the same prompts, rules and replay as in front of our own engine."""
+"""Real servers with SmolLM2 as remotes: the same prompts, rules and replay as in front of our own engine."""
 
 import asyncio
 import json
@@ -18,13 +18,14 @@ from shardline.engine.local import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine
 from shardline.settings import ModelSettings, RemoteSettings, Settings
 from tests.editors.waiting import until
+from tests.http.scripted_server import KEY
 from tests.lsp.clients import started
 from tests.remote import install
-from tests.remote.real import LlamaCpp, LlamaCppPython, RealServer, Vllm
+from tests.remote.real import LlamaCpp, LlamaCppPython, RealServer, Serve, Vllm
 from tests.remote.remotes import answer, opened, said
 
 COMMAND = [sys.executable, "-m", "shardline"]
-SERVERS = {"vllm": Vllm, "llama.cpp": LlamaCpp, "llama-cpp-python": LlamaCppPython}
+SERVERS = {"shardline": Serve, "vllm": Vllm, "llama.cpp": LlamaCpp, "llama-cpp-python": LlamaCppPython}
 CODE = "def add(a: int, b: int) -> int:\n    return"
 SOURCE = Path(textwrap.__file__).read_text(encoding="utf-8")
 KEYSTROKES = 400
@@ -33,14 +34,16 @@ KEYSTROKES = 400
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """One after the other: there is one machine."""
-    if request.param != "vllm" and not install.gguf():
+    if request.param.startswith("llama") and not install.gguf():
         pytest.skip("there is no GGUF file")
     if request.param == "llama.cpp" and not install.LLAMA_SERVER.exists():
         pytest.skip("llama.cpp could not be installed")
     real = SERVERS[request.param](tmp_path_factory.mktemp("real") / "log.txt")
-    real.start()
-    yield real
-    real.kill()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SHARDLINE_API_KEY", KEY)
+        real.start()
+        yield real
+        real.kill()
 
 
 @pytest.fixture
@@ -52,7 +55,8 @@ def token_server(server: RealServer) -> RealServer:
 
 
 def settings_for(server: RealServer) -> Settings:
-    return Settings(model=ModelSettings(), remote=RemoteSettings(base_url=server.url, timeout=120))
+    remote = RemoteSettings(base_url=server.url, api_key_env=server.api_key_env, timeout=120)
+    return Settings(model=ModelSettings(), remote=remote)
 
 
 async def test_it_is_recognized_and_continues_our_own_prompts(token_server: RealServer) -> None:
@@ -99,7 +103,7 @@ async def test_it_says_what_the_engine_of_this_machine_says(token_server: RealSe
 
 async def test_what_nobody_waits_for_ends_there(token_server: RealServer) -> None:
     async with (
-        opened(token_server.url, timeout=120) as engine,
+        opened(token_server.url, api_key_env=token_server.api_key_env, timeout=120) as engine,
         aclosing(engine.complete(Request(document="d", prefix="one two three", max_tokens=1500))) as chunks,
     ):
         await anext(chunks)
@@ -113,7 +117,8 @@ def test_the_replay_of_typing_is_true_and_all_of_it_answered(
 ) -> None:
     figures = tmp_path / "figures.json"
     keys = ["--keystrokes", str(KEYSTROKES), "--speed", str(server.keys_per_second), "--json", str(figures)]
-    command = [*COMMAND, "replay", textwrap.__file__, *keys, "--set", f"remote.baseUrl={server.url}"]
+    remote = ["--set", f"remote.baseUrl={server.url}", "--set", f"remote.apiKeyEnv={server.api_key_env}"]
+    command = [*COMMAND, "replay", textwrap.__file__, *keys, *remote]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads(figures.read_text())
@@ -145,7 +150,7 @@ def test_the_command_of_a_plan_is_one_that_vllm_takes(tmp_path: Path) -> None:
 
 
 async def test_a_killed_server_is_told_once_and_comes_back_by_itself(server: RealServer) -> None:
-    remote = {"baseUrl": server.url}
+    remote = {"baseUrl": server.url, "apiKeyEnv": server.api_key_env}
     async with started(COMMAND, remote=remote, completion={"prepare": False, "warm": False}) as client:
         assert (await client.until_settled()).state == "ready"
         assert await client.ghost(CODE)
