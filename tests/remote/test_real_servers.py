@@ -26,6 +26,7 @@ from tests.remote.remotes import answer, opened, said
 
 COMMAND = [sys.executable, "-m", "shardline"]
 SERVERS = {"shardline": Serve, "vllm": Vllm, "llama.cpp": LlamaCpp, "llama-cpp-python": LlamaCppPython}
+COUNTING = "# numbers\n1\n2\n3\n"
 CODE = "def add(a: int, b: int) -> int:\n    return"
 SOURCE = Path(textwrap.__file__).read_text(encoding="utf-8")
 KEYSTROKES = 400
@@ -104,7 +105,7 @@ async def test_it_says_what_the_engine_of_this_machine_says(token_server: RealSe
 async def test_what_nobody_waits_for_ends_there(token_server: RealServer) -> None:
     async with (
         opened(token_server.url, api_key_env=token_server.api_key_env, timeout=120) as engine,
-        aclosing(engine.complete(Request(document="d", prefix="one two three", max_tokens=1500))) as chunks,
+        aclosing(engine.complete(Request(document="d", prefix=COUNTING, max_tokens=1500))) as chunks,
     ):
         await anext(chunks)
         assert token_server.running() == 1
