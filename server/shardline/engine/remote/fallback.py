@@ -25,6 +25,7 @@ class FallbackEngine:
         self._active = remote
         self._standing_in: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._loading = asyncio.Lock()
         self._lost: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
@@ -103,11 +104,12 @@ class FallbackEngine:
 
     async def _load_local(self, error: AwayError, report: Report, beside: Engine | None) -> None:
         log.warning("%s Until it is back, a model on this machine completes.", error)
-        if self._local is None or not self._local.placement:
-            self._local = self._local or self._open_local()
-            await self._local.load(report, beside=beside)
-            self._watching = asyncio.create_task(self._watch(self._local))
-        self._active = self._local
+        async with self._loading:  # a request may want it while it is loaded again
+            if self._local is None or not self._local.placement:
+                self._local = self._local or self._open_local()
+                await self._local.load(report, beside=beside)
+                self._watching = asyncio.create_task(self._watch(self._local))
+            self._active = self._local
 
     async def _watch(self, local: Engine) -> None:
         """Let the stand-in go when it is lost; where it was stopped on purpose, the server is still waited for."""
