@@ -17,6 +17,7 @@ from shardline.engine.local import LocalEngine
 from shardline.errors import CheckpointError
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 from tests.documentation import README
+from tests.http.servers import SERVE
 from tests.http.servers import started as serving
 from tests.lsp.clients import started
 
@@ -109,7 +110,7 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
 async def test_the_example_of_the_readme_is_answered_over_http() -> None:
     example = re.search(r"```python\n(import os\n\nimport openai.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
-    async with serving(command=("-m", "shardline", "serve")) as server:
+    async with serving(command=SERVE) as server:
         code = example[1].replace("http://127.0.0.1:8765", server.url)
         environment = {**os.environ, "SHARDLINE_API_KEY": server.key}
         process = await asyncio.create_subprocess_exec(

@@ -18,7 +18,7 @@ import httpx
 import psutil
 from rich.console import Console
 
-from tests.http.servers import Server, started
+from tests.http.servers import SERVE, Server, started
 
 GROWN = 0.03
 """By how much the memory may grow in the second half."""
@@ -63,7 +63,7 @@ class Load:
 
 async def measure(clients: int, seconds: float) -> dict[str, Any]:
     """Let them ask, and return what came of it."""
-    async with started(command=("-m", "shardline", "serve")) as server:
+    async with started(command=SERVE) as server:
         process = psutil.Process(server.process.pid)
         model = (await server.http.get("/v1/models")).json()["data"][0]["id"]
         load = Load(server, model, seconds)

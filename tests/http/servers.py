@@ -19,6 +19,7 @@ from tests.http.scripted_server import KEY
 
 GUARD_SECONDS = 120
 SCRIPTED = ("-m", "tests.http.scripted_server")
+SERVE = ("-m", "shardline", "serve")
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,6 +56,13 @@ class Server:
         return self.process.returncode, errors.decode()
 
 
+async def until_loaded(http: httpx.AsyncClient) -> None:
+    """Wait until the server that this client asks has loaded its model."""
+    async with asyncio.timeout(GUARD_SECONDS):
+        while (await http.get("/health")).status_code != 200:  # noqa: ASYNC110  as clients do
+            await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
 async def started(
     *arguments: str, command: Sequence[str] = SCRIPTED, loaded: bool = True, **environment: str
@@ -79,9 +87,7 @@ async def started(
         headers = {"Authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=GUARD_SECONDS) as http:
             if loaded:
-                async with asyncio.timeout(GUARD_SECONDS):
-                    while (await http.get("/health")).status_code != 200:  # noqa: ASYNC110  as clients do
-                        await asyncio.sleep(0.05)
+                await until_loaded(http)
             yield Server(process, url, KEY, http)
     finally:
         if process.returncode is None:

@@ -16,9 +16,7 @@ from shardline.engine.local import LocalEngine
 from shardline.http.presence import Presence
 from shardline.settings import ModelSettings
 from tests.http.scripted_server import KEY
-from tests.http.servers import GUARD_SECONDS, ROOT, started
-
-SERVE = ("-m", "shardline", "serve")
+from tests.http.servers import GUARD_SECONDS, ROOT, SERVE, started
 
 
 async def test_while_the_model_loads_it_tells_how_far_it_is_and_nothing_waits() -> None:

@@ -15,12 +15,11 @@ import pytest_asyncio
 
 from shardline.errors import SettingsError
 from shardline.http import key
-from tests.http.servers import GUARD_SECONDS, ROOT, Server, certified, started
+from tests.http.servers import GUARD_SECONDS, ROOT, SERVE, Server, certified, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CLOSED = ["/v1/models", "/metrics", "/test/told", "/nothing"]
-SERVE = ("-m", "shardline", "serve")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.editors.waiting import until
+from tests.http.servers import SERVE
 from tests.remote import install
 
 START_SECONDS = 240
@@ -78,7 +79,7 @@ class Serve(RealServer):
     api_key_env = "SHARDLINE_API_KEY"
 
     def __init__(self, log: Path) -> None:
-        super().__init__([sys.executable, "-m", "shardline", "serve", "--set", f"model.contextTokens={CONTEXT}"], log)
+        super().__init__([sys.executable, *SERVE, "--set", f"model.contextTokens={CONTEXT}"], log)
 
     def running(self) -> int:
         return int(json.loads(self.get("/engine/figures"))["running"])

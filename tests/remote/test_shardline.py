@@ -17,16 +17,20 @@ from shardline.engine.remote.engine import RemoteEngine
 from shardline.errors import AwayError
 from shardline.settings import ModelSettings
 from tests.http.scripted_server import KEY
-from tests.http.servers import Server, certified, started
+from tests.http.servers import SERVE, Server, certified, started, until_loaded
 from tests.lsp.clients import started as editing
 from tests.remote.remotes import answer, opened, said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKENS = 256
-SERVE = ("-m", "shardline", "serve")
 CODE = "def add(a, b):\n    return a + b\n\nfor index, name in enumerate(names):\n    print(index, na"
 LONG = "\n".join(f"value_{number} = {number}" for number in range(400))
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,9 +41,8 @@ async def server(tiny_folder: Path) -> AsyncIterator[Server]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def there(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RemoteEngine]:
+async def there(server: Server, key: None) -> AsyncIterator[RemoteEngine]:
     """An engine in front of it."""
-    monkeypatch.setenv("THE_KEY", KEY)
     async with opened(server.url, api_key_env="THE_KEY") as engine:
         yield engine
 
@@ -106,10 +109,7 @@ async def _running(server: Server) -> int:
 
 
 @pytest.mark.parametrize(("model", "infills"), [("scripted", True), ("plain", False)])
-async def test_it_tells_whether_its_model_is_shown_what_follows(
-    model: str, infills: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("THE_KEY", KEY)
+async def test_it_tells_whether_its_model_is_shown_what_follows(model: str, infills: bool) -> None:
     async with started(model) as scripted, opened(scripted.url, api_key_env="THE_KEY") as engine:
         assert engine.infills == infills
         assert await said(engine, "say:a + b", suffix="\nb", infilling="auto") == "a + b"
@@ -121,14 +121,12 @@ async def test_it_tells_whether_its_model_is_shown_what_follows(
 async def test_over_tls_its_certificate_is_one_that_this_machine_trusts(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("THE_KEY", KEY)
     certificate, private = certified(tmp_path)
     files = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(private))
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with started("--model", str(tiny_folder), *files, command=SERVE, loaded=False) as secured:
-        async with httpx.AsyncClient(base_url=secured.url, verify=trusting) as client, asyncio.timeout(60):
-            while (await client.get("/health")).status_code != 200:  # noqa: ASYNC110  as clients do
-                await asyncio.sleep(0)
+        async with httpx.AsyncClient(base_url=secured.url, verify=trusting) as client:
+            await until_loaded(client)
         with pytest.raises(AwayError, match="certificate"):
             async with opened(secured.url, api_key_env="THE_KEY"):
                 pass
@@ -137,24 +135,18 @@ async def test_over_tls_its_certificate_is_one_that_this_machine_trusts(
             assert await said(engine, CODE, max_tokens=4)
 
 
-async def test_while_its_model_is_loaded_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THE_KEY", KEY)
+async def test_while_its_model_is_loaded_it_is_away() -> None:
     async with started("held", loaded=False) as held:
         with pytest.raises(AwayError, match="cannot answer now"):
             async with opened(held.url, api_key_env="THE_KEY"):
                 pass
         await held.http.get("/test/release")
-        async with asyncio.timeout(60):
-            while (await held.http.get("/health")).status_code != 200:  # noqa: ASYNC110  as clients do
-                await asyncio.sleep(0)
+        await until_loaded(held.http)
         async with opened(held.url, api_key_env="THE_KEY") as engine:
             assert await said(engine, "say:a") == "a"
 
 
-async def test_an_editor_is_suggested_what_its_own_engine_would(
-    server: Server, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("THE_KEY", KEY)
+async def test_an_editor_is_suggested_what_its_own_engine_would(server: Server, tiny_folder: Path) -> None:
     model = {"name": str(tiny_folder), "contextTokens": TOKENS}
     remote = {"baseUrl": server.url, "apiKeyEnv": "THE_KEY"}
     suggested = []

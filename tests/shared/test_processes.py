@@ -17,7 +17,7 @@ from lsprotocol import types
 from shardline.engine import process, registry
 from shardline.engine.registry import Entry
 from shardline.settings import ModelSettings, Settings
-from tests.http.servers import Server
+from tests.http.servers import SERVE, Server
 from tests.http.servers import started as listening
 from tests.lsp.clients import Client, asking, started
 from tests.shared.kill import running_engines
@@ -210,7 +210,7 @@ async def test_one_that_nobody_uses_gives_way_to_another(tiny_folder: Path) -> N
 async def served(folder: Path, *arguments: str) -> AsyncIterator[Server]:
     """`shardline serve` for the model that `settings` wishes for."""
     wished = ("--model", str(folder), "--set", "model.contextTokens=512", *arguments)
-    async with listening(*wished, command=("-m", "shardline", "serve")) as server:
+    async with listening(*wished, command=SERVE) as server:
         yield server
 
 
