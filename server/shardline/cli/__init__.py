@@ -3,12 +3,15 @@
 import gc
 import sys
 
-from shardline.cli import threads
-from shardline.errors import ShardlineError
+from shardline import children
 
 
 def main() -> None:
     """Run the command line; a `ShardlineError` ends it with its sentence and exit code 1."""
+    children.isolate()  # before any import that the working directory could answer
+    from shardline.cli import threads
+    from shardline.errors import ShardlineError
+
     threads.settle()
     gc.disable()  # what is imported stays: collecting during start-up only costs time
     from shardline.cli.app import app

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from shardline import children
 from shardline.cli import plot, threads
 from shardline.cli.options import Files
 from shardline.errors import SettingsError, ShardlineError, first_line
@@ -147,7 +148,8 @@ def _start(model: ModelSettings, repeats: int) -> float:
 
     def seconds(source: str) -> float:
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", source], check=True, capture_output=True)  # noqa: S603  our own source
+        command = [sys.executable, "-P", "-c", source]
+        subprocess.run(command, check=True, capture_output=True, **children.surroundings())  # noqa: S603  our own source
         return time.perf_counter() - began
 
     ours = (

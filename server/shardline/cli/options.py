@@ -1,7 +1,8 @@
 """The flags that commands share, and the settings they add up to."""
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ import typer
 from shardline import settings
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings, Settings
+
+RELATIVE = ("./", "../", ".\\", "..\\", "~")
+"""How a name of a model begins that depends on who asks, and where."""
 
 
 def _sentence(name: str) -> str:
@@ -61,7 +65,25 @@ def read(
         "contextTokens": context_tokens,
     }
     given = {"model": flags, "completion": {"infilling": infilling}}
-    return settings.merge_strictly(result, given, "On the command line")
+    result = settings.merge_strictly(result, given, "On the command line")
+    return replace(result, model=_from_here(result.model))
+
+
+def _from_here(model: ModelSettings) -> ModelSettings:
+    """Make relative paths absolute: a child that reads them works in another folder."""
+    offload = model.offload_folder and _absolute(model.offload_folder)
+    names = {key: _absolute(name) for key in ("name", "draft") if _is_path(name := getattr(model, key))}
+    return replace(model, offload_folder=offload, **names)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a model's name is a path; `….gguf` may be a file in the working directory."""
+    beside = name.endswith(".gguf") and os.path.basename(name) == name and os.path.isfile(name)  # noqa: PTH113, PTH119
+    return beside or name.startswith(RELATIVE)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  never raise
 
 
 def _map_or_name(text: str | None) -> str | dict[str, Any] | None:

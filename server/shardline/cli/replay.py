@@ -4,13 +4,13 @@ import asyncio
 import json
 import random
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from shardline import children
 from shardline.cli import figures
 from shardline.cli.keystrokes import keystrokes
 from shardline.cli.options import Files
@@ -23,8 +23,6 @@ from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import CLIENTS
 from shardline.lsp.editor import Editor
 from shardline.settings import Settings, as_values, uncounted
-
-OWN = [sys.executable, "-m", "shardline"]
 
 ANSWER_SECONDS = 10.0
 """How long the last answers are waited for."""
@@ -75,12 +73,12 @@ async def type_file(script: Script, settings: Settings, text: str, record: Recor
     """
     task = progress.add_task("Starting the server", total=script.keystrokes)
     client = CLIENTS[script.client]
-    command = shlex.split(script.server) if script.server else OWN
     editor = Editor(
-        command,
+        shlex.split(script.server) if script.server else children.module("shardline"),
         lambda status: progress.update(task, description=status["message"]),
         capabilities=client.capabilities,
         on_usage=record.spent,
+        surroundings=children.inherited() if script.server else None,
     )
     async with editor:
         server = await editor.initialize(None if script.server else as_values(uncounted(settings)))
