@@ -135,6 +135,15 @@ def test_a_folder_that_others_may_write_to_is_not_worked_in(folder: Path, script
     assert "There is no private folder to work in" in done.stdout.replace("\n", " ")
 
 
+def test_a_picture_is_drawn_by_no_settings_from_there_and_a_name_is_no_formula(folder: Path, tmp_path: Path) -> None:
+    (folder / "matplotlibrc").write_text("text.usetex: True\n")
+    code = "from pathlib import Path; from shardline.cli.plot import bars\n"
+    code += f"bars(Path({str(tmp_path / 'a.png')!r}), title='a$\\\\b$', unit='', groups=['$^$'], series={{'$_$': [1]}})"
+    done = run([sys.executable, "-P", "-c", code], folder)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.png").stat().st_size
+
+
 @pytest.mark.parametrize("name", ["./here", "../strange/here", "here.gguf"])
 def test_a_relative_path_of_the_command_line_is_the_users(
     name: str, script: list[str], folder: Path, tiny_folder: Path, own_runtime: None
