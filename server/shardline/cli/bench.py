@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from shardline import children
 from shardline.cli import plot, threads
+from shardline.cli.console import Console, progress_bar
 from shardline.cli.options import Files
 from shardline.errors import SettingsError, ShardlineError, first_line
 from shardline.settings import ModelSettings, Settings
@@ -51,7 +50,7 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
     problems = []
     ways = list(_ways(settings.model, against))
     try:
-        with Progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("Measuring memory", total=len(ways) + 3)
             report["device"], speed = apart(_device_and_bandwidth)
             report["bandwidth_gb_s"] = speed / 1e9

@@ -7,11 +7,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import Progress
 
 from shardline import children
 from shardline.cli import figures
+from shardline.cli.console import Console, progress_bar
 from shardline.cli.keystrokes import keystrokes
 from shardline.cli.options import Files
 from shardline.cli.passages import passages
@@ -48,7 +48,7 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     text = _text(script.file)
     record, console, problem = Record(), Console(), ""
     try:
-        with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+        with progress_bar() as progress:
             asyncio.run(type_file(script, settings, text, record, progress))
     except ProtocolError as error:
         problem = str(error)
@@ -58,7 +58,7 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     report = {**head, "speed": script.speed, "seed": script.seed, **figures.report(record)}
     console.print(figures.table(report))
     if problem:
-        console.print(f"! {problem}", style="yellow", markup=False)
+        console.print(f"! {problem}", style="yellow")
     if files.json is not None:
         files.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if files.plot is not None:

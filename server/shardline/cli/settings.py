@@ -4,9 +4,9 @@ import json
 import typing
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
+from shardline.cli.console import Console
 from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
 MACHINE = ("model.name", "model.revision", "model.offloadFolder", "remote.")
