@@ -116,12 +116,21 @@ async def test_what_a_model_writes_is_seen_on_a_terminal_and_exact_in_a_pipe(tmp
     assert json.loads(as_json)["suggestion"] == said
 
 
-def test_a_fault_of_ours_is_told_printable(tmp_path: Path, tiny_folder: Path) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "config.json").write_text(json.dumps({"model_type": HOSTILE, "architectures": [HOSTILE]}))
-    _, written = on_a_terminal(["plan", "--model", str(model)], tmp_path)
+def test_what_a_models_config_says_is_told_printable(tmp_path: Path) -> None:
+    config = {"model_type": "gpt2", "n_layer": 1, "n_embd": 64, "n_head": 4, "_attn_implementation": HOSTILE}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code, written = on_a_terminal(["plan", "--model", "./"], tmp_path)
+    assert code == 1
+    assert printable(HOSTILE) in written
     assert OBEYED.findall(written) == []
+
+
+def test_a_fault_of_ours_is_told_printable() -> None:
+    code = "import sys; from shardline.cli import main; from shardline.cli.app import app\n"
+    code += "@app.command()\ndef fail(): raise ValueError('\\x1b[2J')\nsys.argv[1:] = ['fail']; main()"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert r"ValueError: \x1b[2J" in done.stderr
 
 
 @given(st.text())
