@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,15 @@ def read(
     given = {"model": flags, "completion": {"infilling": infilling}}
     result = settings.merge_strictly(result, given, "On the command line")
     return replace(result, model=_from_here(result.model))
+
+
+def refuse_before(command: str, given: Mapping[str, Any]) -> None:
+    """Raise `SettingsError` for options in front of a command, which would be those of the language server."""
+    if options := [name for name, value in given.items() if value]:
+        raise SettingsError(
+            f"{' and '.join(options)} in front of {command} would be for the language server. Write options of "
+            f"{command} behind it; `shardline {command} --help` lists them."
+        )
 
 
 def _from_here(model: ModelSettings) -> ModelSettings:
