@@ -13,15 +13,15 @@ from tests.completion.cursor import at_cursor
 
 NAMES_OF_SECRETS = """
     prod.env .env-local .env_test .env~ .envrc id_dsa id_dsa.pub .git-credentials .pgpass a.jks a.keystore x.tfstate
-    x.tfstate.backup x.tfvars.json .docker/config.json .kube/config gh/hosts.yml a.ppk a.p8 a.kdb me.ovpn .htpasswd .s3cfg
+    x.tfstate.backup x.tfvars.json .docker/config.json .kube/config gh/hosts.yml a.ppk a.p8 a.kdb me.ovpn .htpasswd
     .vault-token .terraform.d/credentials.tfrc.json .cargo/credentials.toml .m2/settings.xml .gradle/gradle.properties
     .my.cnf kubeconfig.yaml cluster.kubeconfig db-secret.yaml secrets.yml secret.json .secrets/a google_credentials.json
-    service-account-1.json .bash_history .python_history .config/gcloud/a _netrc .yarnrc.yml kaggle.json .boto
+    service-account-1.json .bash_history .python_history .config/gcloud/a _netrc .yarnrc.yml kaggle.json .boto .s3cfg
 """
 CODE_ALIKE = """
     environment.py keyboard.py env monkey.py secretary.py env.py dotenv.js envelope.go key.py keys.ts kubeconfig.go
-    kubeconfig.py secret.go secret.py secretstore.rs credential.go gh/hosts.py config.json docker/config.json kube/config.go
-    settings.xml gradle.properties history.py bash_history.c password.py tokens.rs terraform.tf main.tf variables.tf
+    kubeconfig.py secret.go secret.py secretstore.rs credential.go gh/hosts.py config.json docker/config.json
+    kube/config.go settings.xml gradle.properties history.py bash_history.c password.py tokens.rs terraform.tf main.tf variables.tf
     pem.rs jks.java settings.py config hosts.yml token netrc.c ssh/config.go aws/client.py
 """
 
