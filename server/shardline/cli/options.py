@@ -82,14 +82,13 @@ def refuse_before(command: str, given: Mapping[str, Any]) -> None:
 def _from_here(model: ModelSettings) -> ModelSettings:
     """Make relative paths absolute: a child that reads them works in another folder."""
     offload = model.offload_folder and _absolute(model.offload_folder)
-    names = {key: _absolute(name) for key in ("name", "draft") if _is_path(name := getattr(model, key))}
-    return replace(model, offload_folder=offload, **names)
+    return replace(model, name=_named(model.name), draft=_named(model.draft), offload_folder=offload)
 
 
-def _is_path(name: str) -> bool:
-    """Whether a model's name is a path; `….gguf` may be a file in the working directory."""
+def _named(name: str) -> str:
+    """Return a model's name, absolute where it is a path; `….gguf` may be a file in the working directory."""
     beside = name.endswith(".gguf") and os.path.basename(name) == name and os.path.isfile(name)  # noqa: PTH113, PTH119
-    return beside or name.startswith(RELATIVE)
+    return _absolute(name) if beside or name.startswith(RELATIVE) else name
 
 
 def _absolute(path: str) -> str:
