@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from shardline.cli.settings import schema
+from shardline.cli.settings import restricted, schema
 
 PACKAGE = Path(__file__).with_name("package.json")
 OURS = "shardline.command"
@@ -22,10 +22,8 @@ def main() -> None:
     new = copy.deepcopy(old)
     configuration = new["contributes"]["configuration"]
     configuration["properties"] = {OURS: configuration["properties"][OURS], **settings}
-    # A folder that nobody vouched for may shape suggestions, but not load another model, fill the memory or send code.
-    new["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = [
-        name for name in settings if name.startswith(("shardline.model.", "shardline.remote."))
-    ]
+    # A folder that nobody vouched for may shape suggestions, but not choose a program, a model, an address or a file.
+    new["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = [OURS, *restricted()]
     if new == old:
         return
     if "--check" in sys.argv:

@@ -21,29 +21,19 @@ EMBEDDED_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 SECRETS = (
-    ".env",
-    ".env.*",
-    ".envrc",
-    ".netrc",
-    ".npmrc",
-    ".pypirc",
-    "*.key",
-    "*.pem",
-    "*.p12",
-    "*.pfx",
-    "*.kdbx",
-    "*.tfvars",
-    "id_rsa*",
-    "id_ed25519*",
-    "id_ecdsa*",
-    "credentials",
-    "credentials.*",
-    "secrets.*",
-    ".ssh/*",
-    ".aws/*",
-    ".gnupg/*",
+    *(".env", ".env.*", ".env-*", ".env_*", ".env~", "*.env", ".envrc"),
+    *("*.key", "*.pem", "*.p8", "*.p12", "*.pfx", "*.ppk", "*.jks", "*.keystore", "*.kdb", "*.kdbx", "*.ovpn"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".ssh/*", ".gnupg/*", ".password-store/*"),
+    *("credentials", "credentials.*", ".git-credentials", "*_credentials.json", "service-account*.json"),
+    *("secrets.*", "*.secret", "*.secrets", "*secret.y*ml", "*secrets.y*ml", "secret.json", ".secrets/*"),
+    *(".netrc", "_netrc", ".npmrc", ".pypirc", ".yarnrc.yml", ".m2/settings.xml", ".gradle/gradle.properties"),
+    *(".pgpass", "pgpass.conf", ".my.cnf", ".mylogin.cnf", ".htpasswd", "/etc/shadow", ".*_history"),
+    *("*.tfvars", "*.tfvars.*", "*.tfstate", "*.tfstate.*", ".terraformrc", ".vault-token"),
+    *(".docker/config.json", ".dockercfg", ".kube/config", "kubeconfig", "*.kubeconfig", "kubeconfig.y*ml"),
+    *(".aws/*", ".config/gcloud/*", "msal_token_cache.*", ".oci/config", ".s3cfg", ".boto", ".databrickscfg"),
+    *("gh/hosts.yml", "glab-cli/config.yml", ".config/hub", "huggingface/token", "kaggle.json", ".composer/auth.json"),
 )
-"""Names of files that commonly hold passwords and keys."""
+"""Names of files that commonly hold passwords and keys: of the environment, of key pairs, and of programs."""
 
 
 def setting(default: Any, sentence: str, **limits: float) -> Any:
@@ -123,7 +113,11 @@ class RemoteSettings:
         "machine.",
     )
     model: str = setting("", "The name of the model on that server; empty: the only one that it has.")
-    api_key_env: str = setting("", "The environment variable that holds the key for that server; empty: it needs none.")
+    api_key_env: str = setting(
+        "",
+        "The environment variable that holds the key for that server; empty: it needs none. An editor has to set it "
+        "beside remote.baseUrl, and may name only variables like SHARDLINE_API_KEY, or those of --allow-key-env.",
+    )
     kind: Literal["auto", "shardline", "vllm", "llama.cpp", "openai", "ollama", "sglang"] = setting(
         "auto",
         "What that server is; auto: it is asked. shardline: `shardline serve`. openai: any other that speaks as "
@@ -173,7 +167,9 @@ class CompletionSettings:
         (), "Files without suggestions: patterns of names, such as *.min.js, or of paths, such as vendor/*."
     )
     secret_paths: tuple[str, ...] = setting(
-        SECRETS, "Files that may hold secrets, and get no suggestions; patterns as in completion.excludePaths."
+        SECRETS,
+        "Files that may hold secrets, and get no suggestions; patterns as in completion.excludePaths, but small and "
+        "capital letters count as the same, backups are left out too, and links are followed.",
     )
     max_document_characters: int = setting(
         2_000_000, "Documents that are longer than this get no suggestions.", minimum=1

@@ -12,6 +12,7 @@ import pytest
 
 from shardline.cli.complete import complete
 from shardline.settings import EngineSettings, ModelSettings, Settings, merge
+from tests import documentation
 
 MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
 
@@ -202,6 +203,10 @@ def test_a_position_that_is_not_there_is_one_sentence(tmp_path: Path, position: 
         (("plan", "--set", "model.nmae=x"), "There is no setting model.nmae; did you mean model.name?"),
         (("plan", "--config", "/no/file.toml"), "The settings file /no/file.toml cannot be read"),
         (("prompt", "a.py:1:1", "--infilling", "mid"), "completion.infilling must be one of auto, psm, spm, off"),
+        (("--model", "x", "plan"), "--model in front of plan would be for the language server."),
+        (("--set", "a.b=1", "--config", "x", "serve"), "`shardline serve --help` lists them."),
+        (("--tcp", "127.0.0.1:0", "stats"), "--tcp in front of stats"),
+        (("--allow-key-env", "A_KEY", "doctor"), "--allow-key-env in front of doctor"),
         (("--tcp", "0.0.0.0:8765"), "can be reached from other machines"),
         (("--tcp", "192.0.2.1:8765"), "can be reached from other machines"),
         (("--tcp", "127.0.0.1:x"), "must look like --tcp 127.0.0.1:8765"),
@@ -237,6 +242,32 @@ def test_the_schema_describes_every_setting() -> None:
     assert properties["shardline.generation.maxTokens"]["maximum"] == 4096
     assert properties["shardline.model.name"]["scope"] == "machine"
     assert all(entry["description"] and "default" in entry for entry in properties.values())
+
+
+def test_a_folder_sets_in_vs_code_nothing_that_runs_sends_or_shows() -> None:
+    properties: dict[str, dict[str, Any]] = json.loads(output("settings", "--json-schema"))["properties"]
+    of_the_machine = {
+        name.removeprefix("shardline.") for name, entry in properties.items() if entry["scope"] == "machine"
+    }
+    assert of_the_machine >= {"model.name", "model.revision", "model.draft", "model.offloadFolder", "log.level"}
+    assert of_the_machine >= {
+        "engine.mode",
+        "engine.idle",
+        "completion.secretPaths",
+        "remote.baseUrl",
+        "remote.apiKeyEnv",
+    }
+    assert not any(name.startswith("generation.") for name in of_the_machine)
+    package = json.loads((documentation.ROOT / "editor-config/vscode/package.json").read_text(encoding="utf-8"))
+    untrusted = package["capabilities"]["untrustedWorkspaces"]
+    assert untrusted["supported"] == "limited"
+    restricted = {name.removeprefix("shardline.") for name in untrusted["restrictedConfigurations"]}
+    assert restricted >= of_the_machine | {
+        "command",
+        "completion.excludePaths",
+        "model.deviceMap",
+        "statistics.enabled",
+    }
 
 
 def test_help_names_every_command_and_takes_no_torch() -> None:

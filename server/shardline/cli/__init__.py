@@ -3,12 +3,18 @@
 import gc
 import sys
 
-from shardline.cli import threads
-from shardline.errors import ShardlineError
+from shardline import children
 
 
 def main() -> None:
     """Run the command line; a `ShardlineError` ends it with its sentence and exit code 1."""
+    children.isolate()  # before any import that the working directory could answer
+    import traceback
+
+    from shardline.cli import threads
+    from shardline.errors import ShardlineError
+    from shardline.terminal import printable
+
     threads.settle()
     gc.disable()  # what is imported stays: collecting during start-up only costs time
     from shardline.cli.app import app
@@ -16,7 +22,10 @@ def main() -> None:
     try:
         app(prog_name="shardline")
     except ShardlineError as error:
-        sys.stderr.write(f"shardline: {error}\n")
+        sys.stderr.write(printable(f"shardline: {error}\n"))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # noqa: BLE001  a fault of ours, told as Python would, but printable
+        sys.stderr.write(printable(traceback.format_exc()))
+        sys.exit(1)

@@ -43,18 +43,27 @@ def language_server(
         str | None,
         typer.Option("--tcp", metavar="127.0.0.1:PORT", help="Speak LSP over TCP instead of standard input."),
     ] = None,
+    allow_key_env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-key-env", metavar="NAME", help="Editors may set remote.apiKeyEnv to it, not only to SHARDLINE_…."
+        ),
+    ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Start the language server; editors run this."""
     if show_version:
         typer.echo(f"shardline {__version__}")
-    elif context.invoked_subcommand is not None:
+        raise typer.Exit
+    given = {"--model": model, "--config": config, "--set": assignments, "--tcp": tcp, "--allow-key-env": allow_key_env}
+    if context.invoked_subcommand is not None:
+        options.refuse_before(context.invoked_subcommand, given)
         gc.enable()
         logs.configure("error")
     else:
         from shardline.cli import language_server as command
 
-        command.serve(options.read(model, config, assignments), tcp)
+        command.serve(options.read(model, config, assignments), tcp, allow_key_env or ())
 
 
 @app.command()

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from shardline import children
 from shardline.cli import plot, threads
+from shardline.cli.console import Console, progress_bar
 from shardline.cli.options import Files
 from shardline.errors import SettingsError, ShardlineError, first_line
 from shardline.settings import ModelSettings, Settings
@@ -50,7 +50,7 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
     problems = []
     ways = list(_ways(settings.model, against))
     try:
-        with Progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("Measuring memory", total=len(ways) + 3)
             report["device"], speed = apart(_device_and_bandwidth)
             report["bandwidth_gb_s"] = speed / 1e9
@@ -147,7 +147,8 @@ def _start(model: ModelSettings, repeats: int) -> float:
 
     def seconds(source: str) -> float:
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", source], check=True, capture_output=True)  # noqa: S603  our own source
+        command = [sys.executable, "-P", "-c", source]
+        subprocess.run(command, check=True, capture_output=True, **children.surroundings())  # noqa: S603  our own source
         return time.perf_counter() - began
 
     ours = (

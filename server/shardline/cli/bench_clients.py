@@ -2,10 +2,10 @@
 
 import json
 
-from rich.console import Console
 from rich.table import Table
 
 from shardline.cli.bench import apart, spread
+from shardline.cli.console import Console
 from shardline.cli.options import Files
 from shardline.settings import ModelSettings, Settings
 

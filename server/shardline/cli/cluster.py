@@ -7,10 +7,10 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shardline.cli.console import Console, say
 from shardline.cli.plan import DOES_NOT_FIT
 from shardline.engine.cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
 from shardline.engine.plan import GIB, MIB, in_words
@@ -112,10 +112,10 @@ def _show(made: ClusterPlan) -> None:
     last = ""
     for where, command in commands(made):
         if where != last:
-            print(f"\nOn {where}:")  # noqa: T201
-        print(textwrap.indent(_wrapped(command), "    "))  # noqa: T201  to be copied
+            say(f"\nOn {where}:")
+        say(textwrap.indent(_wrapped(command), "    "))  # to be copied
         last = where
-    print(f"\nIn the settings of the editor:\n{json.dumps(settings_for(made), indent=2)}")  # noqa: T201
+    say(f"\nIn the settings of the editor:\n{json.dumps(settings_for(made), indent=2)}")
 
 
 def _wrapped(command: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from shardline.cli.console import say
 from shardline.cli.engine import open_engine
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
@@ -17,9 +18,9 @@ def complete(position: str, settings: Settings, *, as_json: bool) -> None:
     suggestion = asyncio.run(_suggest(read_source(position), settings))
     if as_json:
         usage = suggestion.usage.as_json() if suggestion.usage else {}
-        print(json.dumps({"suggestion": suggestion.text, **usage}, ensure_ascii=False, indent=2))  # noqa: T201
+        print(json.dumps({"suggestion": suggestion.text, **usage}, indent=2))  # noqa: T201
     else:
-        print(suggestion.text)  # noqa: T201
+        say(suggestion.text)
 
 
 def read_source(position: str) -> Source:

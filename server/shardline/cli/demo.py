@@ -1,19 +1,19 @@
 """The demo: the real server as a child, this process as the editor, and what one would see on the screen."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
+from shardline import children
 from shardline.cli import plan
+from shardline.cli.console import Console
 from shardline.errors import ProtocolError, ShardlineError
 from shardline.lsp.editor import Editor
 from shardline.settings import Settings, as_values, uncounted
@@ -86,8 +86,9 @@ def demo(settings: Settings) -> int:
 async def _show(console: Console, settings: Settings) -> None:
     began = time.perf_counter()
     with console.status("Starting the server") as spinner:
-        command = [sys.executable, "-m", "shardline"]
-        async with Editor(command, lambda status: spinner.update(status["message"])) as editor:
+        async with Editor(
+            children.module("shardline"), lambda status: spinner.update(Text(status["message"]))
+        ) as editor:
             await editor.initialize(as_values(uncounted(_patient(settings))))
             answered = time.perf_counter() - began
             await editor.ready()

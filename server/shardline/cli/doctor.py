@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from shardline import __version__
+from shardline.cli.console import Console
 from shardline.engine.plan import in_words
 from shardline.errors import ShardlineError
 from shardline.settings import EMBEDDED_MODEL, Settings

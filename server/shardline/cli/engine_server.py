@@ -15,6 +15,7 @@ from shardline.http import key, private
 from shardline.http.app import Door
 from shardline.http.process import Address, serve
 from shardline.settings import Settings
+from shardline.terminal import printable
 
 
 def engine_server(settings: Settings, address: Address, *, key_file: Path | None, idle: float | None) -> None:
@@ -35,7 +36,7 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
             try:
                 stack.enter_context(registry.registered(settings.model, url=url, key=secret))
             except EngineError as error:
-                sys.stderr.write(f"{error} Editors stay with that one, and the model is loaded twice.\n")
+                sys.stderr.write(printable(f"{error} Editors stay with that one, and the model is loaded twice.\n"))
         print(f"Listening on {url}", flush=True)  # noqa: T201
         if sys.stdout.isatty():
             print(f"To look at it: {url}/#token={secret}", flush=True)  # noqa: T201

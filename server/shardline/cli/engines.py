@@ -5,9 +5,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from shardline.cli.console import Console, say
 from shardline.engine import process, registry
 from shardline.engine.registry import Entry
 from shardline.errors import AwayError, EngineError
@@ -37,7 +37,7 @@ def stop(id: str, *, every: bool) -> None:  # noqa: A002  what it is called ever
     for entry in chosen:
         if not asyncio.run(process.end(entry)):
             raise EngineError(f"The engine {entry.id} does not end; its process is {entry.pid}.")
-        print(f"Stopped {entry.id}, {entry.model}.")  # noqa: T201
+        say(f"Stopped {entry.id}, {entry.model}.")
 
 
 async def _all_states() -> list[dict[str, Any]]:

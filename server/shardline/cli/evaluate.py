@@ -8,10 +8,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
 from shardline.cli import scores
+from shardline.cli.console import Console, progress_bar
 from shardline.cli.engine import open_engine
 from shardline.cli.holes import Hole, cut
 from shardline.cli.options import Files
@@ -54,8 +52,7 @@ async def _fill_all(holes: Sequence[Hole], settings: Settings, variants: Sequenc
     try:
         await engine.load(lambda _: None)
         fills = {name: VARIANTS[name](engine, settings) for name in variants}
-        bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-        with bar as progress:
+        with progress_bar() as progress:
             names = list(fills)
             for hole in progress.track(holes, description="Filling holes"):
                 names.append(names.pop(0))  # the first one reads the prompt for all, so each is first in turn

@@ -4,6 +4,7 @@ import gc
 import ipaddress
 import os
 import sys
+from collections.abc import Collection
 
 from shardline import __version__, logs
 from shardline.cli.engine import open_engine
@@ -13,11 +14,14 @@ from shardline.lsp.server import ShardlineServer
 from shardline.settings import Settings
 
 
-def serve(settings: Settings, tcp: str | None) -> None:
-    """Serve one client until it leaves; ends the process, at once, whatever the model is doing."""
+def serve(settings: Settings, tcp: str | None, key_names: Collection[str]) -> None:
+    """Serve one client until it leaves; ends the process, at once, whatever the model is doing.
+
+    The client may name the environment variables of `key_names` for the key of a server elsewhere.
+    """
     address = None if tcp is None else _loopback(tcp)
     logs.configure(settings.log.level)
-    server = ShardlineServer(__version__, settings, open_engine)
+    server = ShardlineServer(__version__, settings, open_engine, key_names=key_names)
     gc.freeze()
     gc.enable()
     if address is None:

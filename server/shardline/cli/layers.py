@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from shardline.cli.console import Console
 from shardline.engine.plan import in_words
 from shardline.settings import Settings
 

@@ -1,7 +1,9 @@
 """The flags that commands share, and the settings they add up to."""
 
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,9 @@ import typer
 from shardline import settings
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings, Settings
+
+RELATIVE = ("./", "../", ".\\", "..\\", "~")
+"""How a name of a model begins that depends on who asks, and where."""
 
 
 def _sentence(name: str) -> str:
@@ -61,7 +66,33 @@ def read(
         "contextTokens": context_tokens,
     }
     given = {"model": flags, "completion": {"infilling": infilling}}
-    return settings.merge_strictly(result, given, "On the command line")
+    result = settings.merge_strictly(result, given, "On the command line")
+    return replace(result, model=_from_here(result.model))
+
+
+def refuse_before(command: str, given: Mapping[str, Any]) -> None:
+    """Raise `SettingsError` for options in front of a command, which would be those of the language server."""
+    if options := [name for name, value in given.items() if value]:
+        raise SettingsError(
+            f"{' and '.join(options)} in front of {command} would be for the language server. Write options of "
+            f"{command} behind it; `shardline {command} --help` lists them."
+        )
+
+
+def _from_here(model: ModelSettings) -> ModelSettings:
+    """Make relative paths absolute: a child that reads them works in another folder."""
+    offload = model.offload_folder and _absolute(model.offload_folder)
+    return replace(model, name=_named(model.name), draft=_named(model.draft), offload_folder=offload)
+
+
+def _named(name: str) -> str:
+    """Return a model's name, absolute where it is a path; `….gguf` may be a file in the working directory."""
+    beside = name.endswith(".gguf") and os.path.basename(name) == name and os.path.isfile(name)  # noqa: PTH113, PTH119
+    return _absolute(name) if beside or name.startswith(RELATIVE) else name
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  never raise
 
 
 def _map_or_name(text: str | None) -> str | dict[str, Any] | None:

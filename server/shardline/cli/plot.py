@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 COLOURS = ("#9ca3af", "#60a5fa", "#34d399", "#1d4ed8", "#f59e0b", "#ef4444", "#8b5cf6", "#0f766e")
@@ -14,9 +18,7 @@ MOST_TICKS = 10
 
 def bars(file: Path, *, title: str, unit: str, groups: Sequence[str], series: Mapping[str, Sequence[float]]) -> None:
     """Draw a PNG of horizontal bars: for each of `groups` one bar of each of `series`, with its value in `unit`."""
-    from matplotlib.figure import Figure  # here, because it takes half a second
-
-    figure = Figure(figsize=(9, 1.2 + len(groups) * (0.25 + 0.2 * len(series))), dpi=150, facecolor=PAPER)
+    figure = _figure(1.2 + len(groups) * (0.25 + 0.2 * len(series)))
     axes = figure.add_subplot(facecolor=PAPER)
     thickness = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
@@ -51,9 +53,7 @@ def session(
     Above, a point for the latency of each suggestion, in milliseconds, with a named line for each of `marks`; below,
     stacked bars of tokens.
     """
-    from matplotlib.figure import Figure  # as above
-
-    figure = Figure(figsize=(9, 5), dpi=150, facecolor=PAPER)
+    figure = _figure(5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
     above.scatter([at for at, _ in latencies], [value for _, value in latencies], s=10, color=COLOURS[1])
     for value, name in marks.items():
@@ -91,9 +91,7 @@ def suggestions(
 
     Of `counts` each is a part of the one before, and is drawn in front of it.
     """
-    from matplotlib.figure import Figure  # as above
-
-    figure = Figure(figsize=(9, 5), dpi=150, facecolor=PAPER)
+    figure = _figure(5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2), gridspec_kw={"hspace": 0.3})
     for number, (name, values) in enumerate(counts.items()):
         above.bar(range(len(days)), values, 0.8, label=name, color=COLOURS[3 * number])
@@ -117,3 +115,16 @@ def suggestions(
         axes.tick_params(length=0, labelcolor=INK)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     figure.savefig(file, bbox_inches="tight", format="png")
+
+
+def _figure(height: float) -> "Figure":
+    """Make an empty figure of this height in inches, drawn by our settings alone.
+
+    matplotlib reads a matplotlibrc in the working directory, which may run LaTeX; a name may look like a formula.
+    """
+    import matplotlib as mpl  # here, because it takes half a second
+    from matplotlib.figure import Figure
+
+    mpl.rcdefaults()
+    mpl.rcParams["text.parse_math"] = False
+    return Figure(figsize=(9, height), dpi=150, facecolor=PAPER)

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from shardline.cli.complete import read_source
+from shardline.cli.console import Console
 from shardline.completion import context
 from shardline.engine import Request
 from shardline.settings import Settings
@@ -44,7 +44,7 @@ def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -
         "budget": made.budget,
     }
     if as_json:
-        print(json.dumps(shown, ensure_ascii=False, indent=2))  # noqa: T201
+        print(json.dumps(shown, indent=2))  # noqa: T201
         return
     console = Console(highlight=False)
     console.print(Text.assemble(shown["text"], (made.removed, "reverse")))

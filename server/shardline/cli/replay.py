@@ -4,14 +4,14 @@ import asyncio
 import json
 import random
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import Progress
 
+from shardline import children
 from shardline.cli import figures
+from shardline.cli.console import Console, progress_bar
 from shardline.cli.keystrokes import keystrokes
 from shardline.cli.options import Files
 from shardline.cli.passages import passages
@@ -23,8 +23,6 @@ from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import CLIENTS
 from shardline.lsp.editor import Editor
 from shardline.settings import Settings, as_values, uncounted
-
-OWN = [sys.executable, "-m", "shardline"]
 
 ANSWER_SECONDS = 10.0
 """How long the last answers are waited for."""
@@ -50,7 +48,7 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     text = _text(script.file)
     record, console, problem = Record(), Console(), ""
     try:
-        with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+        with progress_bar() as progress:
             asyncio.run(type_file(script, settings, text, record, progress))
     except ProtocolError as error:
         problem = str(error)
@@ -60,7 +58,7 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     report = {**head, "speed": script.speed, "seed": script.seed, **figures.report(record)}
     console.print(figures.table(report))
     if problem:
-        console.print(f"! {problem}", style="yellow", markup=False)
+        console.print(f"! {problem}", style="yellow")
     if files.json is not None:
         files.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if files.plot is not None:
@@ -75,12 +73,12 @@ async def type_file(script: Script, settings: Settings, text: str, record: Recor
     """
     task = progress.add_task("Starting the server", total=script.keystrokes)
     client = CLIENTS[script.client]
-    command = shlex.split(script.server) if script.server else OWN
     editor = Editor(
-        command,
+        shlex.split(script.server) if script.server else children.module("shardline"),
         lambda status: progress.update(task, description=status["message"]),
         capabilities=client.capabilities,
         on_usage=record.spent,
+        surroundings=children.inherited() if script.server else None,
     )
     async with editor:
         server = await editor.initialize(None if script.server else as_values(uncounted(settings)))

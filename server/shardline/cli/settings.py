@@ -4,14 +4,23 @@ import json
 import typing
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
+from shardline.cli.console import Console
 from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
-MACHINE = ("model.name", "model.revision", "model.offloadFolder", "remote.")
-"""Settings that reach beyond the editor (they fetch, send, or write files), by how their names begin: VS Code takes
-them from the user's own settings only, never from a folder somebody else wrote."""
+MACHINE = (
+    *("model.name", "model.revision", "model.draft", "model.offloadFolder"),
+    *("engine.", "remote.", "completion.secretPaths", "log."),
+)
+"""Settings that reach beyond the editor (they fetch, send, start, write files, or guard what does), by how their names
+begin: VS Code takes them from the user's own settings only, never from a folder that somebody else wrote."""
+
+SHAPING = ("generation.", "completion.")
+"""Settings that shape suggestions, by how their names begin: a folder may set them for itself."""
+
+GUARDING = ("completion.excludePaths", "completion.secretPaths")
+"""Those of them that keep files from the model."""
 
 Schema = dict[str, Any]
 
@@ -42,6 +51,12 @@ def schema() -> Schema:
     }
 
 
+def restricted() -> list[str]:
+    """Return the settings that VS Code takes from no folder that the user does not trust."""
+    names = [info.name for info in all_settings()]
+    return [f"shardline.{name}" for name in names if name in GUARDING or not name.startswith(SHAPING)]
+
+
 def markdown_table() -> str:
     """The settings as a Markdown table."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
@@ -50,13 +65,7 @@ def markdown_table() -> str:
 
 
 def _property(info: SettingInfo) -> Schema:
-    scope = (
-        "machine"
-        if info.name.startswith(MACHINE)
-        else "resource"
-        if info.name.startswith(("generation", "completion"))
-        else "window"
-    )
+    scope = "machine" if info.name.startswith(MACHINE) else "resource" if info.name.startswith(SHAPING) else "window"
     return {
         **_type(info.type),
         **dict(info.limits),

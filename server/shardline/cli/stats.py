@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from shardline.cli import plot
+from shardline.cli.console import Console
 from shardline.cli.options import Files
 from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store

@@ -1,12 +1,6 @@
 """Whether a place is one for suggestions at all, and why not."""
 
-import re
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
-from urllib.parse import unquote
-
-from shardline.completion import Source, context
+from shardline.completion import Source, context, paths
 from shardline.completion.brackets import QUOTES
 from shardline.completion.syntax import Syntax
 from shardline.settings import CompletionSettings
@@ -37,28 +31,16 @@ def _of_document(source: Source, wish: CompletionSettings) -> str | None:
     scheme, _, address = source.document.partition(":")
     if scheme not in SCHEMES:
         return f"Documents of the kind {scheme}: are not completed."
-    path = PurePosixPath(unquote(re.split(r"[?#]", address, maxsplit=1)[0]))
-    if pattern := _matching(path, wish.secret_paths):
+    secrets = (paths.match_secret(path, wish.secret_paths) for path in paths.paths_of(address))
+    if pattern := next(filter(None, secrets), None):
         return f"The file may hold secrets: completion.secretPaths has {pattern}."
-    if pattern := _matching(path, wish.exclude_paths):
+    if pattern := paths.match(paths.path_of(address), wish.exclude_paths):
         return f"completion.excludePaths has {pattern}."
     most = wish.max_document_characters
     characters = sum(map(len, source.lines)) if source.characters is None else source.characters
     if characters > most:
         return f"The document has more than completion.maxDocumentCharacters, {most}."
     return None
-
-
-def _matching(path: PurePosixPath, patterns: Iterable[str]) -> str | None:
-    """The first pattern that a path matches: its name, or, for patterns with a slash, the whole."""
-    return next(
-        (each for each in patterns if fnmatchcase(str(path) if "/" in each else path.name, _anchored(each))), None
-    )
-
-
-def _anchored(pattern: str) -> str:
-    """A pattern for whole paths may begin anywhere."""
-    return pattern if "/" not in pattern or pattern.startswith(("/", "*")) else f"*/{pattern}"
 
 
 def _of_cursor(source: Source, wish: CompletionSettings) -> str | None:

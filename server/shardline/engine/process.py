@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,14 +14,12 @@ from typing import Any
 
 from filelock import Timeout
 
+from shardline import children
 from shardline.engine import registry
 from shardline.engine.connection import Connection
 from shardline.engine.registry import Entry
 from shardline.errors import AwayError, EngineError
 from shardline.settings import Settings, as_values
-
-COMMAND = ("-P", "-m", "shardline", "engine-process")
-"""Without what lies in the folder that the editor happens to be in."""
 
 START_SECONDS = 60.0
 """How long one may take until it listens, which it does before it loads the model."""
@@ -130,7 +127,12 @@ def _launch(name: str, order: bytes) -> "subprocess.Popen[bytes]":
     pipe = subprocess.PIPE
     with registry.log_of(name) as log:
         process = subprocess.Popen(  # noqa: S603  our own
-            [sys.executable, *COMMAND], stdin=pipe, stdout=pipe, stderr=log, start_new_session=True
+            children.module("shardline", "engine-process"),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=log,
+            start_new_session=True,
+            **children.surroundings(),
         )
     if process.stdin:
         with contextlib.suppress(BrokenPipeError), process.stdin as stdin:

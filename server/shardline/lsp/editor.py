@@ -16,7 +16,7 @@ from lsprotocol import types
 from pygls.io_ import run_async
 from pygls.lsp.client import LanguageClient
 
-from shardline import __version__
+from shardline import __version__, children
 from shardline.errors import ProtocolError
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.status import NOTIFICATION, USAGE, State
@@ -48,11 +48,13 @@ class Editor:
         *,
         capabilities: types.ClientCapabilities = CAPABILITIES,
         on_usage: OnUsage = lambda _id, _usage: None,
+        surroundings: children.Surroundings | None = None,
     ) -> None:
         self._command = command
         self._on_status = on_status
         self._capabilities = capabilities
         self._on_usage = on_usage
+        self._surroundings = surroundings
         self._client = LanguageClient("shardline-editor", __version__)
         self._stop = threading.Event()
         self._log: IO[bytes]  # from __aenter__ to __aexit__
@@ -68,10 +70,11 @@ class Editor:
         self._settled = asyncio.get_running_loop().create_future()
         self._listen()
         pipe = asyncio.subprocess.PIPE
+        surroundings = self._surroundings or children.surroundings()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __aexit__
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, stderr=self._log
+                *self._command, stdin=pipe, stdout=pipe, stderr=self._log, **surroundings
             )
         except OSError as error:
             self._log.close()

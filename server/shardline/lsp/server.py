@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from shardline import logs
+from shardline.client_settings import merge_client
 from shardline.completion import Source, Suggestion, history, scope
 from shardline.completion.history import History
 from shardline.errors import EngineError, NotReadyError, SupersededError
@@ -21,7 +22,7 @@ from shardline.lsp.protocol import Protocol, converter
 from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
 from shardline.lsp.status import Status
-from shardline.settings import Settings, merge
+from shardline.settings import Settings
 
 SECTION = "shardline"
 CLIENT_SECONDS = 5.0
@@ -35,7 +36,9 @@ class ShardlineServer(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, version: str, settings: Settings, open_engine: OpenEngine) -> None:
+    def __init__(
+        self, version: str, settings: Settings, open_engine: OpenEngine, *, key_names: Collection[str] = ()
+    ) -> None:
         super().__init__(
             "shardline",
             version,
@@ -45,6 +48,8 @@ class ShardlineServer(LanguageServer):
         )
         self.base = settings
         """The settings of the command line, which the client's are laid over."""
+        self.key_names = key_names
+        """The environment variables that the client may name besides ours."""
         self.settings = settings
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
@@ -66,8 +71,8 @@ class ShardlineServer(LanguageServer):
         self._initial = _section(initial) or self._initial
         if isinstance(configured, Mapping):
             self._configured = _section(configured)
-        settings, problems = merge(self.base, self._initial)
-        self.settings, more_problems = merge(settings, self._configured)
+        settings, problems = merge_client(self.base, self._initial, self.key_names)
+        self.settings, more_problems = merge_client(settings, self._configured, self.key_names)
         logs.configure(self.settings.log.level)
         self.recorder.apply(self.settings)
         if problems or more_problems:

@@ -1,7 +1,6 @@
 """From the sources beside this file to a library for exactly this CPU, kept in the user's cache folder."""
 
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from shardline import children
 from shardline.engine.checkpoint import cache_folder
 from shardline.engine.quantize import int4_block
 
@@ -47,13 +47,15 @@ def build(compiler: str) -> str:
     target = library()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler makes it
+    surroundings = children.surroundings()
+    surroundings["env"] |= {"PARTIAL": partial, "LIBRARY": str(target)}
     done = subprocess.run(  # noqa: S603  the compiler that the user's PATH names
         ["/bin/sh", "-c", AT_REST, "sh", compiler, *FLAGS, f"-DBLOCK={int4_block()}", str(FOLDER / "step.cpp")],
-        env={**os.environ, "PARTIAL": partial, "LIBRARY": str(target)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
+        **surroundings,
     )
     return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"
