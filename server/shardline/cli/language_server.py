@@ -23,12 +23,11 @@ def serve(settings: Settings, tcp: str | None) -> None:
     if address is None:
         if sys.stdin.isatty():
             sys.stderr.write("Editors start this and speak LSP with it; to see what it does, run `shardline demo`.\n")
-        transport.serve_stdio(server)
+        code = transport.serve_stdio(server)
     else:
-        transport.serve_tcp(server, *address)
-    server.close()
+        code = transport.serve_tcp(server, *address)
     sys.stderr.flush()
-    os._exit(0 if server.protocol.ended_well else 1)  # torch may still compute in the engine's thread
+    os._exit(code)  # torch may still compute in the engine's thread
 
 
 def _loopback(address: str) -> tuple[str, int]:
