@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from shardline.lsp.framing import MAX_BYTES
-from tests.lsp.wire import Wire, framed, opened, talking
+from tests.lsp.wire import Wire, framed, talking
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 SHUTDOWN = framed(b'{"jsonrpc":"2.0","id":"done","method":"shutdown"}')

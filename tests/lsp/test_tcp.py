@@ -15,8 +15,8 @@ from shardline.errors import SettingsError
 from shardline.lsp.door import MAX_STRANGERS, VARIABLE, read_or_make_token
 from tests.lsp.wire import framed
 
-COMMAND = [sys.executable, "-m", "shardline", "--set", "log.level=debug", "--tcp", "127.0.0.1:0"]
-TOKEN = "a token of the user's choosing"
+COMMAND = [sys.executable, "-m", "shardline", "--tcp", "127.0.0.1:0"]
+TOKEN = "a token of the user's choosing"  # noqa: S105
 GUARD_SECONDS = 60
 
 
@@ -55,9 +55,9 @@ class Server:
 
 
 @asynccontextmanager
-async def listening(**environment: str) -> AsyncIterator[Server]:
+async def listening(*flags: str, **environment: str) -> AsyncIterator[Server]:
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+        *COMMAND, *flags, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
     )
     try:
         assert process.stderr is not None
@@ -155,7 +155,7 @@ async def test_many_that_say_nothing_do_not_keep_the_client_away() -> None:
 
 
 async def test_the_token_is_printed_once_and_neither_logged_nor_taken_for_a_setting() -> None:
-    async with listening() as server:
+    async with listening("--set", "log.level=debug") as server:
         token = server.first_line.split()[-1]
         await server.serves(token)
         log = await server.log()

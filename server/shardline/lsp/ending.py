@@ -68,6 +68,6 @@ async def client_ended(pid: int | None) -> bool:
     except (psutil.Error, ValueError, OverflowError):
         return False
     with contextlib.suppress(psutil.Error):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(POLL_SECONDS)  # noqa: ASYNC110  only its parent is told of its end
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  nobody tells it
+            await asyncio.sleep(POLL_SECONDS)
     return True
