@@ -151,6 +151,12 @@ class MessageProtocol(LanguageServerProtocol):
         response = {"code": error.code, "message": error.message}
         self._send_data({"jsonrpc": self.VERSION, "id": number, "error": response})
 
+    def _send_response(self, msg_id: str | int, result: Any = None, error: types.ResponseError | None = None) -> None:
+        """Answer a request; pygls would send the traceback of an error, too."""
+        if error:
+            error.data = None
+        super()._send_response(msg_id, result, error)
+
     def _execute_handler(
         self,
         msg_id: str | int,
