@@ -33,8 +33,7 @@ async def test_a_document_of_any_name_is_completed_or_not_and_explained(uri: str
         assert isinstance(await wire.ask(GHOST, at(0, 5, uri)), list)
         answer = await wire.ask(EXPLAIN, {"command": "shardline.explain"})
         assert len(answer["requests"]) == 1
-        (page,) = own_cache.iterdir()
-        assert page.read_text(encoding="utf-8") == answer["page"]
+        assert written(own_cache) == [answer["page"]]
         await fails_nowhere(wire)
 
 
@@ -67,6 +66,10 @@ async def test_a_pair_of_surrogates_is_a_character() -> None:
         assert item["insertText"] == "😀"
 
 
+def written(cache: Path) -> list[str]:
+    return [page.read_text(encoding="utf-8") for page in cache.iterdir()]
+
+
 async def fails_nowhere(wire: Wire) -> None:
     """The server ends well, and neither it nor its log has told of an error of its own."""
     assert await wire.leave() == 0
@@ -78,11 +81,10 @@ async def fails_nowhere(wire: Wire) -> None:
 
 async def test_what_the_user_is_told_is_one_line_without_links_and_control_characters() -> None:
     name = "held\x1b[2J\n[x](command:y)\u202e"
-    async with started(COMMAND, editor="neovim", model={"name": name}) as client:
+    async with started(COMMAND, editor="neovim", options={name: 1}, model={"name": name}) as client:
         await client.until("loading", message="Downloading")
         await client.command("test.release")
         status = await client.until("ready")
-        client.configure(no=1, **{name: 2})
         shown: Any = [await client.command("shardline.status"), status.message, status.model, client.messages]
         shown.extend(report.message for reports in client.lsp.progress_reports.values() for report in reports)
         assert client.messages
