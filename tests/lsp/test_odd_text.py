@@ -86,7 +86,8 @@ async def test_what_the_user_is_told_is_one_line_without_links_and_control_chara
         await client.command("test.release")
         status = await client.until("ready")
         shown: Any = [await client.command("shardline.status"), status.message, status.model, client.messages]
-        shown.extend(report.message for reports in client.lsp.progress_reports.values() for report in reports)
+        for reports in client.lsp.progress_reports.values():
+            shown.extend(report.message for report in reports)  # type: ignore[attr-defined]
         assert client.messages
         text = json.dumps(shown, ensure_ascii=False)
         assert "held [2J [x] (command:y)" in text

@@ -31,7 +31,7 @@ def serve(settings: Settings, tcp: str | None) -> None:
 
 
 def _loopback(address: str) -> tuple[str, int]:
-    """Read HOST:PORT, where the host is this machine: the protocol has no way to ask who is there."""
+    """Read HOST:PORT, where the host is this machine: what is sent is not encrypted."""
     host, _, port = address.rpartition(":")
     host = "127.0.0.1" if host in ("", "localhost") else host.strip("[]")
     try:
@@ -40,7 +40,7 @@ def _loopback(address: str) -> tuple[str, int]:
         raise SettingsError(f"--tcp {address} must look like --tcp 127.0.0.1:8765.") from None
     if not inside:
         raise SettingsError(
-            f"--tcp {address} can be reached from other machines, where anyone could read your code; "
+            f"--tcp {address} can be reached from other machines, and your code is sent unencrypted; "
             "use 127.0.0.1, and an SSH tunnel for an editor elsewhere."
         )
     if not 0 <= number < 65536:

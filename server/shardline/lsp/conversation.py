@@ -41,7 +41,7 @@ class Conversation:
         self._reader = reader
         self._output = output
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        protocol.set_writer(self)
+        protocol.set_writer(self)  # type: ignore[arg-type]  # it would be closed only in what `exit` does in pygls
 
     def write(self, data: bytes) -> None:
         """Send `data`; called by the protocol."""
