@@ -13,6 +13,4 @@ if __name__ == "__main__":
     logs.configure("warning")
     settings = Settings(generation=GenerationSettings(max_tokens=512))  # characters, to the scripted engine
     server = ShardlineServer("0", settings, lambda _: ScriptedEngine(lambda request: suggested(request.prefix)))
-    serve_stdio(server)
-    server.close()
-    sys.exit(0 if server.protocol.ended_well else 1)
+    sys.exit(serve_stdio(server))

@@ -79,4 +79,4 @@ def test_a_page_tells_what_became_of_the_last_suggestions(neovim: Neovim, home: 
     neovim.until("screen():find(given, 1, true)", LINES.shown)
     neovim.press("<Esc>:ShardlineExplain<CR>")
     neovim.until("vim.startswith(text(), given)", "# What became of the last requests\n")
-    assert "`` if not self.items: ``" in neovim.lua("return text()")
+    assert "` if not self.items: `" in neovim.lua("return text()")

@@ -42,7 +42,6 @@ if __name__ == "__main__":
         gc.collect()
         return len(gc.get_objects())
 
-    serve_stdio(server)
-    server.close()
+    code = serve_stdio(server)
     folder.cleanup()
-    sys.exit(0 if server.protocol.ended_well else 1)
+    sys.exit(code)

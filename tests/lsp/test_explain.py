@@ -43,7 +43,7 @@ async def test_what_was_generated_known_and_superseded_is_told() -> None:
         assert (requests[-1]["line"], requests[-1]["column"]) == (1, 10)
         assert all(request["milliseconds"] > 0 for request in requests)
         assert page.count("\n| ") == 2 + len(requests) - 1
-        assert "`` x + 1 ``" in page
+        assert "` x + 1 `" in page
 
 
 async def test_why_nothing_showed_is_told_in_words() -> None:

@@ -1,6 +1,7 @@
 """The `shardline` command itself over a pipe and over TCP, with a real tiny model placed by a plan."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from lsprotocol import types
 
 from tests.lsp.clients import Client, asking, started
+from tests.lsp.wire import framed
 
 COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a, b):\n    return"
@@ -112,26 +114,30 @@ async def test_a_running_generation_ends_when_its_request_is_cancelled(tiny_fold
         assert await ghost_of(client)
 
 
-async def listening(*flags: str) -> tuple[asyncio.subprocess.Process, int]:
+async def listening(*flags: str) -> tuple[asyncio.subprocess.Process, int, str]:
+    """A server that listens, its port and its token."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *flags, "--tcp", "127.0.0.1:0", stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     line = (await process.stderr.readline()).decode()
     assert line.startswith("Listening on 127.0.0.1:")
-    return process, int(line.rpartition(":")[2])
+    address, _, token = line.partition("; token ")
+    return process, int(address.rpartition(":")[2]), token.strip()
 
 
 async def test_it_speaks_over_tcp_and_ends_with_its_client(tiny_folder: Path) -> None:
-    process, port = await listening("--model", str(tiny_folder))
+    process, port, token = await listening("--model", str(tiny_folder))
     client = Client()
     await client.lsp.start_tcp("127.0.0.1", port)
     capabilities = types.ClientCapabilities(experimental={"shardlineStatus": True})
     client.lsp.capabilities = capabilities
-    await client.lsp.initialize_async(types.InitializeParams(capabilities=capabilities))
+    options = {"token": token, "generation": {"maxTokens": 8}}
+    await client.lsp.initialize_async(types.InitializeParams(capabilities=capabilities, initialization_options=options))
     client.lsp.initialized(types.InitializedParams())
     assert (await client.until_settled()).state == "ready"
     assert await ghost_of(client)
+    assert client.messages == []
     await client.lsp.shutdown_async(None)
     client.lsp.exit(None)
     async with asyncio.timeout(20):
@@ -143,8 +149,12 @@ async def test_it_speaks_over_tcp_and_ends_with_its_client(tiny_folder: Path) ->
 
 
 async def test_a_tcp_client_that_vanishes_ends_the_server(tiny_folder: Path) -> None:
-    process, port = await listening("--model", str(tiny_folder))
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    process, port, token = await listening("--model", str(tiny_folder))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    params = {"processId": None, "capabilities": {}, "initializationOptions": {"token": token}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    writer.write(framed(json.dumps(message).encode()))
+    await reader.readline()
     writer.close()
     async with asyncio.timeout(20):
         assert await process.wait() == 1

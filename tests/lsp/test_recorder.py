@@ -1,9 +1,12 @@
 """Over a real pipe: what a client shows and accepts is counted, without its code, and not where that is off."""
 
 import asyncio
+import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,18 @@ from lsprotocol import types
 from shardline.completion import Source, Suggestion
 from shardline.errors import StatisticsError
 from shardline.lsp.items import ACCEPTED
-from shardline.lsp.recorder import Recorder
-from shardline.settings import Settings
-from shardline.statistics.counts import Counts, Figures, figures, grouped
+from shardline.lsp.recorder import Recorder, add_to_own_file
+from shardline.settings import ModelSettings, Settings
+from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
 from tests.lsp.clients import URI, Client, asking, end_of, started
+from tests.lsp.wire import at, opened, talking
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 TEXT = "x = say:secret_value"
+
+UNLOCKED_SECONDS = 4.0
+"""Less than a server takes to end that waits for the lock as long as SQLite does by itself."""
 
 
 @asynccontextmanager
@@ -202,3 +209,47 @@ async def test_what_could_not_be_written_is_written_with_what_comes_next() -> No
             recorder.show(SOURCE, [Suggestion(text=text)], "ghost", 0.1)
             assert await tried.get() == shown
     recorder.close()
+
+
+async def test_a_server_ends_at_once_though_its_statistics_are_locked(own_store: Store) -> None:
+    own_store.add(Counts({Key("2026-11-24", "python", "m", "ghost", "accepted"): 1}), date(2026, 11, 24))
+    before = own_store.read()
+    with closing(sqlite3.connect(own_store.file, isolation_level=None)) as other:
+        async with talking(COMMAND, stderr=asyncio.subprocess.PIPE) as wire:
+            await wire.greet()
+            wire.notify("textDocument/didOpen", opened("say:x"))
+            assert await wire.ask(types.TEXT_DOCUMENT_INLINE_COMPLETION, at(0, 5))
+            other.execute("BEGIN EXCLUSIVE")
+            await wire.ask("shutdown")
+            began = asyncio.get_running_loop().time()
+            wire.notify("exit")
+            assert await wire.process.wait() == 0
+            assert asyncio.get_running_loop().time() - began < UNLOCKED_SECONDS
+            assert wire.process.stderr is not None
+            assert b"locked" in await wire.process.stderr.read()
+    assert own_store.read() == before
+
+
+async def test_a_model_whose_name_is_no_text_is_counted(own_store: Store) -> None:
+    recorder = Recorder(add_to_own_file)
+    recorder.apply(Settings(model=ModelSettings(name="models/a\udcff\x1bb")))
+    recorder.show(SOURCE, [Suggestion(text="x")], "ghost", 0.1)
+    recorder.close()
+    assert {key.model for key in own_store.read()} == {"a b"}
+
+
+def wait_for(event: threading.Event) -> None:
+    event.wait(60)
+
+
+def test_a_disk_that_does_not_answer_keeps_no_server() -> None:
+    answers = threading.Event()
+    recorder = recording(lambda _: wait_for(answers), 0)
+
+    async def show() -> None:
+        recorder.show(SOURCE, [Suggestion(text="x")], "ghost", 0.1)
+
+    asyncio.run(show())
+    recorder.close()
+    assert not answers.is_set()
+    answers.set()

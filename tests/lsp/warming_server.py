@@ -28,6 +28,4 @@ if __name__ == "__main__":
     async def next_warmed(*_: Any) -> list[str]:
         return await warmed.get()
 
-    serve_stdio(server)
-    server.host.close()
-    sys.exit(0 if server.protocol.ended_well else 1)
+    sys.exit(serve_stdio(server))

@@ -116,10 +116,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def talking(command: Sequence[str]) -> AsyncIterator[Wire]:
+async def talking(command: Sequence[str], **options: Any) -> AsyncIterator[Wire]:
     """A conversation with a server that was started for it, and not greeted."""
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, **options)
     wire = Wire(process)
     listening = asyncio.create_task(wire.listen())
     try:

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from shardline.errors import StatisticsError
 from shardline.statistics.counts import Counts, Key
@@ -136,3 +137,10 @@ def test_a_file_that_others_keep_locked_is_an_error_and_stays(store: Store) -> N
         Store(store.file, busy_seconds=0).add(Counts({KEY: 1}), TODAY)
     other.close()
     assert store.read() == {KEY: 1}
+
+
+def test_a_broken_file_that_another_process_renews_for_ever_is_an_error(store: Store) -> None:
+    store.file.parent.mkdir()
+    store.file.write_bytes(b"rubbish" * 999)
+    with FileLock(store.file.with_suffix(".lock")), pytest.raises(StatisticsError, match="lock"):
+        Store(store.file, busy_seconds=0).add(Counts({KEY: 1}), TODAY)

@@ -41,7 +41,7 @@ def language_server(
     assignments: Set = None,
     tcp: Annotated[
         str | None,
-        typer.Option("--tcp", metavar="127.0.0.1:PORT", help="Speak LSP over TCP instead of standard input."),
+        typer.Option("--tcp", metavar="127.0.0.1:PORT", help="Speak LSP over TCP, with the client that has the token."),
     ] = None,
     allow_key_env: Annotated[
         list[str] | None,

@@ -27,16 +27,15 @@ def serve(settings: Settings, tcp: str | None, key_names: Collection[str]) -> No
     if address is None:
         if sys.stdin.isatty():
             sys.stderr.write("Editors start this and speak LSP with it; to see what it does, run `shardline demo`.\n")
-        transport.serve_stdio(server)
+        code = transport.serve_stdio(server)
     else:
-        transport.serve_tcp(server, *address)
-    server.close()
+        code = transport.serve_tcp(server, *address)
     sys.stderr.flush()
-    os._exit(0 if server.protocol.ended_well else 1)  # torch may still compute in the engine's thread
+    os._exit(code)  # torch may still compute in the engine's thread
 
 
 def _loopback(address: str) -> tuple[str, int]:
-    """Read HOST:PORT, where the host is this machine: the protocol has no way to ask who is there."""
+    """Read HOST:PORT, where the host is this machine: what is sent is not encrypted."""
     host, _, port = address.rpartition(":")
     host = "127.0.0.1" if host in ("", "localhost") else host.strip("[]")
     try:
@@ -45,7 +44,7 @@ def _loopback(address: str) -> tuple[str, int]:
         raise SettingsError(f"--tcp {address} must look like --tcp 127.0.0.1:8765.") from None
     if not inside:
         raise SettingsError(
-            f"--tcp {address} can be reached from other machines, where anyone could read your code; "
+            f"--tcp {address} can be reached from other machines, and your code is sent unencrypted; "
             "use 127.0.0.1, and an SSH tunnel for an editor elsewhere."
         )
     if not 0 <= number < 65536:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shardline.completion import Source
 from shardline.completion.completer import Answer
+from shardline.completion.markdown import code_cell, code_span
 from shardline.engine import Usage
 
 MOST = 100
@@ -77,12 +78,15 @@ class History:
 
 
 def page(entries: Sequence[Entry], status: str) -> str:
-    """The requests as a page in Markdown: `status` is that of the model, in words."""
-    lines = ["# What became of the last requests", "", status, ""]
+    """Return the requests as a page in Markdown, below the `status` of the model in words.
+
+    All that a model, a server or a client has said is in code spans.
+    """
+    lines = ["# What became of the last requests", "", code_span(status), ""]
     if not entries:
         return "\n".join([*lines, "Nothing was asked for in this document: the editor sent no request.", ""])
     rows = ("| time | at | asked as | answer | suggestion | why | tokens | ms |", "|---|---|---|---|---|---|---|---|")
-    return "\n".join([*lines, f"`{entries[0].document}`", "", *rows, *_rows(entries), ""])
+    return "\n".join([*lines, code_span(entries[0].document), "", *rows, *_rows(entries), ""])
 
 
 def _rows(entries: Iterable[Entry]) -> Iterable[str]:
@@ -90,8 +94,16 @@ def _rows(entries: Iterable[Entry]) -> Iterable[str]:
         clock = time.strftime("%H:%M:%S", time.localtime(entry.asked))
         tokens = f"{entry.usage.prompt_tokens} + {entry.usage.completion_tokens}" if entry.usage else ""
         first, *more = entry.text.strip().split("\n")
-        code = f"`` {first} ``".replace("|", "\\|") if first else ""
-        shown = code + (f" and {len(more)} more" if more else "")
+        shown = code_cell(first) + (f" and {len(more)} more" if more else "")
         where = f"{entry.line}:{entry.column}"
-        cells = (clock, where, entry.kind, entry.outcome, shown, entry.reason, tokens, f"{entry.milliseconds:.0f}")
+        cells = (
+            clock,
+            where,
+            entry.kind,
+            entry.outcome,
+            shown,
+            code_cell(entry.reason),
+            tokens,
+            f"{entry.milliseconds:.0f}",
+        )
         yield f"| {' | '.join(cells)} |"

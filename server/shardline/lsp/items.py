@@ -22,6 +22,7 @@ from lsprotocol.types import (
 )
 
 from shardline.completion import Source, Suggestion
+from shardline.completion.markdown import code_block
 from shardline.lsp.documents import Documents, word_before
 
 FIRST = "\x01"
@@ -153,9 +154,4 @@ def _with_endings(source: Source, text: str) -> str:
 
 def _documentation(source: Source, text: str, client: Tastes) -> MarkupContent | str:
     """The whole text: highlighted where the client can do that."""
-    return MarkupContent(MarkupKind.Markdown, _fenced(source.language, text)) if client.markdown else text
-
-
-def _fenced(language: str, text: str) -> str:
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
+    return MarkupContent(MarkupKind.Markdown, code_block(text, source.language)) if client.markdown else text

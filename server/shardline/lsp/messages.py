@@ -3,12 +3,15 @@
 In place of pygls' own reading, which leaves requests that it cannot read unanswered, and so those after `shutdown`.
 """
 
+import asyncio
 import contextvars
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cattrs import Converter
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
@@ -21,6 +24,10 @@ from pygls.exceptions import (
 )
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
+from shardline.errors import ProtocolError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 log = logging.getLogger(__name__)
 
 
@@ -30,18 +37,27 @@ class MessageProtocol(LanguageServerProtocol):
     exited = False
     """Whether the client has said `exit`."""
 
+    def __init__(self, server: Any, converter: Converter) -> None:
+        super().__init__(server, converter)
+        self.greeted = asyncio.Event()
+        """Set when the client has sent `initialize`."""
+
     @property
     def ended_well(self) -> bool:
         """Whether the client asked the server to shut down before it went."""
         return self._shutdown
 
     def receive(self, body: bytes) -> None:
-        """Do what the message says."""
+        """Read a message, and do what it says."""
         try:
-            message = json.loads(body)
-        except (ValueError, RecursionError):
+            message = parse(body)
+        except ProtocolError:
             self._refuse(None, JsonRpcParseError())
-            return
+        else:
+            self.take(message)
+
+    def take(self, message: Any) -> None:
+        """Do what a message says that `parse` has read."""
         number = _number(message)
         match message:
             case {"jsonrpc": "2.0", "method": str(method), "id": _} if number is not None:
@@ -135,6 +151,12 @@ class MessageProtocol(LanguageServerProtocol):
         response = {"code": error.code, "message": error.message}
         self._send_data({"jsonrpc": self.VERSION, "id": number, "error": response})
 
+    def _send_response(self, msg_id: str | int, result: Any = None, error: types.ResponseError | None = None) -> None:
+        """Answer a request; pygls would send the traceback of an error, too."""
+        if error:
+            error.data = None
+        super()._send_response(msg_id, result, error)
+
     def _execute_handler(
         self,
         msg_id: str | int,
@@ -148,6 +170,32 @@ class MessageProtocol(LanguageServerProtocol):
         future = self._request_futures.get(msg_id)
         if future:
             future.add_done_callback(lambda _: self._request_futures.pop(msg_id, None))
+
+
+def parse(body: bytes) -> Any:
+    """Read the JSON of a message; raises `ProtocolError`.
+
+    A lone surrogate, which JSON can have but no text, becomes U+FFFD, but for that in an id, which is sent back.
+    """
+    may_have_some = b"\\u" in body or b"\xed" in body  # escaped, or as three bytes
+    try:
+        message = json.loads(body)
+        if may_have_some and isinstance(message, dict):
+            return {key: value if key == "id" else _well_formed(value) for key, value in message.items()}
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("The message is no JSON.") from error
+    return message
+
+
+def _well_formed(value: Any) -> Any:
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {_well_formed(key): _well_formed(item) for key, item in value.items()}
+        case list():
+            return [_well_formed(item) for item in value]
+    return value
 
 
 def _number(message: Any) -> str | int | None:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 
 from lsprotocol import types
 from platformdirs import user_cache_path
@@ -18,6 +19,7 @@ class Page:
 
     def __init__(self, server: LanguageServer, name: str) -> None:
         self._server = server
+        self._name = name
         self._file = user_cache_path("shardline", appauthor=False) / f"{name}-{os.getpid()}.md"
 
     def show(self, text: str) -> None:
@@ -35,6 +37,16 @@ class Page:
         else:
             sentence = f"It is in {self._file}."
             self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, sentence))
+
+    def remove_left(self) -> None:
+        """Remove the files of servers that were killed."""
+        for file in self._file.parent.glob(f"{self._name}-*.md*"):
+            import psutil  # here, because there hardly ever is one
+
+            pid = file.name.removeprefix(f"{self._name}-").partition(".")[0]
+            if re.fullmatch(r"\d{1,9}", pid) and not psutil.pid_exists(int(pid)):
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove the file."""

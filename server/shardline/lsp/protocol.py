@@ -22,6 +22,8 @@ class Protocol(MessageProtocol):
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
         """Answer as pygls does, but for what is offered once there is a model."""
+        params.root_uri = params.root_path = params.workspace_folders = None  # not needed, and pygls fails at odd ones
+        self.greeted.set()
         result = yield from super().lsp_initialize(params)
         keep_back(result.capabilities, params.capabilities)
         return result

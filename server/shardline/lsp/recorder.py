@@ -12,6 +12,7 @@ from typing import Any
 from lsprotocol import types
 
 from shardline.completion import Source, Suggestion
+from shardline.completion.markdown import one_line
 from shardline.completion.screen import Screen
 from shardline.errors import StatisticsError
 from shardline.settings import Settings
@@ -19,6 +20,12 @@ from shardline.statistics.counts import Counts, Key, Label
 
 SECONDS = 30.0
 """How long counts are gathered; and for how long at least an accepted text has to remain to be kept."""
+
+BUSY_SECONDS = 0.3
+"""How long another process may keep the file locked until what was counted has to wait for the next time."""
+
+END_SECONDS = 1.0
+"""How long the end of the server waits for the file."""
 
 _LANGUAGE = re.compile(r"[\w+#-]{1,40}")
 
@@ -45,7 +52,7 @@ class Recorder:
     def apply(self, settings: Settings) -> None:
         """Use these settings; where counting is off now, what is not written yet is forgotten."""
         self._enabled = settings.statistics.enabled
-        self._model = PurePath(settings.model_name).name  # a model may be a folder: it is nobody's business where
+        self._model = one_line(PurePath(settings.model_name).name)  # without its folder, which is nobody's business
         if not self._enabled:
             self._screen = Screen(self._count)
             self._counts.clear()
@@ -80,12 +87,16 @@ class Recorder:
         self._wake()
 
     def close(self) -> None:
-        """Write down what was counted, and wait for that."""
+        """Write down what was counted, and wait a moment for that; what cannot be written then is lost."""
         if self._timer:
             self._timer.cancel()
         self._screen.close_all()
-        self._write()
-        self._writer.shutdown()
+        last = self._writer.submit(self._write_down, self._counts)
+        self._writer.shutdown(wait=False)
+        try:
+            last.result(END_SECONDS)
+        except TimeoutError:
+            log.warning("What was counted last is not written: the disk takes too long.")
 
     def _count(self, label: Label, name: str, amount: int) -> None:
         self._counts[Key(date.today().isoformat(), *label, name)] += amount
@@ -109,9 +120,10 @@ class Recorder:
     def _write_down(self, counts: Counts) -> None:
         self._unwritten.update(counts)
         try:
-            self._add(self._unwritten)
+            if self._unwritten:
+                self._add(self._unwritten)
         except StatisticsError as error:
-            log.warning("%s It is tried again with what is counted next.", error)
+            log.warning("What was counted is not written. %s", error)
         else:
             self._unwritten.clear()
 
@@ -120,4 +132,4 @@ def add_to_own_file(counts: Counts) -> None:
     """Add to the statistics of this user; raises `StatisticsError`."""
     from shardline.statistics.store import Store, own_file  # here, because starting need not wait for it
 
-    Store(own_file()).add(counts, date.today())
+    Store(own_file(), busy_seconds=BUSY_SECONDS).add(counts, date.today())

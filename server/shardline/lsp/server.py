@@ -175,6 +175,7 @@ def _register(server: ShardlineServer) -> None:
         await server.pull_settings()
         await server.watch_settings()
         server.host.apply(server.settings)
+        server.page.remove_left()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from lsprotocol.types import MessageType, ShowMessageParams
 from pygls.lsp.server import LanguageServer
 
+from shardline.completion.markdown import plain
 from shardline.engine import Progress, Usage
 from shardline.lsp.progress_bar import ProgressBar
 
@@ -71,7 +72,7 @@ class Status:
 
     async def loading(self, model: str) -> None:
         """Loading has begun: open a progress bar where the client has them."""
-        self.model = model
+        self.model = plain(model)
         self._change(State.LOADING, f"Loading {model}")
         await self._bar.begin(self.message)
 
@@ -88,7 +89,7 @@ class Status:
         self._away = False
         self._advice, self._advised = "", False
         self._bar.end("Ready")
-        self.model = model
+        self.model = plain(model)
         self._change(State.READY, f"{model} is ready.")
 
     def failed(self, sentence: str) -> None:
@@ -145,7 +146,7 @@ class Status:
         """Show the user one sentence; the same one only once until the model is ready again."""
         if sentence not in self._told:
             self._told.add(sentence)
-            self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {sentence}"))
+            self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {plain(sentence)}"))
 
     def _report(self) -> None:
         """Show the latest progress, and the next time look whether there was more."""
@@ -154,7 +155,7 @@ class Status:
         if self._latest is self._shown:
             return
         self._shown = self._latest
-        self.message = in_words(self._shown)
+        self.message = plain(in_words(self._shown))
         self.percentage = 100 * self._shown.done // self._shown.total if self._shown.total else None
         self._bar.report(self.message, self.percentage)
         self._notify()
@@ -173,7 +174,7 @@ class Status:
     def _change(self, state: State, message: str) -> None:
         _cancel(self._until_report)
         self._until_report = None
-        self.state, self.message, self.percentage = state, message, None
+        self.state, self.message, self.percentage = state, plain(message), None
         self._notify()
 
     def _notify(self) -> None:

@@ -1,142 +1,95 @@
-"""How bytes come in and go out: standard input and output, or one TCP connection, and where a message ends."""
+"""How clients reach the server: by standard input and output, or by TCP."""
 
 import asyncio
 import contextlib
 import os
-import queue
-import re
 import sys
-import threading
+from collections.abc import Coroutine
+from typing import Any
 
 from shardline.errors import SettingsError
-from shardline.lsp.messages import MessageProtocol
+from shardline.lsp import ending
+from shardline.lsp.conversation import Conversation
+from shardline.lsp.door import Door, read_or_make_token
+from shardline.lsp.pipe import LEAVE_SECONDS, PAUSE_BYTES, Input, Output
 from shardline.lsp.server import ShardlineServer
 
-CHUNK = 1 << 16
-"""How many bytes are read at once, at most."""
 
-LEAVE_SECONDS = 2.0
-"""How long a client that leaves may take to read what it was answered."""
-
-_LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,9})\s*\Z", re.IGNORECASE)
-"""May stand behind something else: a body that was longer than its header said."""
-
-
-def serve_stdio(server: ShardlineServer) -> None:
-    """Serve whoever started this process, until they leave.
+def serve_stdio(server: ShardlineServer) -> int:
+    """Serve whoever started this process until they leave, close the server, and return the exit code.
 
     The protocol gets descriptors of its own; what a library prints goes to standard error, and what it reads
     is empty, so neither can disturb the conversation.
     """
-    stdin, output = os.dup(0), _Output(os.dup(1))
+    stdin, output = os.dup(0), Output(os.dup(1))
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    server.protocol.set_writer(output)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve_pipe(server, stdin))
+    code = _serve(server, _serve_pipes(server, stdin, output))
     output.close()
+    return code
 
 
-def serve_tcp(server: ShardlineServer, host: str, port: int) -> None:
-    """Serve the first client that connects, until it leaves; port 0 takes any free one, and prints which."""
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve_one(server, host, port))
+def serve_tcp(server: ShardlineServer, host: str, port: int) -> int:
+    """Serve the first client that knows the token until it leaves, close the server, and return the exit code.
+
+    Port 0 takes any free one. Prints the address and the token. Raises `SettingsError`.
+    """
+    return _serve(server, _serve_one(server, host, port, *read_or_make_token()))
 
 
-async def converse(reader: asyncio.StreamReader, protocol: MessageProtocol) -> None:
-    """Take message after message, until the client says `exit` or is gone."""
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while not protocol.exited and (body := await _body(reader)) is not None:
-            protocol.receive(body)
-            await asyncio.sleep(0)  # who has been asked sees the documents as they are now, not after the next message
+def _serve(server: ShardlineServer, conversation: Coroutine[Any, Any, None]) -> int:
+    code = ending.run(conversation)
+    server.close()
+    return code or (0 if server.protocol.ended_well else 1)
 
 
-async def _body(reader: asyncio.StreamReader) -> bytes | None:
-    """What the next message says: empty where its header does not tell how long it is, None at the end."""
-    length: int | None = None
-    blank = True
-    while line := await _line(reader):
-        if line.strip():
-            found = _LENGTH.search(line)
-            length = int(found[1]) if found else length
-            blank = False
-        elif not blank:
-            return await reader.readexactly(length or 0)
-    return None
+async def _serve_pipes(server: ShardlineServer, stdin: int, output: Output) -> None:
+    reader = asyncio.StreamReader()
+    conversation = Conversation(server.protocol, reader, output)
+    output.start(lambda: conversation.end("The client has closed the pipe that it reads from."))
+    Input(stdin, reader).start()
+
+    async def follow_client() -> None:
+        """End with the process of the client, whose pipes another process may have inherited."""
+        await server.protocol.greeted.wait()
+        if await ending.client_ended(server.process_id):
+            conversation.end("The process of the client has ended.")
+
+    following = asyncio.create_task(follow_client())
+    await conversation.run()
+    following.cancel()
 
 
-async def _line(reader: asyncio.StreamReader) -> bytes:
+class _Socket:
+    """The output of a conversation by TCP."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        writer.transport.set_write_buffer_limits(high=PAUSE_BYTES)
+        self.write, self.drain = writer.write, writer.drain
+        self._writer = writer
+
+    @property
+    def unread(self) -> int:
+        return self._writer.transport.get_write_buffer_size()
+
+
+async def _serve_one(server: ShardlineServer, host: str, port: int, token: str, found: str) -> None:
+    door = Door(token)
     try:
-        return await reader.readline()
-    except ValueError:
-        return b"?"  # longer than any header
-
-
-async def _serve_pipe(server: ShardlineServer, stdin: int) -> None:
-    reader, loop = asyncio.StreamReader(), asyncio.get_running_loop()
-
-    def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended before the input
-            while data := _read(stdin):
-                loop.call_soon_threadsafe(reader.feed_data, data)
-            loop.call_soon_threadsafe(reader.feed_eof)
-
-    threading.Thread(target=read, name="input", daemon=True).start()
-    await converse(reader, server.protocol)
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, CHUNK)
-    except OSError:
-        return b""  # the client is gone
-
-
-class _Output:
-    """Writes in a thread of its own: a client that is slow to read keeps nobody from reading what it says."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="output", daemon=True)
-        self._thread.start()
-
-    def write(self, data: bytes) -> None:
-        """Have `data` written."""
-        self._waiting.put(data)
-
-    def close(self) -> None:
-        """Wait until all is written, if the client still reads."""
-        self._waiting.put(b"")
-        self._thread.join(LEAVE_SECONDS)
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError), os.fdopen(self._descriptor, "wb") as stream:
-            while data := self._waiting.get():
-                stream.write(data)
-                stream.flush()
-
-
-async def _serve_one(server: ShardlineServer, host: str, port: int) -> None:
-    left = asyncio.Event()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        listener.close()
-        server.protocol.set_writer(writer)
-        try:
-            await converse(reader, server.protocol)
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                async with asyncio.timeout(LEAVE_SECONDS):
-                    await writer.drain()
-        finally:
-            left.set()
-
-    try:
-        listener = await asyncio.start_server(talk, host, port)
+        listener = await asyncio.start_server(door.receive, host, port)
     except OSError as error:
         raise SettingsError(f"--tcp {host}:{port} cannot be used ({error.strerror}); try another port.") from error
-    sys.stderr.write(f"Listening on {host}:{listener.sockets[0].getsockname()[1]}\n")
+    sys.stderr.write(f"Listening on {host}:{listener.sockets[0].getsockname()[1]}; {found}\n")
     sys.stderr.flush()
-    await left.wait()
+    reader, writer, greeting = await door.admitted
+    listener.close()
+    door.close()
+    conversation = Conversation(server.protocol, reader, _Socket(writer))
+    server.protocol.take(greeting)
+    await conversation.run()
+    writer.close()
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(LEAVE_SECONDS):
+            await writer.wait_closed()

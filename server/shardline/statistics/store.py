@@ -47,7 +47,7 @@ def own_file() -> Path:
 class Store:
     """The counts in `file`, which only its user may read; each method opens and closes it.
 
-    While another process writes, it waits for `busy_seconds`.
+    While another process writes or renews it, each waits for `busy_seconds`.
     """
 
     def __init__(self, file: Path, *, busy_seconds: float = 5.0) -> None:
@@ -112,7 +112,7 @@ class Store:
     def _renew(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         from filelock import FileLock  # here, because it is hardly ever needed
 
-        with FileLock(self.file.with_suffix(".lock")):
+        with FileLock(self.file.with_suffix(".lock"), timeout=self._busy_seconds):
             try:
                 return self._open(work)  # another process may have renewed it
             except sqlite3.DatabaseError as error:
