@@ -15,7 +15,8 @@ from tests import tiny
 BASE = Path("no-such-folder")  # nothing is read from it
 BUDGET = 100
 CODE = "".join(
-    f"def function_{number}(a, b):\n    # {number % 7} of them\n\n    return a + b * {number}\n\n\n" for number in range(500)
+    f"def function_{number}(a, b):\n    # {number % 7} of them\n\n    return a + b * {number}\n\n\n"
+    for number in range(500)
 )
 FIM = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
 WIDEST = 2 * sum(window.WIDTHS) * BUDGET
@@ -60,7 +61,9 @@ def test_a_prompt_of_a_long_text_is_that_of_all_its_tokens(infilling: str, heali
 
 
 @pytest.mark.parametrize(
-    "text", [CODE * 10, " " * 10**6, "a" * 10**6, "é🎉" * 10**6, "\n" * 10**6, FIM[0] * 10**5], ids=lambda text: text[:3]
+    "text",
+    [CODE * 10, " " * 10**6, "a" * 10**6, "é🎉" * 10**6, "\n" * 10**6, FIM[0] * 10**5],
+    ids=lambda text: text[:3],
 )
 def test_no_text_is_so_long_that_more_than_a_prompt_of_it_is_encoded(text: str) -> None:
     codec = Counting()

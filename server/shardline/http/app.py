@@ -18,6 +18,7 @@ from shardline.engine import Engine
 from shardline.errors import ShardlineError
 from shardline.http import completions, figures, infill
 from shardline.http.admission import Admission
+from shardline.http.bodies import Bodies
 from shardline.http.connection import EndWithClient
 from shardline.http.guard import Guard
 from shardline.http.loading import Loading
@@ -109,6 +110,7 @@ def make_app(
         exception_handlers={HTTPException: _fail},
         lifespan=lifespan,
     )
+    app.state.bodies = Bodies(admission)
     return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
 
 
