@@ -1,6 +1,5 @@
 """The fields of a JSON body: their types and limits are declared once, and what is wrong is told by name."""
 
-import asyncio
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -8,8 +7,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from shardline.http.bodies import SMALL_BYTES, Bodies
-from shardline.http.parsing import THREAD, parse
+from shardline.http.bodies import Bodies
+from shardline.http.parser import Parser
 from shardline.http.refusals import RequestError
 from shardline.values import BadValueError, check
 
@@ -24,11 +23,9 @@ def field(default: Any, **limits: float) -> Any:
 async def body_of(request: Request) -> Mapping[str, Any]:
     """Read the JSON object that is sent; raises `RequestError`."""
     bodies: Bodies = request.app.state.bodies
+    parser: Parser = request.app.state.parser
     async with bodies.read(request) as content:
-        if len(content) > SMALL_BYTES:
-            body = await asyncio.get_running_loop().run_in_executor(THREAD, parse, content)
-        else:
-            body = parse(content)
+        body = await parser.parse(content)
     if not isinstance(body, dict):
         raise RequestError("The body of the request must be a JSON object.")
     return body
