@@ -1,7 +1,8 @@
 """How soon /health is answered meanwhile: `python -m tests.http.health --clients 32 --seconds 60 --json FILE`.
 
-Clients in a process of their own send a served model the largest bodies it takes, one after another, and do not wait
-where they are told to. /health is asked each 20 ms, each time by a new connection, however long the others take.
+Clients in a process of their own send a served model the largest bodies it takes, one after another. They leave an
+answer that takes long, and do not wait where they are told to. /health is asked each 20 ms, each time by a new
+connection, however long the others take.
 """
 
 import argparse
@@ -26,6 +27,9 @@ EACH_SECONDS = 0.02
 ASKED_SECONDS = 0.1
 """/health is to be answered within this time, of 100 times at least 99."""
 
+READ_SECONDS = 2.0
+"""A client that has sent its body waits this long for the answer."""
+
 CODE = Path(__file__).read_text(encoding="utf-8")
 TEXTS = (CODE, "a", " ", "\n", "é", "<|im_end|>")
 
@@ -45,11 +49,11 @@ def bodies(model: str) -> list[tuple[str, bytes]]:
     def infill(**fields: Any) -> bytes:
         return json.dumps({"n_predict": 16, "input_prefix": "", **fields}, ensure_ascii=False).encode()
 
+    def repeated(text: str) -> bytes:
+        return fill(lambda times: completion(text * times))
+
     several = [
-        *(
-            fill(lambda times, text=text: completion(text * times))
-            for text in (CODE, "a", " ", "\n", "é", "<|im_end|>")
-        ),
+        *map(repeated, (CODE, "a", " ", "\n", "é", "<|im_end|>")),
         *(fill(lambda times: completion([CODE] * times), size) for size in (1 << 16, 1 << 20)),
         completion([[5] * 2000] * 128),
         completion("a", logit_bias=[[]] * (MAX_CONTAINERS - 10)),
@@ -66,7 +70,7 @@ def bodies(model: str) -> list[tuple[str, bytes]]:
     return [*(("/v1/completions", body) for body in several), *(("/infill", body) for body in others)]
 
 
-async def load(url: str, key: str, model: str, clients: int) -> None:
+async def load(url: str, key: str, model: str, *, clients: int) -> None:
     """Send bodies until this process is ended; prints what becomes of each."""
     all_bodies = bodies(model)
     headers = {"Authorization": f"Bearer {key}"}
@@ -83,7 +87,8 @@ async def load(url: str, key: str, model: str, clients: int) -> None:
             print(outcome, flush=True)  # noqa: T201
 
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=GUARD_SECONDS, limits=limits) as http:
+    patience = httpx.Timeout(GUARD_SECONDS, read=READ_SECONDS)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=patience, limits=limits) as http:
         print("ready", flush=True)  # noqa: T201
         await asyncio.gather(*(client(number, http) for number in range(clients)))
 
@@ -149,7 +154,7 @@ def main() -> None:
     parser.add_argument("--load", nargs=3, metavar=("URL", "KEY", "MODEL"), help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.load:
-        asyncio.run(load(*flags.load, flags.clients))
+        asyncio.run(load(*flags.load, clients=flags.clients))
         return
     figures = asyncio.run(run(flags.clients, flags.seconds))
     console = Console(highlight=False)

@@ -134,7 +134,7 @@ async def unread_answer(server: Server) -> None:
 async def half_handshake(_: Server) -> None:
     with TemporaryDirectory() as folder:
         arguments = ("scripted", "1000", *map(str, certified(Path(folder))))
-        async with started(*arguments, loaded=False) as server, dial(server) as (reader, _):
+        async with started(*arguments, loaded=False) as server, dial(server) as (reader, _writer):
             assert await status_of(reader) == 0
 
 

@@ -1,7 +1,7 @@
 """Text to token ids for one model, so that no text of a user is ever read as one of the model's signals."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,15 @@ GUARD = "☺"
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids, and for each where its letters begin and end in the text."""
+    """Token ids, and for each where its letters begin and end in the text, found when first wanted."""
 
     ids: list[int]
-    offsets: list[tuple[int, int]]
+    find_offsets: Callable[[], list[tuple[int, int]]]
+
+    @cached_property
+    def offsets(self) -> list[tuple[int, int]]:
+        """A pair for each token; making many of them stops other threads."""
+        return self.find_offsets()
 
 
 class Codec:
@@ -60,7 +65,7 @@ class Codec:
         """Encode the beginning of a document."""
         encoding = self._encode([text])[0]
         if self.signals.isdisjoint(encoding.ids):
-            return Encoded(encoding.ids, encoding.offsets)
+            return Encoded(encoding.ids, lambda: encoding.offsets)
         first, *rest = self._inside_a_name.split(text)  # so that no name of a signal is one token
         start = self._encode([first])[0]
         ids, offsets, at = list(start.ids), list(start.offsets), len(first)
@@ -68,7 +73,7 @@ class Codec:
             ids += inner.ids
             offsets += [(at + begin, at + end) for begin, end in inner.offsets]
             at += len(piece)
-        return Encoded(ids, offsets)
+        return Encoded(ids, lambda: offsets)
 
     def encode_inner(self, text: str) -> list[int]:
         """Encode text that goes on in a line."""
@@ -85,13 +90,13 @@ class Codec:
         return self.vocabulary.spelled(token).decode(errors="replace") or self.decode([token])
 
     def _encode_behind_guard(self, texts: Sequence[str]) -> list[Encoded]:
-        return [
-            Encoded(
-                encoding.ids[self._guard :],
-                [(begin - len(GUARD), end - len(GUARD)) for begin, end in encoding.offsets[self._guard :]],
-            )
-            for encoding in self._encode([GUARD + text for text in texts])
-        ]
+        return [self._without_guard(encoding) for encoding in self._encode([GUARD + text for text in texts])]
+
+    def _without_guard(self, encoding: Encoding) -> Encoded:
+        def find_offsets() -> list[tuple[int, int]]:
+            return [(begin - len(GUARD), end - len(GUARD)) for begin, end in encoding.offsets[self._guard :]]
+
+        return Encoded(encoding.ids[self._guard :], find_offsets)
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         """Encode texts in a batch, even a single one: only then are other threads not stopped meanwhile."""
