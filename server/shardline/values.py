@@ -1,5 +1,6 @@
 """JSON values checked against Python types, with what is wrong in words."""
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ def check(value: Any, kind: Any, limits: Mapping[str, float]) -> Any:
     except Exception as error:
         raise BadValueError(_in_words(kind)) from error
     if isinstance(result, int | float) and not isinstance(result, bool):
+        if isinstance(result, float) and not math.isfinite(result):
+            raise BadValueError(f"{_in_words(kind)} that is finite")
         low, high = limits.get("minimum"), limits.get("maximum")
         if (low is not None and result < low) or (high is not None and result > high):
             span = f"from {low} to {high}" if high is not None else f"of at least {low}"

@@ -119,7 +119,7 @@ PIECES.decoder = Metaspace()
 def test_a_tokenizer_without_single_bytes_heals_what_it_can_spell(tokenizer: Tokenizer, text: str) -> None:
     vocabulary = Vocabulary(tokenizer, excluded=())
     encoding = tokenizer.encode(text, add_special_tokens=False)
-    encoded = Encoded(encoding.ids, encoding.offsets)
+    encoded = Encoded(encoding.ids, lambda: encoding.offsets)
     keep = cut_back(text, encoded, vocabulary)
     removed = text[encoded.offsets[keep][0] :] if keep < len(encoded.ids) else ""
     sampler = HealingSampler(Sampler(), vocabulary, removed)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -111,13 +112,14 @@ class Engine(ScriptedEngine):
 
 if __name__ == "__main__":
     name, idle = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else None
+    certificate, private_key = map(Path, sys.argv[3:]) if len(sys.argv) > 3 else (None, None)
     logs.configure("info")
     engine = Engine(name)
     serve(
         engine,
         Settings(model=ModelSettings(name=name)),
         Door(key=KEY, idle=idle),
-        Address(),
+        Address(certificate=certificate, private_key=private_key),
         routes=engine.routes,
         on_listening=lambda url: print(f"Listening on {url}", flush=True),  # noqa: T201
     )

@@ -1,13 +1,13 @@
 """Text to token ids for one model, so that no text of a user is ever read as one of the model's signals."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from shardline.engine.checkpoint import Checkpoint, begin_ids, end_ids
 from shardline.engine.infilling import Infilling, detect
@@ -22,10 +22,15 @@ GUARD = "☺"
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids, and for each where its letters begin and end in the text."""
+    """Token ids, and for each where its letters begin and end in the text, found when first wanted."""
 
     ids: list[int]
-    offsets: list[tuple[int, int]]
+    find_offsets: Callable[[], list[tuple[int, int]]]
+
+    @cached_property
+    def offsets(self) -> list[tuple[int, int]]:
+        """A pair for each token; making many of them stops other threads."""
+        return self.find_offsets()
 
 
 class Codec:
@@ -58,23 +63,22 @@ class Codec:
 
     def encode(self, text: str) -> Encoded:
         """Encode the beginning of a document."""
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        encoding = self._encode([text])[0]
         if self.signals.isdisjoint(encoding.ids):
-            return Encoded(encoding.ids, encoding.offsets)
+            return Encoded(encoding.ids, lambda: encoding.offsets)
         first, *rest = self._inside_a_name.split(text)  # so that no name of a signal is one token
-        start = self.tokenizer.encode(first, add_special_tokens=False)
+        start = self._encode([first])[0]
         ids, offsets, at = list(start.ids), list(start.offsets), len(first)
-        for piece in rest:
-            inner = self._encode_behind_guard(piece)
+        for piece, inner in zip(rest, self._encode_behind_guard(rest), strict=True):
             ids += inner.ids
             offsets += [(at + begin, at + end) for begin, end in inner.offsets]
             at += len(piece)
-        return Encoded(ids, offsets)
+        return Encoded(ids, lambda: offsets)
 
     def encode_inner(self, text: str) -> list[int]:
         """Encode text that goes on in a line."""
-        first, *rest = self._inside_a_name.split(text)
-        return [token for piece in (first, *rest) for token in self._encode_behind_guard(piece).ids]
+        pieces = self._inside_a_name.split(text)
+        return [token for inner in self._encode_behind_guard(pieces) for token in inner.ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, signals written by their names."""
@@ -85,7 +89,15 @@ class Codec:
         """The text of one token; a signal by its name, and a part of a letter as a replacement character."""
         return self.vocabulary.spelled(token).decode(errors="replace") or self.decode([token])
 
-    def _encode_behind_guard(self, text: str) -> Encoded:
-        encoding = self.tokenizer.encode(GUARD + text, add_special_tokens=False)
-        offsets = [(begin - len(GUARD), end - len(GUARD)) for begin, end in encoding.offsets[self._guard :]]
-        return Encoded(encoding.ids[self._guard :], offsets)
+    def _encode_behind_guard(self, texts: Sequence[str]) -> list[Encoded]:
+        return [self._without_guard(encoding) for encoding in self._encode([GUARD + text for text in texts])]
+
+    def _without_guard(self, encoding: Encoding) -> Encoded:
+        def find_offsets() -> list[tuple[int, int]]:
+            return [(begin - len(GUARD), end - len(GUARD)) for begin, end in encoding.offsets[self._guard :]]
+
+        return Encoded(encoding.ids[self._guard :], find_offsets)
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        """Encode texts in a batch, even a single one: only then are other threads not stopped meanwhile."""
+        return self.tokenizer.encode_batch(texts, add_special_tokens=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Never
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
-from shardline.engine import Chunk, FinishReason, Request, Token, Usage
+from shardline.engine import Chunk, FinishReason, Request, Token, Usage, window
 from shardline.engine.draft import Draft, FirstOf, PromptLookup
 from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
@@ -98,7 +98,8 @@ def generate(
     def make_draft() -> Draft:
         if not cache.can_forget:
             return PromptLookup([])
-        lookup = PromptLookup([*codec.encode_inner(request.suffix), *prompt.ids])
+        suffix = next(window.beginnings(request.suffix, prompt.budget))
+        lookup = PromptLookup([*codec.encode_inner(suffix), *prompt.ids])
         return FirstOf(lookup, draft) if draft else lookup
 
     choices = decode(cache, logits, sampler, make_draft, max_tokens=max_tokens, alone=alone)

@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shardline.engine import Request
+from shardline.engine import Request, window
 from shardline.engine.codec import Codec, Encoded
 from shardline.engine.infilling import PREFIX, SUFFIX
 from shardline.engine.vocabulary import Vocabulary
@@ -57,9 +57,9 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
     if request.prompt_ids:
         return _exactly(request.prompt_ids, codec, budget=budget)
     infilling = codec.infilling if request.infilling != "off" and request.suffix.strip() else None
-    encoded = codec.encode(request.prefix)
-    keep = cut_back(request.prefix, encoded, codec.vocabulary) if request.healing else len(encoded.ids)
-    removed = request.prefix[encoded.offsets[keep][0] :] if keep < len(encoded.ids) else ""
+    text, encoded = _encode_end(request.prefix, codec, budget)
+    keep = cut_back(text, encoded, codec.vocabulary) if request.healing else len(encoded.ids)
+    removed = text[encoded.offsets[keep][0] :] if keep < len(encoded.ids) else ""
     prefix = encoded.ids[:keep]
     if infilling is None:
         prefix = _end_of(prefix, budget - len(codec.begin_ids))
@@ -74,7 +74,7 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
         )
     name = infilling.choose(request.infilling)
     template = infilling.family.templates[name]
-    suffix = codec.encode_inner(request.suffix)
+    suffix = _encode_beginning(request.suffix, codec.encode_inner, budget)
     room = budget - len(codec.begin_ids) - len(template) + 2
     if len(prefix) + len(suffix) > room:
         suffix = suffix[: room // SUFFIX_SHARE]
@@ -110,14 +110,14 @@ def cut_back(text: str, encoded: Encoded, vocabulary: Vocabulary) -> int:
 
 
 def _exactly(ids: Sequence[int], codec: Codec, *, budget: int) -> Prompt:
-    unknown = [token for token in ids if not 0 <= token < codec.size]
-    if unknown:
-        raise PromptError(f"The prompt has the token {unknown[0]}; the model knows those from 0 to {codec.size - 1}.")
     if len(ids) > budget:
         raise PromptError(
             f"The prompt has {len(ids)} tokens, and of the context {budget} are for it; ask for fewer tokens, shorten "
             "the prompt, or raise model.contextTokens."
         )
+    unknown = [token for token in ids if not 0 <= token < codec.size]
+    if unknown:
+        raise PromptError(f"The prompt has the token {unknown[0]}; the model knows those from 0 to {codec.size - 1}.")
     return Prompt(format="prefix", ids=list(ids), removed="", prefix_tokens=len(ids), suffix_tokens=0, budget=budget)
 
 
@@ -138,7 +138,8 @@ def known_ahead(request: Request, codec: Codec, *, budget: int) -> list[int]:
         head = [codec.infilling.sentinels[part] for part in before]
         budget -= budget // SUFFIX_SHARE + len(template)
     head = [*codec.begin_ids, *head]
-    return [*head, *codec.encode(request.suffix).ids[: budget - len(head)]]
+    room = budget - len(head)
+    return [*head, *_encode_beginning(request.suffix, lambda text: codec.encode(text).ids, room)[:room]]
 
 
 def lines_ahead(suffix: str) -> str:
@@ -156,13 +157,34 @@ def build_ahead(
     A prefix that is too long begins where that of a prompt with this `budget` does, so that the KV cache holds.
     There are at most `longest` ids; what is ahead loses its end for that.
     """
-    known = codec.encode(prefix).ids
+    prefix, known = _encode_end(prefix, codec, budget)
     begin = codec.begin_ids if prefix or codec.begin_ids else sorted(codec.signals)[:1]  # as after another text
-    dropped = len(known) - len(_end_of(known, budget - len(codec.begin_ids)))
+    dropped = len(known.ids) - len(_end_of(known.ids, budget - len(codec.begin_ids)))
     encoded = codec.encode(prefix + text + ahead)
     count = sum(end > len(prefix + text) for _, end in encoded.offsets)
     ids = [*begin, *encoded.ids[dropped:]]
     return ids[:longest], max(0, count - max(0, len(ids) - longest))
+
+
+def _encode_end(text: str, codec: Codec, room: int) -> tuple[str, Encoded]:
+    """Encode as much of the end of `text` as fills `room`, also after healing; returns that end and its tokens.
+
+    Where it is cut, tokens may differ from those of the whole text; they are the first ones, which then have no room.
+    """
+    for end in window.ends(text, room):
+        encoded = codec.encode(end)
+        if len(encoded.ids) > room + MOST_TOKENS:
+            break
+    return end, encoded
+
+
+def _encode_beginning(text: str, encode: Callable[[str], list[int]], room: int) -> list[int]:
+    """Encode as much of the beginning of `text` as has more tokens than `room`."""
+    for beginning in window.beginnings(text, room):
+        ids = encode(beginning)
+        if len(ids) > room:
+            break
+    return ids
 
 
 def _end_of(ids: list[int], room: int) -> list[int]:

@@ -22,9 +22,8 @@ class Admission:
         self.running = 0
         self.waiting = 0
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, which lasts as long as the block; raises `RequestError` where too many wait already."""
+    def check(self) -> None:
+        """Raise `RequestError` where too many wait already."""
         if self._turns.locked() and self.waiting >= self._most_waiting:
             raise RequestError(
                 "Too many requests are waiting already; send this one again in a moment.",
@@ -32,6 +31,11 @@ class Admission:
                 code="rate_limit_exceeded",
                 headers=AGAIN,
             )
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, which lasts as long as the block; raises `RequestError` where too many wait already."""
+        self.check()
         self.waiting += 1
         try:
             await self._turns.acquire()

@@ -1,6 +1,7 @@
 """The application: one engine, and every way to ask it."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from shardline.engine import Engine
 from shardline.errors import ShardlineError
 from shardline.http import completions, figures, infill
 from shardline.http.admission import Admission
+from shardline.http.bodies import Bodies
 from shardline.http.connection import EndWithClient
 from shardline.http.guard import Guard
 from shardline.http.loading import Loading
 from shardline.http.metrics import Counted, Metrics
+from shardline.http.parser import Parser
 from shardline.http.presence import Noticed, Presence
 from shardline.http.refusals import RequestError, refusal_of
 from shardline.http.served import ServedEngine
@@ -69,7 +72,7 @@ def make_app(
     presence = Presence(door.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics)
     service = Service(engine=served, loading=loading, end=lambda: on_end(None))
-    slots = Slots()
+    slots, parser = Slots(), Parser()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -77,12 +80,14 @@ def make_app(
             with presence.visit():
                 try:
                     await loading.run()
+                    gc.freeze()  # to look through all that is loaded would stop everyone for a tenth of a second
                 except ShardlineError as error:
                     on_end(error)
 
         task = asyncio.ensure_future(load())
         yield
         task.cancel()
+        parser.close()
         engine.close()
 
     async def health(_: Request) -> Response:
@@ -109,6 +114,7 @@ def make_app(
         exception_handlers={HTTPException: _fail},
         lifespan=lifespan,
     )
+    app.state.bodies, app.state.parser = Bodies(admission), parser
     return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
 
 

@@ -1,52 +1,45 @@
-"""A request from its first byte to its last: its body is not too long, and nothing is made for a client that left."""
+"""A request that ends with its client: nothing is made for one that left."""
 
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shardline.http.refusals import RequestError
-
-MOST_BYTES = 8 << 20
-"""A body may have this many: a document that is as long as they may be, however it is written."""
-
 
 class EndWithClient:
-    """Reads the whole body, lets `app` answer, and cancels it as soon as the client is gone."""
+    """Lets `app` read the body, if there is one, and answer; cancels it as soon as the client is gone."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a refusal where the body is too long, else let `app` answer."""
+        """Let `app` answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > MOST_BYTES:
-                refusal = RequestError(f"The body is longer than {MOST_BYTES:,} bytes.", status=413)
-                await refusal.answer()(scope, receive, send)
-                return
-            if not message.get("more_body"):
-                break
-        await self._answer(scope, bytes(body), receive, send)
+        was_read, gone = asyncio.Event(), asyncio.Event()
+        unread: list[Message] = []
+        if scope["method"] != "POST":  # then nobody reads a body, and none is kept
+            unread.append({"type": "http.request", "body": b"", "more_body": False})
+            was_read.set()
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-        gone = asyncio.Event()
-
-        async def replay() -> Message:
+        async def read() -> Message:
             if unread:
                 return unread.pop()
-            await gone.wait()
-            return {"type": "http.disconnect"}
+            if was_read.is_set():
+                await gone.wait()
+                return {"type": "http.disconnect"}
+            message = await receive()
+            if not message.get("more_body"):
+                was_read.set()
+            return message
 
-        answering = asyncio.ensure_future(self._app(scope, replay, send))
-        leaving = asyncio.ensure_future(receive())  # nothing but the end can come any more
+        async def leave() -> None:
+            await was_read.wait()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        answering = asyncio.ensure_future(self._app(scope, read, send))
+        leaving = asyncio.ensure_future(leave())
         try:
             await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
             if answering.done():

@@ -1,13 +1,14 @@
 """The fields of a JSON body: their types and limits are declared once, and what is wrong is told by name."""
 
 import dataclasses
-import json
 import typing
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from shardline.http.bodies import Bodies
+from shardline.http.parser import Parser
 from shardline.http.refusals import RequestError
 from shardline.values import BadValueError, check
 
@@ -20,12 +21,11 @@ def field(default: Any, **limits: float) -> Any:
 
 
 async def body_of(request: Request) -> Mapping[str, Any]:
-    """The JSON object that was sent; raises `RequestError`."""
-    try:
-        body = json.loads(await request.body(), parse_constant=_refuse_constant)
-        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError):
-        raise RequestError("The body of the request is not valid JSON.") from None
+    """Read the JSON object that is sent; raises `RequestError`."""
+    bodies: Bodies = request.app.state.bodies
+    parser: Parser = request.app.state.parser
+    async with bodies.read(request) as content:
+        body = await parser.parse(content)
     if not isinstance(body, dict):
         raise RequestError("The body of the request must be a JSON object.")
     return body
@@ -63,7 +63,3 @@ def texts(value: Any, name: str, *, most: int) -> tuple[str, ...]:
     if not isinstance(several, list) or len(several) > most or not all(isinstance(t, str) and t for t in several):
         raise RequestError(f"{name} must be a text or a list of up to {most}, none of them empty.", param=name)
     return tuple(several)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shardline.engine import NOTHING_SPENT, Chunk, Engine, FinishReason, Request, Token, Usage
+from shardline.engine.window import crop
 from shardline.http import events
 from shardline.http.fields import body_of, field, read, texts
 from shardline.http.refusals import RequestError
@@ -75,7 +76,7 @@ def _request(asked: Body, settings: Settings) -> Request:
     room = settings.model.context_tokens
     wanted = asked.n_predict or given.max_tokens
     seed = given.seed if asked.seed is None else asked.seed
-    return Request(
+    request = Request(
         document="",
         prefix=_extra(asked.input_extra) + asked.input_prefix + asked.prompt,
         suffix=asked.input_suffix,
@@ -88,6 +89,7 @@ def _request(asked: Body, settings: Settings) -> Request:
         stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
         logprobs=min(asked.n_probs, MOST_LIKELY) if asked.n_probs > 0 else None,
     )
+    return crop(request, room)
 
 
 def _extra(value: Any) -> str:

@@ -19,6 +19,7 @@ from shardline import __version__
 from shardline.engine import Progress, Request, wire
 from shardline.errors import NotReadyError, ShardlineError
 from shardline.http.app import Service
+from shardline.http.fields import body_of
 
 STOPPED = "The engine was stopped by `shardline engines stop`; the command shardline.restart starts another."
 
@@ -59,7 +60,7 @@ class Private:
 
     async def stop(self, request: HTTPRequest) -> Response:
         """End the engine; where the client says `unused`, only if it may, and those who used it have all left."""
-        unused = (await request.json()).get("unused")
+        unused = (await body_of(request)).get("unused")
         stops = not unused or (self._was_used and not self._documents and not self._stays)
         if stops:
             self._loading.end(NotReadyError(STOPPED))
@@ -72,7 +73,7 @@ class Private:
 
     async def complete(self, request: HTTPRequest) -> Response:
         """Stream chunks, a line each; the last one has a finish reason or is an error."""
-        return Lines(self._chunks(self._own(request.path_params["client"], (await request.json())["request"])))
+        return Lines(self._chunks(self._own(request.path_params["client"], (await body_of(request))["request"])))
 
     async def warm(self, client: str, asked: Any) -> None:
         """Read a prompt ahead."""
@@ -146,7 +147,7 @@ class Lines(Response):
 def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
     async def respond(request: HTTPRequest) -> Response:
         try:
-            return JSONResponse({"answer": await answer(request.path_params["client"], await request.json())})
+            return JSONResponse({"answer": await answer(request.path_params["client"], await body_of(request))})
         except ShardlineError as error:
             return JSONResponse(wire.write_error(error))
 

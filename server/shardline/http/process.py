@@ -1,9 +1,11 @@
 """The process: an address of this machine, and uvicorn until somebody or nobody wants it to end."""
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,14 @@ import uvicorn
 from shardline.engine import Engine
 from shardline.errors import SettingsError, ShardlineError
 from shardline.http.app import Door, Routes, make_app
+from shardline.http.protocol import SECONDS, LimitedProtocol, Waiting
 from shardline.settings import Settings
+
+MAX_CONNECTIONS = 512
+"""So many may be open at once, if the process may have as many files."""
+
+FILES = 4 * MAX_CONNECTIONS
+"""So many files it asks for: half of them for connections, even where more come at once than there is place for."""
 
 LEAVE_SECONDS = 2
 """How long those who are still answered when it ends may take."""
@@ -42,6 +51,44 @@ class Address:
             return self.host == "localhost"
 
 
+class LimitedServer(uvicorn.Server):
+    """uvicorn with at most `limit` connections, none of which may take too long over its part."""
+
+    def __init__(self, config: uvicorn.Config, limit: int) -> None:
+        super().__init__(config)
+        self._waiting = Waiting(limit)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, and listen."""
+        await super().startup([])
+        for listener in sockets or []:
+            server = await asyncio.get_running_loop().create_server(
+                self._protocol,
+                sock=listener,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=SECONDS if self.config.ssl else None,
+                backlog=self.config.backlog,
+            )
+            self.servers.append(server)
+
+    def _protocol(self) -> LimitedProtocol:
+        state = self.lifespan.state
+        return LimitedProtocol(self._waiting, config=self.config, server_state=self.server_state, app_state=state)
+
+
+def connection_limit() -> int:
+    """Return how many connections there may be, after asking for as many files as they need."""
+    if sys.platform == "win32":
+        return MAX_CONNECTIONS
+    import resource  # which only Unix has
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        soft = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
+
+
 def serve(
     engine: Engine,
     settings: Settings,
@@ -61,9 +108,10 @@ def serve(
         nonlocal reason
         reason, server.should_exit = error, True
 
+    limit = connection_limit()
     config = uvicorn.Config(
         make_app(engine, settings, door, routes=routes, on_end=end),
-        http="h11",
+        backlog=limit // 2,  # of these so many are accepted before any of them can be closed
         ws="none",
         lifespan="on",
         log_config=None,
@@ -78,7 +126,7 @@ def serve(
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"--ssl-certfile and --ssl-keyfile cannot be used ({error}).") from error
-    server = uvicorn.Server(config)
+    server = LimitedServer(config, limit)
     with _bound(address) as listener:
         host = f"[{address.host}]" if ":" in address.host else address.host
         on_listening(f"{address.scheme}://{host}:{listener.getsockname()[1]}")

@@ -14,6 +14,10 @@ LIKE = 0.5
 """The share of a prompt that another must begin with to take its place, and its KV cache."""
 
 
+BLOCK = 4096
+"""Texts are compared in pieces of this size: to compare them whole takes a copy of each."""
+
+
 class Slots:
     """Gives prompts names, as documents have: of another prompt, where as many are known as are kept."""
 
@@ -48,5 +52,9 @@ class Slots:
 
 def common(one: Sequence[object], other: Sequence[object]) -> int:
     """How long the beginning is that both have."""
-    longest = min(len(one), len(other))
-    return bisect.bisect_left(range(1, longest + 1), True, key=lambda length: one[:length] != other[:length])
+    longest, begin = min(len(one), len(other)), 0
+    while begin < longest and one[begin : begin + BLOCK] == other[begin : begin + BLOCK]:
+        begin += BLOCK
+    block, of_other = one[begin : begin + BLOCK], other[begin : begin + BLOCK]
+    in_block = range(1, min(len(block), len(of_other)) + 1)
+    return min(longest, begin + bisect.bisect_left(in_block, True, key=lambda end: block[:end] != of_other[:end]))

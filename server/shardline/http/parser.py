@@ -1,0 +1,70 @@
+"""Long JSON parsed in a process of its own: the parser would stop all threads of this one meanwhile."""
+
+import asyncio
+import marshal
+from typing import Any
+
+from shardline import children
+from shardline.http.parsing import LENGTH_BYTES, BadJSONError, parse
+from shardline.http.refusals import AGAIN, RequestError
+
+SMALL_BYTES = 128 << 10
+"""Up to this size JSON is parsed here, in a few milliseconds."""
+
+PIECE_BYTES = 64 << 10
+
+
+class Parser:
+    """Parses the bodies of requests, long ones one at a time: what that takes in memory is taken only once."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def parse(self, content: bytearray) -> Any:
+        """Return the JSON in `content`; raises `RequestError`."""
+        if len(content) <= SMALL_BYTES:
+            try:
+                return parse(content)
+            except BadJSONError as error:
+                raise RequestError(str(error)) from None
+        async with self._turn:
+            sentence, value = await self._parse_elsewhere(content)
+        if sentence:
+            raise RequestError(sentence)
+        return value
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        process, self._process = self._process, None
+        if process and process.returncode is None:
+            process.kill()
+
+    async def _parse_elsewhere(self, content: bytearray) -> tuple[str, Any]:
+        try:
+            process = self._process
+            if process is None or process.returncode is not None:
+                process = await self._start()
+            if process.stdin is None or process.stdout is None:
+                raise BrokenPipeError
+            process.stdin.write(len(content).to_bytes(LENGTH_BYTES, "big"))
+            for begin in range(0, len(content), PIECE_BYTES):
+                process.stdin.write(content[begin : begin + PIECE_BYTES])
+                await process.stdin.drain()
+            length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
+            answer: tuple[str, Any] = marshal.loads(await process.stdout.readexactly(length))  # noqa: S302  our own
+        except (OSError, asyncio.IncompleteReadError):
+            self.close()
+            message = "The body of the request could not be parsed; send it again in a moment."
+            raise RequestError(message, status=503, headers=AGAIN) from None
+        except BaseException:
+            self.close()  # the next body must not get the answer of this one
+            raise
+        return answer
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            *children.module("shardline.http.parsing"), stdin=pipe, stdout=pipe, **children.surroundings()
+        )
+        return self._process
