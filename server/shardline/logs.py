@@ -1,5 +1,6 @@
 """What is written to standard error: our own sentences, never a user's code above debug."""
 
+import faulthandler
 import logging
 import os
 import sys
@@ -22,7 +23,9 @@ FOREIGN = (
 
 
 def configure(level: str) -> None:
-    """Write records of `level` (error, warning, info or debug) and above; may be called again."""
+    """Write records of `level` (error, warning, info or debug) and above, and where a crash was; may be called again."""
+    if not faulthandler.is_enabled():
+        faulthandler.enable(file=sys.__stderr__ or 2)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level.upper())

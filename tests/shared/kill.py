@@ -29,7 +29,7 @@ from rich.table import Table
 from shardline.cli import figures
 from shardline.cli.record import Outcome, Record
 from shardline.cli.replay import Script, type_file
-from shardline.engine import process, registry
+from shardline.engine import control, registry
 from shardline.engine.connection import Connection
 from shardline.errors import AwayError
 from shardline.settings import Settings
@@ -111,7 +111,7 @@ async def measure(script: Script, kills: int) -> tuple[Record, list[Kill]]:
     with contextlib.suppress(asyncio.CancelledError):
         await killing
     for entry in registry.all_entries():
-        await process.end(entry)
+        await control.end(entry)
     return record, killed
 
 

@@ -5,11 +5,13 @@ import sys
 
 from shardline.cli import threads
 from shardline.errors import ShardlineError
+from shardline.private_files import refuse_open_umask
 
 
 def main() -> None:
     """Run the command line; a `ShardlineError` ends it with its sentence and exit code 1."""
     threads.settle()
+    refuse_open_umask()
     gc.disable()  # what is imported stays: collecting during start-up only costs time
     from shardline.cli.app import app
 

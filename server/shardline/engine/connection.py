@@ -66,6 +66,10 @@ class Connection:
         """End what is asked."""
         self._writer.close()
 
+    def abort(self) -> None:
+        """End what is asked at once, whether the engine has read it or not."""
+        self._writer.transport.abort()
+
     async def _pieces(self, method: str, path: str, values: Any) -> AsyncGenerator[bytes, None]:
         body = b"" if values is None else json.dumps(values).encode()
         headers = [*self._headers, ("Content-Length", str(len(body)))]
