@@ -23,7 +23,7 @@ FOREIGN = (
 
 
 def configure(level: str) -> None:
-    """Write records of `level` (error, warning, info or debug) and above, and where a crash was; may be called again."""
+    """Write records of `level` (error, warning, info or debug) and above, and where it crashes; may be called again."""
     if not faulthandler.is_enabled():
         faulthandler.enable(file=sys.__stderr__ or 2)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

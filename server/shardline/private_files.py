@@ -30,16 +30,23 @@ def runtime_folder() -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the folder that takes the place of XDG_RUNTIME_DIR is as good for a file
             folder = user_runtime_path("shardline", appauthor=False)
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder.parent)
         check_private(folder.parent)
         make_private(folder)
     except OSError:
         state = user_state_path("shardline", appauthor=False)
-        state.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(state.parent)
         make_private(state)
         folder = state / "run"
         make_private(folder)
     return folder
+
+
+def make_folders(folder: Path) -> None:
+    """Make `folder` and those around it, each that is not there for this user alone; raises `OSError`."""
+    for place in reversed([folder, *folder.parents]):
+        if not place.exists():
+            place.mkdir(mode=0o700, exist_ok=True)
 
 
 def make_private(folder: Path) -> None:

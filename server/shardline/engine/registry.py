@@ -16,7 +16,7 @@ from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
-from shardline.private_files import runtime_folder, write_private
+from shardline.private_files import make_folders, runtime_folder, write_private
 from shardline.settings import ModelSettings
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
@@ -144,7 +144,7 @@ def log_of(id: str) -> Iterator[int]:  # noqa: A002  as in `find`
     """
     file = log_file(id)
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(file.parent)
         if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
             file.replace(file.with_suffix(".log.1"))
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -49,7 +49,7 @@ class Loading:
         self._tell()
 
     async def follow(self) -> AsyncGenerator[Progress | None, None]:
-        """How far it is, now, at each change and every few seconds, until the engine has ended; None if it does not load.
+        """How far it is, now, at each change and every few seconds, until it has ended; None where it does not load.
 
         No activity is missed; of one only the latest progress is told to who is slow.
         """
@@ -105,7 +105,7 @@ class News:
         self._some.set()
 
     async def next(self) -> Progress | None:
-        """The oldest, when there is one; None where nothing is new for a while, so that the silence of a hang is none."""
+        """The oldest, when there is one, or None after a while: only an engine that hangs is silent."""
         try:
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._some.wait()
