@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -145,9 +146,12 @@ def log_of(id: str) -> Iterator[int]:  # noqa: A002  as in `find`
     file = log_file(id)
     try:
         make_folders(file.parent)
+        old = ""
         if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
-            file.replace(file.with_suffix(".log.1"))
+            old = f" What was here before is in {file.replace(file.with_suffix('.log.1'))}."
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with contextlib.suppress(OSError):
+            os.write(descriptor, f"{time.strftime('%F %T')} An engine starts.{old}\n".encode())
     except OSError:
         descriptor = os.open(os.devnull, os.O_WRONLY)  # an engine without a log is better than none
     try:

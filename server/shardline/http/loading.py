@@ -7,6 +7,7 @@ from typing import Any
 
 from shardline.engine import Engine, Progress
 from shardline.errors import EngineError, NotReadyError, ShardlineError, first_line
+from shardline.limits import memory_limit
 
 BEAT_SECONDS = 2.0
 """Who follows hears something at least this often."""
@@ -36,7 +37,8 @@ class Loading:
             self.end(error)
             raise
         except Exception as error:
-            reason = EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)}).")
+            told = f"{type(error).__name__}: {first_line(error)}"
+            reason = EngineError(f"The model cannot be loaded ({told}).{memory_limit()}")
             self.end(reason)
             raise reason from error
         await asyncio.sleep(0)  # what it has reported is told first
