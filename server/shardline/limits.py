@@ -4,7 +4,7 @@ import sys
 
 
 def memory_limit() -> str:
-    """Tell of a limit that was set for this process, as a sentence with a space before it; empty where there is none."""
+    """Tell of a limit that was set for this process, as a sentence after a space; empty if there is none."""
     if sys.platform == "win32":
         return ""
     import resource
