@@ -235,8 +235,14 @@ async def leave_while_it_loads() -> None:
 async def test_an_engine_that_is_left_while_it_loads_is_there_for_whoever_comes_next() -> None:
     behind = Loaded()
     behind.may_load.clear()
-    async with serving(behind):
+    async with serving(behind) as server:
         await leave_while_it_loads()
+
+        async def is_left() -> bool:
+            return await clients() == 0
+
+        await until(is_left)
+        assert not server.should_exit
         behind.may_load.set()
         async with shared() as engine:
             assert await chunks_of(engine, HELLO)

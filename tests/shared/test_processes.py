@@ -175,6 +175,26 @@ async def test_it_stays_a_while_for_whoever_comes_next_and_then_ends(tiny_folder
     assert registry.all_entries() == []
 
 
+async def test_windows_that_leave_while_it_loads_have_one_that_is_ready_in_the_end(tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(tiny_folder)), asyncio.timeout(GUARD):
+        while not (entries := registry.all_entries()):  # noqa: ASYNC110  nothing tells that it listens
+            await asyncio.sleep(0.01)
+        (left,) = entries
+        assert not (await control.ask_state(left))["ready"]
+    async with window(tiny_folder) as client:
+        assert await ghost_of(client)
+        assert the_engine() == left
+
+
+async def test_a_window_that_changes_its_mind_while_one_loads_has_no_two(tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(tiny_folder)) as client, asyncio.timeout(GUARD):
+        while not (entries := registry.all_entries()):  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.01)
+        client.configure(**settings(tiny_folder, contextTokens=256))
+        await client.until("ready")
+        assert the_engine() not in entries
+
+
 async def test_an_editor_that_is_killed_has_left_too(tiny_folder: Path) -> None:
     client = Client(**settings(tiny_folder, idle=0))
     await client.lsp.start_io(*COMMAND)

@@ -64,6 +64,7 @@ async def test_where_nothing_can_be_written_that_is_told(tiny_folder: Path) -> N
         assert status.state == "failed"
         assert "runtime folder" in status.message
         assert "engine.mode" in status.message
+        assert "None" not in status.message
 
 
 async def test_an_engine_without_a_log_is_better_than_none(
@@ -87,6 +88,19 @@ async def test_the_folders_may_have_any_name(
         assert await ghost_of(client)
         assert the_engine().id in (await shardline("engines"))[1]
     assert (await shardline("engines", "stop", "--all"))[0] == 0
+
+
+async def test_nobody_else_may_write_to_what_is_made_whatever_the_umask(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "made" / variable))
+
+    async with started(["/bin/sh", "-c", 'umask 0; exec "$@"', "sh", *COMMAND], **settings(tiny_folder)) as client:
+        assert (await client.until_settled()).state == "ready"
+        assert await ghost_of(client)
+    for path in [*(tmp_path / "made").rglob("*"), *(tmp_path / "runtime").rglob("*")]:
+        assert path.stat().st_mode & 0o022 == 0 or path.is_socket(), path
 
 
 @pytest.fixture

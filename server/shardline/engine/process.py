@@ -24,7 +24,7 @@ from shardline.settings import Settings, as_values
 COMMAND = ("-P", "-m", "shardline", "engine-process")
 """Without what lies in the folder that the editor happens to be in."""
 
-START_SECONDS = 60.0
+START_SECONDS = 30.0
 """How long one may take until it listens, which it does before it loads the model."""
 
 TELL_SECONDS = 5.0

@@ -198,7 +198,7 @@ def _usable_folder() -> Iterator[None]:
     except Timeout:
         raise
     except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         raise EngineError(
-            f"The user's runtime folder cannot be used ({error.filename}: {error.strerror}); set XDG_RUNTIME_DIR, or "
-            "engine.mode to inprocess."
+            f"The user's runtime folder cannot be used ({what}); set XDG_RUNTIME_DIR, or engine.mode to inprocess."
         ) from error

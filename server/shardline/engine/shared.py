@@ -109,7 +109,7 @@ class SharedEngine:
             self._lose(NotReadyError("The model was closed."))
 
     async def wait_closed(self) -> None:
-        """Wait until it was left, and knows that."""
+        """Wait until the engine knows that it was left."""
         if leaving := [task for task in (self._following, *self._forgetting) if task]:
             await asyncio.wait(leaving)
         if self._left:
@@ -119,16 +119,13 @@ class SharedEngine:
     async def _follow(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
         """Be a client of the engine, until it or this one has enough."""
         self._left = entry
+        error: ShardlineError = AwayError("The engine has ended.")
         try:
-            await self._hear(entry, report, ready)
-            error: ShardlineError = AwayError("The engine has ended.")
-        except TimeoutError:
-            self._withdraw()  # nobody asks it any more, and who did asks the next
-            ended = await control.kill(entry)
-            error = AwayError(
-                f"The engine said nothing for {self._silence:g} seconds, and "
-                + ("was killed." if ended else f"its process {entry.pid} cannot be killed.")
-            )
+            try:
+                await self._hear(entry, report, ready)
+            except TimeoutError:
+                self._withdraw()  # nobody asks it any more, and who did asks the next
+                error = await self._kill(entry)
         except ShardlineError as reason:
             error = reason
         self._left = None  # it has ended
@@ -151,6 +148,12 @@ class SharedEngine:
                         ready.set_result(None)
                 elif "progress" in state:
                     report(wire.read(state["progress"], Progress))
+
+    async def _kill(self, entry: Entry) -> ShardlineError:
+        """Kill the engine, which hangs; returns what is told of that."""
+        ended = await control.kill(entry)
+        result = "was killed" if ended else f"its process {entry.pid} cannot be killed"
+        return AwayError(f"The engine said nothing for {self._silence:g} seconds, and {result}.")
 
     def _lose(self, error: ShardlineError) -> None:
         """It cannot be asked any more: those who ask wait for another, or are told why there is none."""
