@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shardline import logs
-from shardline.engine import process, registry
+from shardline.engine import control, registry
 from shardline.statistics.store import Store, own_file
 from tests import tiny
 
@@ -28,7 +28,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         logs.configure("error")
         yield
         for entry in registry.all_entries():
-            assert asyncio.run(process.end(entry))
+            assert asyncio.run(control.end(entry))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def own_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     yield
     for entry in registry.all_entries():
-        assert asyncio.run(process.end(entry))
+        assert asyncio.run(control.end(entry))
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What is written to standard error: our own sentences, never a user's code above debug."""
 
+import faulthandler
 import logging
 import os
+import sys
 
 from shardline.terminal import printable
 
@@ -31,7 +33,9 @@ class Formatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write records of `level` (error, warning, info or debug) and above; may be called again."""
+    """Write records of `level` (error, warning, info or debug) and above, and where it crashes; may be called again."""
+    if not faulthandler.is_enabled():
+        faulthandler.enable(file=sys.__stderr__ or 2)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

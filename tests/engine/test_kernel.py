@@ -1,15 +1,19 @@
 """The compiled step says what torch says, is made in the background, and is never used where it says something else."""
 
 import math
+import os
 import shutil
+import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from shardline.engine.compilation import compile_step
-from shardline.engine.kernel import build
+from shardline.engine.kernel import build, kept
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.quantize import int4_block
 from tests.engine.test_llama import CAPACITY, PROMPT, fill, load, make, read_alone_and_together
@@ -23,8 +27,18 @@ pytestmark = pytest.mark.skipif(not COMPILER, reason="needs Linux on x86-64 and 
 
 @pytest.fixture(scope="module")
 def library() -> Path:
-    if not build.library().exists():
+    kept.open_folder()
+    if not kept.find():
         assert build.build(COMPILER) == ""
+    return build.library()
+
+
+@pytest.fixture
+def copied(library: Path, own_cache: Path) -> Path:
+    """The library in a cache of this test alone, as it was made."""
+    kept.open_folder()
+    for file in (library, library.with_suffix(".so.sha256")):
+        shutil.copy2(file, build.library().parent)
     return build.library()
 
 
@@ -132,7 +146,8 @@ def test_it_is_made_once_and_then_found(tmp_path: Path) -> None:
     assert torch.equal(read(model, [1, 1]), before) or build.library().exists()  # torch answers meanwhile
     thread.join()
     assert not torch.equal(read(model, [1, 1]), before)
-    assert [file.name for file in build.library().parent.iterdir()] == [build.library().name]
+    name = build.library().name
+    assert sorted(file.name for file in build.library().parent.iterdir()) == [name, f"{name}.sha256"]
     again = load(folder, dtype="bfloat16")
     assert compile_step(again) is None
     assert torch.equal(read(again, [1, 1]), read(model, [1, 1]))
@@ -162,3 +177,147 @@ def test_without_a_compiler_that_can_torch_goes_on(
     assert torch.equal(read(model, [1, 1]), before)
     assert ("no such flag" if script else "no C++ compiler") in caplog.text
     assert not list(own_cache.rglob("*.so*"))
+
+
+def halve(library: Path) -> None:
+    library.write_bytes(library.read_bytes()[: library.stat().st_size // 2])
+
+
+def zero(library: Path) -> None:
+    library.write_bytes(bytes(library.stat().st_size))
+
+
+def flip(library: Path) -> None:
+    data = bytearray(library.read_bytes())
+    data[len(data) // 2] ^= 1
+    library.write_bytes(data)
+
+
+def let_others_write(library: Path) -> None:
+    library.chmod(0o666)
+
+
+def let_others_write_beside(library: Path) -> None:
+    library.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize("damage", [halve, zero, flip, let_others_write, let_others_write_beside])
+def test_a_library_that_may_not_be_as_it_was_made_is_made_again(
+    tmp_path: Path, copied: Path, damage: Callable[[Path], None]
+) -> None:
+    made = copied.read_bytes()
+    damage(copied)
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    thread = compile_step(model)
+    assert thread
+    assert not copied.exists() or copied.read_bytes() == made
+    thread.join()
+    assert kept.find() == copied
+    assert copied.parent.stat().st_mode & 0o077 == 0
+    assert compile_step(model) is None
+
+
+def test_a_library_is_private_whatever_the_umask(tmp_path: Path, own_cache: Path) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    umask = os.umask(0)
+    try:
+        thread = compile_step(model)
+        assert thread
+        thread.join()
+    finally:
+        os.umask(umask)
+    for path in (own_cache, *own_cache.rglob("*")):
+        assert path.stat().st_mode & 0o022 == 0, path
+    assert kept.find()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.chown(copied.parent, 12345, -1)
+    check_unused(tmp_path, copied, caplog)
+
+
+def test_a_folder_that_others_may_exchange_is_not_used(
+    tmp_path: Path, copied: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copied.parent.parent.chmod(0o777)
+    check_unused(tmp_path, copied, caplog)
+
+
+def check_unused(tmp_path: Path, copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    before = read(model, [1, 1])
+    with caplog.at_level("WARNING", logger="shardline"):
+        assert compile_step(model) is None
+    assert torch.equal(read(model, [1, 1]), before)
+    assert "others may" in caplog.text
+    assert copied.exists()
+
+
+CRASHING = 'extern "C" void *shardline_open(void *) { return *(void **)0; } extern "C" void shardline_close(void *) {}'
+
+USING = """
+import sys
+from pathlib import Path
+from shardline import logs
+from shardline.engine.compilation import compile_step
+from tests.engine.test_llama import load
+logs.configure("info")
+model = load(Path(sys.argv[1]), dtype="bfloat16")
+thread = compile_step(model)
+if thread:
+    thread.join()
+"""
+
+
+def test_a_library_that_crashes_is_made_again_once_and_then_no_more(tmp_path: Path, copied: Path) -> None:
+    folder = make(tmp_path, "llama", intermediate_size=INNER)
+    compiler = tmp_path / "bin" / "g++"  # makes a library that crashes
+    source = tmp_path / "crashing.cpp"
+    source.write_text(CRASHING)
+    compiler.parent.mkdir()
+    compiler.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n{COMPILER} -shared -fPIC {source} -o "$2"\n')
+    compiler.chmod(0o755)
+    copied.unlink()
+
+    def use() -> subprocess.CompletedProcess[str]:
+        path = f"{compiler.parent}:{os.environ['PATH']}"
+        command = [sys.executable, "-c", USING, str(folder)]
+        return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+
+    crashes = [use().returncode for _ in range(2)]
+    assert crashes == [-signal.SIGSEGV] * 2
+    last = use()
+    assert last.returncode == 0
+    assert str(kept.failures_file()) in last.stderr
+    assert "Segmentation fault" in kept.failures_file().read_text()
+
+
+@pytest.mark.parametrize("name", ["with spaces", "näme", "n" * 120])
+def test_it_is_made_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    kept.open_folder()
+    assert build.build(COMPILER) == ""
+    assert kept.find()
+
+
+def test_without_room_on_the_disk_torch_goes_on(tmp_path: Path, own_cache: Path) -> None:
+    folder = make(tmp_path, "llama", intermediate_size=INNER)
+    limit = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]
+    command = [*limit, sys.executable, "-c", USING, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "The decode step is not compiled" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(own_cache.rglob("*.so*"))
+
+
+def test_where_the_folder_cannot_be_made_torch_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    model = load(make(tmp_path, "llama", intermediate_size=INNER), dtype="bfloat16")
+    with caplog.at_level("WARNING", logger="shardline"):
+        assert compile_step(model) is None
+    assert "Not a directory" in caplog.text

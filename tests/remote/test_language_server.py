@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shardline.engine import process, registry
+from shardline.engine import control, registry
 from tests.lsp.clients import Client, started
 from tests.remote.remotes import GUARD_SECONDS, Peer, serving
 
@@ -131,7 +131,7 @@ async def test_windows_share_the_model_that_stands_in_and_another_comes_where_it
         for client in (one, two):
             await client.until("ready")
         (entry,) = registry.all_entries()
-        assert (await process.ask_state(entry))["clients"] == 2
+        assert (await control.ask_state(entry))["clients"] == 2
         said = await ghost(one, CODE)
         os.kill(entry.pid, signal.SIGKILL)
         for client in (one, two):

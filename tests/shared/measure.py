@@ -20,7 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from shardline.engine import process, registry
+from shardline.engine import control, registry
 from shardline.lsp.editor import Editor
 
 COMMAND = [sys.executable, "-m", "shardline"]
@@ -113,7 +113,7 @@ async def measure(repeats: int, starts: int) -> dict[str, Any]:
 async def end_all() -> None:
     """End all engines that run."""
     for entry in registry.all_entries():
-        await process.end(entry)
+        await control.end(entry)
 
 
 def table(figures: dict[str, Any]) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, process, registry
+from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, control, registry
 from shardline.engine.connection import Connection
 from shardline.engine.scripted import ScriptedEngine
 from shardline.engine.shared import SharedEngine
@@ -40,6 +40,7 @@ class Loaded(ScriptedEngine):
         self.ended = asyncio.Event()
         self.may_load.set()
         self._letters = 0
+        self.loaded = 0
 
     async def hold(self, request: Request) -> None:
         self._letters += request.prefix == "slow"
@@ -52,6 +53,7 @@ class Loaded(ScriptedEngine):
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         await super().load(report, beside=beside)
+        self.loaded += 1
         report(Progress(activity="Reading", done=1, total=2, unit="layers"))
         await self.may_load.wait()
         if self.why_not:
@@ -63,13 +65,13 @@ class Loaded(ScriptedEngine):
 
 
 @asynccontextmanager
-async def serving(engine: Loaded) -> AsyncIterator[uvicorn.Server]:
+async def serving(engine: Loaded, *, idle: float | None = None) -> AsyncIterator[uvicorn.Server]:
     """A server of `engine`, which is found by whoever looks for one with these settings."""
 
     def end(_: object) -> None:
         server.should_exit = True
 
-    app = make_app(engine, SETTINGS, Door(key=KEY), routes=private.routes, on_end=end)
+    app = make_app(engine, SETTINGS, Door(key=KEY, idle=idle), routes=private.routes, on_end=end)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listener]))
@@ -104,7 +106,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 
 async def clients() -> Any:
     (entry,) = registry.all_entries()
-    return (await process.ask_state(entry))["clients"]
+    return (await control.ask_state(entry))["clients"]
 
 
 async def test_what_it_says_comes() -> None:
@@ -221,17 +223,47 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_its_reason() -> None:
         assert server.should_exit
 
 
-async def test_an_engine_that_nobody_waits_for_any_more_is_not_loaded() -> None:
+async def leave_while_it_loads() -> None:
+    def leave(_: Progress) -> None:
+        loading.cancel()
+
+    loading = asyncio.create_task(load_and_leave(leave))
+    await asyncio.wait([loading])
+    assert loading.cancelled()
+
+
+async def test_an_engine_that_is_left_while_it_loads_is_there_for_whoever_comes_next() -> None:
     behind = Loaded()
     behind.may_load.clear()
     async with serving(behind) as server:
+        await leave_while_it_loads()
 
-        def leave(_: Progress) -> None:
-            loading.cancel()
+        async def is_left() -> bool:
+            return bool(await clients() == 0)
 
-        loading = asyncio.create_task(load_and_leave(leave))
-        await asyncio.wait([loading])
-        assert loading.cancelled()
+        await until(is_left)
+        assert not server.should_exit
+        behind.may_load.set()
+        async with shared() as engine:
+            assert await chunks_of(engine, HELLO)
+    assert behind.loaded == 1
+
+
+async def test_an_engine_that_is_left_while_it_loads_makes_room_for_another() -> None:
+    behind = Loaded()
+    behind.may_load.clear()
+    async with serving(behind) as server:
+        await leave_while_it_loads()
+        (entry,) = registry.all_entries()
+        assert await asked_to_stop(entry, unused=True)
+        assert server.should_exit
+
+
+async def test_an_engine_that_is_left_while_it_loads_stays_no_longer_than_it_may_be_idle() -> None:
+    behind = Loaded()
+    behind.may_load.clear()
+    async with serving(behind, idle=0) as server:
+        await leave_while_it_loads()
 
         async def ends() -> bool:
             await asyncio.sleep(0)

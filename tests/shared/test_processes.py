@@ -14,7 +14,7 @@ import psutil
 import pytest
 from lsprotocol import types
 
-from shardline.engine import process, registry
+from shardline.engine import control, process, registry
 from shardline.engine.registry import Entry
 from shardline.settings import ModelSettings, Settings
 from tests.http.servers import SERVE, Server
@@ -52,8 +52,7 @@ def the_engine() -> Entry:
 
 
 async def has_ended(entry: Entry) -> None:
-    async with await registry.ended(entry.id).acquire(timeout=GUARD):
-        pass
+    assert await control.has_ended(entry, GUARD)
 
 
 def libraries(process: psutil.Process) -> set[str]:
@@ -72,7 +71,7 @@ async def test_two_windows_share_one_engine_and_suggest_the_same(tiny_folder: Pa
         async with window(tiny_folder) as other:
             assert the_engine() == entry
             assert await ghost_of(one) == await ghost_of(other)
-            state = await process.ask_state(entry)
+            state = await control.ask_state(entry)
             assert (state["clients"], state["pid"]) == (2, entry.pid)
         assert await ghost_of(one)
         assert the_engine() == entry
@@ -109,7 +108,7 @@ async def test_ten_windows_that_open_at_once_start_one_engine(tiny_folder: Path)
         windows = await asyncio.gather(*opening)
         for client in windows:
             assert (await client.until_settled()).state == "ready"
-        assert (await process.ask_state(the_engine()))["clients"] == 10
+        assert (await control.ask_state(the_engine()))["clients"] == 10
 
 
 async def test_an_engine_that_is_killed_is_started_again(tiny_folder: Path) -> None:
@@ -176,6 +175,26 @@ async def test_it_stays_a_while_for_whoever_comes_next_and_then_ends(tiny_folder
     assert registry.all_entries() == []
 
 
+async def test_windows_that_leave_while_it_loads_have_one_that_is_ready_in_the_end(tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(tiny_folder)), asyncio.timeout(GUARD):
+        while not (entries := registry.all_entries()):  # noqa: ASYNC110  nothing tells that it listens
+            await asyncio.sleep(0.01)
+        (left,) = entries
+        assert not (await control.ask_state(left))["ready"]
+    async with window(tiny_folder) as client:
+        assert await ghost_of(client)
+        assert the_engine() == left
+
+
+async def test_a_window_that_changes_its_mind_while_one_loads_has_no_two(tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(tiny_folder)) as client, asyncio.timeout(GUARD):
+        while not (entries := registry.all_entries()):  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.01)
+        client.configure(**settings(tiny_folder, contextTokens=256))
+        await client.until("ready")
+        assert the_engine() not in entries
+
+
 async def test_an_editor_that_is_killed_has_left_too(tiny_folder: Path) -> None:
     client = Client(**settings(tiny_folder, idle=0))
     await client.lsp.start_io(*COMMAND)
@@ -220,7 +239,7 @@ async def test_windows_use_what_is_served_to_others_and_leave_it_there(tiny_fold
         assert entry.pid == server.process.pid
         async with window(tiny_folder) as client:
             assert await ghost_of(client)
-            assert (await process.ask_state(entry))["clients"] == 1
+            assert (await control.ask_state(entry))["clients"] == 1
         async with window(tiny_folder, contextTokens=256) as client:
             assert await ghost_of(client)
             assert entry in registry.all_entries()

@@ -13,9 +13,11 @@ def main() -> None:
 
     from shardline.cli import threads
     from shardline.errors import ShardlineError
+    from shardline.private_files import refuse_open_umask
     from shardline.terminal import printable
 
     threads.settle()
+    refuse_open_umask()
     gc.disable()  # what is imported stays: collecting during start-up only costs time
     from shardline.cli.app import app
 

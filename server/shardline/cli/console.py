@@ -37,4 +37,4 @@ def progress_bar() -> Progress:
 
 def say(text: str) -> None:
     """Print `text`, exactly if into a pipe or a file."""
-    print(printable(text) if sys.stdout.isatty() else text)  # noqa: T201
+    print(printable(text) if sys.stdout.isatty() else text, flush=True)  # noqa: T201

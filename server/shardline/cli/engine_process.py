@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,8 @@ def engine_process() -> None:
             serve(engine, settings, door, Address(), routes=private.routes, on_listening=tell)
         finally:
             engine.close()
-    sys.stderr.flush()
+    with suppress(OSError):  # no room on the disk of the log
+        sys.stderr.flush()
     os._exit(0)  # torch may still compute in the engine's thread
 
 

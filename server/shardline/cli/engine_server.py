@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shardline import logs
-from shardline.engine import process, registry
+from shardline.engine import Progress, control, registry
 from shardline.engine.local import LocalEngine
 from shardline.errors import EngineError, SettingsError
 from shardline.http import key, private
@@ -31,7 +31,7 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
     stack = ExitStack()
 
     def tell(url: str) -> None:
-        asyncio.run(process.end_unused())  # they may have the memory that this one needs
+        asyncio.run(control.end_unused(_tell))  # they may have the memory that this one needs
         if is_private:
             try:
                 stack.enter_context(registry.registered(settings.model, url=url, key=secret))
@@ -55,6 +55,10 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
             engine.close()
     sys.stderr.flush()
     os._exit(0)  # torch may still compute in the engine's thread
+
+
+def _tell(progress: Progress) -> None:
+    sys.stderr.write(f"{progress.activity}.\n")
 
 
 def _key(file: Path | None) -> tuple[str, str]:

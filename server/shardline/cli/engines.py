@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from shardline.cli.console import Console, say
-from shardline.engine import process, registry
+from shardline.engine import control, registry
 from shardline.engine.registry import Entry
-from shardline.errors import AwayError, EngineError
+from shardline.errors import EngineError
 
 
 def show(*, as_json: bool) -> None:
@@ -34,14 +34,28 @@ def stop(id: str, *, every: bool) -> None:  # noqa: A002  what it is called ever
             if id or not entries
             else "Several engines run; name one as `shardline engines` does, or say --all."
         )
-    for entry in chosen:
-        if not asyncio.run(process.end(entry)):
-            raise EngineError(f"The engine {entry.id} does not end; its process is {entry.pid}.")
-        say(f"Stopped {entry.id}, {entry.model}.")
+    left = [entry for entry, ended in asyncio.run(_end(chosen)) if not ended]
+    if left:
+        told = ", ".join(f"{entry.id} (process {entry.pid})" for entry in left)
+        raise EngineError(f"These engines do not end: {told}.")
+
+
+async def _end(chosen: list[Entry]) -> list[tuple[Entry, bool]]:
+    """End all at once, and tell of each as soon as it has ended."""
+
+    async def end(entry: Entry) -> tuple[Entry, bool]:
+        ended = await control.end(entry)
+        if ended:
+            say(f"Stopped {entry.id}, {entry.model}.")
+        return entry, ended
+
+    return await asyncio.gather(*map(end, chosen))
 
 
 async def _all_states() -> list[dict[str, Any]]:
-    return [{**_described(entry), **await _state(entry)} for entry in registry.all_entries()]
+    entries = registry.all_entries()
+    states = await asyncio.gather(*map(_state, entries))
+    return [{**_described(entry), **state} for entry, state in zip(entries, states, strict=True)]
 
 
 def _described(entry: Entry) -> dict[str, Any]:
@@ -50,8 +64,8 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 async def _state(entry: Entry) -> dict[str, Any]:
     try:
-        return await process.ask_state(entry)
-    except AwayError as error:
+        return await control.ask_state(entry)
+    except EngineError as error:
         return {"ready": False, "clients": 0, "error": type(error).__name__, "sentence": str(error)}
 
 

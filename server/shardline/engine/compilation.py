@@ -3,11 +3,12 @@
 import logging
 import threading
 import weakref
+from pathlib import Path
 
 from shardline.engine import devices
-from shardline.engine.kernel import build
+from shardline.engine.kernel import build, kept
 from shardline.engine.models.llama import LlamaModel
-from shardline.errors import first_line
+from shardline.errors import ShardlineError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,18 @@ def compile_step(model: LlamaModel) -> threading.Thread | None:
     """
     if not build.supported() or not model.can_be_compiled:
         return None
-    if build.library().exists():
-        _use(model)
+    try:
+        kept.open_folder()
+        library = kept.find()
+    except OSError as error:
+        log.warning("The decode step is not compiled (%s: %s).", error.filename, error.strerror)
+        return None
+    if kept.failures() >= kept.MAX_FAILURES:
+        log.warning(
+            "The decode step is not compiled: it failed, as %s tells; remove that to try.", kept.failures_file()
+        )
+        return None
+    if library and _use(model, library):
         return None
     compiler = build.compiler()
     if compiler is None:
@@ -35,17 +46,24 @@ def compile_step(model: LlamaModel) -> threading.Thread | None:
 
 def _make(compiler: str, reference: "weakref.ref[LlamaModel]") -> None:
     devices.use_any_cpu()
-    complaint = build.build(compiler)
+    try:
+        complaint = build.build(compiler)
+        library = kept.find()
+    except (OSError, ShardlineError) as error:
+        complaint = str(error)
     if complaint:
         log.warning("The decode step is not compiled: %s complains (%s).", compiler, complaint.splitlines()[0])
-    elif model := reference():
-        _use(model)
+    elif library and (model := reference()):
+        _use(model, library)
 
 
-def _use(model: LlamaModel) -> None:
+def _use(model: LlamaModel, library: Path) -> bool:
+    """Returns whether it could be loaded, though it may be of no use to this model."""
     try:
-        model.compile(build.library())
+        with kept.tried():
+            model.compile(library)
     except (OSError, ValueError) as error:
         log.warning("The decode step is not compiled (%s).", first_line(error))
-    else:
-        log.info("The decode step is compiled.")
+        return isinstance(error, ValueError)
+    log.info("The decode step is compiled.")
+    return True

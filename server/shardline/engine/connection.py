@@ -48,7 +48,7 @@ class Connection:
         async with aclosing(self._pieces(method, path, values)) as pieces:
             async for piece in pieces:
                 body += piece
-        return json.loads(body)
+        return _parse(body)
 
     async def lines(self, method: str, path: str, values: Any = None) -> AsyncGenerator[Any, None]:
         """Send JSON, if there is any; the answer has a line of JSON for each value, which comes as soon as it is there.
@@ -60,11 +60,15 @@ class Connection:
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
-                    yield json.loads(line)
+                    yield _parse(line)
 
     def close(self) -> None:
         """End what is asked."""
         self._writer.close()
+
+    def abort(self) -> None:
+        """End what is asked at once, whether the engine has read it or not."""
+        self._writer.transport.abort()
 
     async def _pieces(self, method: str, path: str, values: Any) -> AsyncGenerator[bytes, None]:
         body = b"" if values is None else json.dumps(values).encode()
@@ -92,3 +96,10 @@ class Connection:
         while (event := self._state.next_event()) is h11.NEED_DATA:
             self._state.receive_data(await self._reader.read(MOST_BYTES))
         return event
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise EngineError("The engine's answer cannot be read.") from error

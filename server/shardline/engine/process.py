@@ -1,4 +1,4 @@
-"""Processes of engines: started by whoever needs one first, shared by all who need the same, and ended."""
+"""Processes of engines: started by whoever needs one first, and shared by all who need the same."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,98 +16,67 @@ from typing import Any
 from filelock import Timeout
 
 from shardline import children
-from shardline.engine import registry
-from shardline.engine.connection import Connection
+from shardline.engine import Progress, Report, control, registry
 from shardline.engine.registry import Entry
 from shardline.errors import AwayError, EngineError
 from shardline.settings import Settings, as_values
 
-START_SECONDS = 60.0
+START_SECONDS = 30.0
 """How long one may take until it listens, which it does before it loads the model."""
 
-END_SECONDS = 10.0
-"""How long an engine that was told to end may take."""
+TELL_SECONDS = 5.0
+"""How long somebody else may be starting an engine until that is told."""
+
+OTHER_SECONDS = 120.0
+"""How long somebody else may be starting an engine: it may wait for one that hangs first."""
+
+LOOK_SECONDS = 0.1
+"""How often it is looked whether somebody else has started an engine."""
 
 
-async def find_or_start(settings: Settings, beside: Mapping[str, Any]) -> Entry:
+async def find_or_start(settings: Settings, beside: Mapping[str, Any], report: Report = lambda _: None) -> Entry:
     """The engine of this user for these settings of the model; raises `EngineError` where it does not start.
 
     A new one is told the placement `beside` of the model that stays until it is ready, which is empty where there is
-    none, and takes the place of those that nobody uses any more.
+    none, and takes the place of those that nobody uses any more. `report` is told who else is waited for.
     """
     name = registry.identify(settings.model)
-    if entry := registry.find(name):
-        return entry
-    async with registry.starting(name):
-        if entry := registry.find(name):
-            return entry
-        await end_unused()
-        return await _start(name, settings, beside)
-
-
-async def end_unused() -> None:
-    """End the engines that nobody uses any more."""
-    for entry in registry.all_entries():
-        await end(entry, unused=True)
-
-
-async def ask_state(entry: Entry) -> dict[str, Any]:
-    """How an engine is; raises `AwayError`."""
-    state: dict[str, Any] = await _ask(entry, "GET", "/engine/state")
-    return state
-
-
-async def end(entry: Entry, *, unused: bool = False) -> bool:
-    """End an engine and wait until its memory is free; `unused`, only if those who used it have left it.
-
-    Returns whether it has ended.
-    """
-    try:
-        stops: bool = (await _ask(entry, "POST", "/engine/stop", {"unused": unused}))["stops"]
-    except AwayError:
-        stops = not unused
-    if stops and not await _has_ended(entry):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(entry.pid, signal.SIGTERM)
-        return await _has_ended(entry)
-    return stops
-
-
-async def _ask(entry: Entry, method: str, path: str, values: Any = None) -> Any:
-    """Ask an engine once."""
-    connection = await Connection.open(entry)
-    try:
-        return await connection.ask(method, path, values)
-    finally:
-        connection.close()
-
-
-async def _has_ended(entry: Entry) -> bool:
-    try:
-        async with await registry.ended(entry.id).acquire(timeout=END_SECONDS):
-            return True
-    except Timeout:
-        return False
+    began, told = time.monotonic(), False
+    while not (entry := registry.find(name)):
+        with contextlib.suppress(Timeout), registry.starting(name):
+            if entry := registry.find(name):
+                return entry
+            await control.end_unused(report)
+            return await _start(name, settings, beside)
+        waited = time.monotonic() - began
+        if waited > OTHER_SECONDS:
+            starter = registry.who_starts(name)
+            raise AwayError(f"No engine can be started: {starter}, has been starting one for {waited:.0f} seconds.")
+        if waited > TELL_SECONDS and not told:
+            report(Progress(activity=f"Another window starts the engine: {registry.who_starts(name)}"))
+            told = True
+        await asyncio.sleep(LOOK_SECONDS)
+    return entry
 
 
 async def _start(name: str, settings: Settings, beside: Mapping[str, Any]) -> Entry:
     order = {"settings": as_values(replace(settings, model=registry.absolute(settings.model))), "beside": beside}
-    process = _launch(name, json.dumps(order).encode())
     log = registry.log_file(name)
+    process, log_began = _launch(name, json.dumps(order).encode())
     again = f"It is started again; its log is {log}."
     try:
         line = await _first_line(process)
     except TimeoutError:
         raise AwayError(f"The engine did not start within {START_SECONDS:g} seconds. {again}") from None
     finally:
-        threading.Thread(target=process.wait, name="engine-process", daemon=True).start()
+        threading.Thread(target=_reap, args=(process, log), name="engine-process", daemon=True).start()
     if line:
         return Entry(**json.loads(line))
     if await asyncio.to_thread(process.wait) < 0:
         raise AwayError(f"The engine was killed when it started. {again}")
     if entry := registry.find(name):
         return entry  # `shardline serve`, which was faster
-    raise EngineError(f"The engine did not start: {_last_words(log)}")
+    raise EngineError(f"The engine did not start: {_last_words(log, log_began)}")
 
 
 async def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
@@ -122,10 +92,11 @@ async def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
             raise
 
 
-def _launch(name: str, order: bytes) -> "subprocess.Popen[bytes]":
-    """Start a process that outlives this one, and tell it what to do."""
+def _launch(name: str, order: bytes) -> tuple["subprocess.Popen[bytes]", int]:
+    """Start a process that outlives this one, and tell it what to do; returns also where its part of the log begins."""
     pipe = subprocess.PIPE
     with registry.log_of(name) as log:
+        began = os.fstat(log).st_size
         process = subprocess.Popen(  # noqa: S603  our own
             children.module("shardline", "engine-process"),
             stdin=pipe,
@@ -137,10 +108,22 @@ def _launch(name: str, order: bytes) -> "subprocess.Popen[bytes]":
     if process.stdin:
         with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(order)
-    return process
+    return process, began
 
 
-def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    said = [line for line in lines if line.strip()]
+def _reap(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait for the end of a process; a signal that ended it is noted in its log, where it may have said nothing."""
+    code = process.wait()
+    if code < 0:
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
+            stream.write(f"The engine was ended by a signal: {signal.strsignal(-code)}.\n")
+
+
+def _last_words(log: Path, began: int) -> str:
+    """The last line that was written to the log from this byte on."""
+    try:
+        text = log.read_bytes()[began:].decode(errors="replace")
+    except OSError as error:
+        return f"its log cannot be read ({log}: {error.strerror})."
+    said = [line for line in text.split("\n") if line.strip()]
     return f"{said[-1]} ({log})" if said else f"{log} says nothing."

@@ -6,17 +6,18 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import AsyncFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
-from shardline.private_files import runtime_folder, write_private
+from shardline.private_files import make_folders, runtime_folder, write_private
 from shardline.settings import ModelSettings
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
@@ -24,6 +25,9 @@ ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE",
 
 LOOK_SECONDS = 1.0
 """How long somebody may look whether an engine runs, at most."""
+
+MAX_LOG_BYTES = 1 << 18
+"""A log that is longer begins anew with the next engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ def absolute(settings: ModelSettings) -> ModelSettings:
 
 
 def find(id: str) -> Entry | None:  # noqa: A002  what it is called everywhere
-    """The engine of this name, if one runs; what is left of one that does not is removed."""
+    """The engine of this name, if one runs; what is left of one that does not is removed; raises `EngineError`."""
     file = _file(id)
     try:
         entry = Entry(**json.loads(file.read_text(encoding="utf-8")))
@@ -70,7 +74,7 @@ def find(id: str) -> Entry | None:  # noqa: A002  what it is called everywhere
     except (OSError, ValueError, TypeError):
         entry = None
     try:
-        with running(id).acquire(blocking=False):
+        with _usable_folder(), running(id).acquire(blocking=False):
             file.unlink(missing_ok=True)
             return None
     except Timeout:
@@ -78,7 +82,7 @@ def find(id: str) -> Entry | None:  # noqa: A002  what it is called everywhere
 
 
 def all_entries() -> list[Entry]:
-    """All that run."""
+    """All that run; raises `EngineError`."""
     return [entry for file in sorted(_folder().glob("*.json")) if (entry := find(file.stem))]
 
 
@@ -96,8 +100,11 @@ def registered(settings: ModelSettings, *, url: str, key: str) -> Iterator[Entry
         key=key,
     )
     try:
-        with running(entry.id).acquire(timeout=LOOK_SECONDS):
-            write_private(_file(entry.id), json.dumps(asdict(entry)))
+        with _usable_folder():
+            lock = running(entry.id).acquire(timeout=LOOK_SECONDS)
+        with lock:
+            with _usable_folder():
+                write_private(_file(entry.id), json.dumps(asdict(entry)))
             yield entry
             _file(entry.id).unlink(missing_ok=True)
     except Timeout:
@@ -109,22 +116,44 @@ def running(id: str) -> FileLock:  # noqa: A002  as in `find`
     return FileLock(_folder() / f"{id}.running")
 
 
-def ended(id: str) -> AsyncFileLock:  # noqa: A002  as in `find`
-    """Can be taken as soon as no engine of this name runs."""
-    return AsyncFileLock(_folder() / f"{id}.running")
+@contextlib.contextmanager
+def starting(id: str) -> Iterator[None]:  # noqa: A002  as in `find`
+    """Be the only one who starts an engine of this name; raises `Timeout` where somebody else is."""
+    with _usable_folder():
+        lock = FileLock(_folder() / f"{id}.lock").acquire(blocking=False)
+    with lock:
+        with _usable_folder():
+            write_private(_starter(id), str(os.getpid()))
+        yield
+        _starter(id).unlink(missing_ok=True)
 
 
-def starting(id: str) -> AsyncFileLock:  # noqa: A002  as in `find`
-    """Held by whoever starts an engine of this name, so that there is one."""
-    return AsyncFileLock(_folder() / f"{id}.lock")
+def who_starts(id: str) -> str:  # noqa: A002  as in `find`
+    """Name the process that starts an engine of this name, and the file that it has locked."""
+    try:
+        process = f"process {_starter(id).read_text(encoding='utf-8')}"
+    except OSError:
+        process = "a process that is not known"
+    return f"{process}, which has locked {_folder() / id}.lock"
 
 
 @contextlib.contextmanager
 def log_of(id: str) -> Iterator[int]:  # noqa: A002  as in `find`
-    """The file that an engine of this name writes its standard error to, opened anew."""
+    """Open the file that an engine of this name appends its standard error to; nothing where it cannot be written.
+
+    Where it has grown too long, it begins anew, and what was in it is kept beside it.
+    """
     file = log_file(id)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        make_folders(file.parent)
+        old = ""
+        if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
+            old = f" What was here before is in {file.replace(file.with_suffix('.log.1'))}."
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with contextlib.suppress(OSError):
+            os.write(descriptor, f"{time.strftime('%F %T')} An engine starts.{old}\n".encode())
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_WRONLY)  # an engine without a log is better than none
     try:
         yield descriptor
     finally:
@@ -144,18 +173,32 @@ def _file(id: str) -> Path:  # noqa: A002  as in `find`
     return _folder() / f"{id}.json"
 
 
+def _starter(id: str) -> Path:  # noqa: A002  as in `find`
+    return _folder() / f"{id}.starter"
+
+
 def _folder() -> Path:
-    """The folder, which nobody else may look into: some systems have none of the user's own, but one under /tmp."""
-    folder = runtime_folder() / "engines"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The folder, which nobody else may look into; raises `EngineError`."""
+    with _usable_folder():
+        folder = runtime_folder() / "engines"
+        folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
-    except OSError as error:
-        raise EngineError(
-            f"The folder {folder} cannot be made ({error.strerror}); set XDG_RUNTIME_DIR, or engine.mode to inprocess."
-        ) from error
     if os.name == "posix" and (
         not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077
     ):
         raise EngineError(f"Others may write to the folder {folder}; remove it, or set engine.mode to inprocess.")
     return folder
+
+
+@contextlib.contextmanager
+def _usable_folder() -> Iterator[None]:
+    """Raise `EngineError` where the system refuses something in the folder."""
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        raise EngineError(
+            f"The user's runtime folder cannot be used ({what}); set XDG_RUNTIME_DIR, or engine.mode to inprocess."
+        ) from error

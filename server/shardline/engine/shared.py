@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from shardline.engine import Chunk, Engine, Progress, Report, Request, process, registry, wire
+from shardline.engine import Chunk, Engine, Progress, Report, Request, control, process, registry, wire
 from shardline.engine.connection import Connection
 from shardline.engine.registry import Entry
 from shardline.errors import AwayError, EngineError, NotReadyError, ShardlineError
@@ -23,24 +23,27 @@ AWAY_SECONDS = 60.0
 class SharedEngine:
     """Asks the engine for these settings of the model, which runs already or is started.
 
-    When it is lost, requests wait until it is loaded again.
+    When it is lost, requests wait until it is loaded again. One that is silent for so many seconds is killed and lost.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, silence: float = control.SILENCE_SECONDS) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._settings = settings
+        self._silence = silence
         self._path = f"/engine/clients/{secrets.token_hex(8)}"
         self._state: Mapping[str, Any] = {}  # what the engine said of itself when it was ready
         self._found: asyncio.Future[Entry] = loop.create_future()
         self._lost: asyncio.Future[ShardlineError] = loop.create_future()
         self._following: asyncio.Task[None] | None = None
-        self._free: list[Connection] = []
+        self._left: Entry | None = None  # whose client this is, or was until it was closed
+        self._connections: set[Connection] = set()
+        self._free: list[Connection] = []  # those of them that nobody uses now
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find the engine or start it, and wait until it is ready; raises `EngineError`."""
         try:
-            entry = await process.find_or_start(self._settings, beside.placement if beside else {})
+            entry = await process.find_or_start(self._settings, beside.placement if beside else {}, report)
             ready: asyncio.Future[None] = self._loop.create_future()
             self._following = asyncio.create_task(self._follow(entry, report, ready))
             await ready
@@ -106,64 +109,100 @@ class SharedEngine:
             self._lose(NotReadyError("The model was closed."))
 
     async def wait_closed(self) -> None:
-        """Wait until it was left."""
+        """Wait until the engine knows that it was left."""
         if leaving := [task for task in (self._following, *self._forgetting) if task]:
             await asyncio.wait(leaving)
+        if self._left:
+            await control.leave(self._left, self._path)
+            self._left = None
 
     async def _follow(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
         """Be a client of the engine, until it or this one has enough."""
+        self._left = entry
+        error: ShardlineError = AwayError("The engine has ended.")
         try:
-            connection = await Connection.open(entry)
-            async with aclosing(connection.lines("GET", self._path)) as states:
-                async for state in states:
-                    _check(state)
-                    if state["ready"]:
-                        self._state = state
+            try:
+                await self._hear(entry, report, ready)
+            except TimeoutError:
+                self._withdraw()  # nobody asks it any more, and who did asks the next
+                error = await self._kill(entry)
+        except ShardlineError as reason:
+            error = reason
+        self._left = None  # it has ended
+        if isinstance(error, AwayError):
+            error = AwayError(f"{error} It is started again; its log is {registry.log_file(entry.id)}.")
+        if ready.done():
+            self._lose(error)
+        else:
+            ready.set_exception(error)
+
+    async def _hear(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
+        """Hear how the engine is until it ends; raises `TimeoutError` where it hangs."""
+        connection = await control.within(self._silence, Connection.open(entry))
+        async with aclosing(connection.lines("GET", self._path)) as states:
+            while state := await control.within(self._silence, _next(states)):
+                _check(state)
+                if state["ready"]:
+                    self._state = state
+                    if not ready.done():
                         ready.set_result(None)
-                    elif "progress" in state:
-                        report(wire.read(state["progress"], Progress))
-            raise AwayError("The engine has ended.")
-        except ShardlineError as error:
-            if isinstance(error, AwayError):
-                error = AwayError(f"{error} It is started again; its log is {registry.log_file(entry.id)}.")
-            if ready.done():
-                self._lose(error)
-            else:
-                ready.set_exception(error)
+                elif "progress" in state:
+                    report(wire.read(state["progress"], Progress))
+
+    async def _kill(self, entry: Entry) -> ShardlineError:
+        """Kill the engine, which hangs; returns what is told of that."""
+        ended = await control.kill(entry)
+        result = "was killed" if ended else f"its process {entry.pid} cannot be killed"
+        return AwayError(f"The engine said nothing for {self._silence:g} seconds, and {result}.")
 
     def _lose(self, error: ShardlineError) -> None:
         """It cannot be asked any more: those who ask wait for another, or are told why there is none."""
         if self._following:
             self._following.cancel()
-        for connection in self._free:
-            connection.close()
-        self._free.clear()
-        if self._found.done():
-            self._found = self._loop.create_future()
+        self._withdraw()
         if not isinstance(error, AwayError):
             self._found.set_exception(error)
             self._found.exception()  # whether anybody asks or not
         if not self._lost.done():
             self._lost.set_result(error)
 
+    def _withdraw(self) -> None:
+        """End all that is asked; who asks from now on waits."""
+        if self._found.done():
+            self._found = self._loop.create_future()
+        for connection in self._connections:
+            connection.abort()
+        self._connections.clear()
+        self._free.clear()
+
     async def _connect(self) -> Connection:
+        found = self._found
         try:
             async with asyncio.timeout(AWAY_SECONDS):
-                entry = await asyncio.shield(self._found)
+                entry = await asyncio.shield(found)
+                while self._free:
+                    connection = self._free.pop()
+                    if connection.is_free:
+                        return connection
+                    self._drop(connection)
+                connection = await Connection.open(entry)
         except TimeoutError:
             raise NotReadyError("The engine has ended, and no other is there yet.") from None
-        while self._free:
-            connection = self._free.pop()
-            if connection.is_free:
-                return connection
-            connection.close()
-        return await Connection.open(entry)
+        self._connections.add(connection)
+        if found is not self._found:
+            self._drop(connection)
+            raise AwayError("The engine was lost.")
+        return connection
 
     def _keep(self, connection: Connection) -> None:
-        if connection.is_free and not self._lost.done():
+        if connection.is_free and connection in self._connections:
             self._free.append(connection)
         else:
-            connection.close()
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        connection.close()
 
     async def _lines(self, action: str, request: Request) -> AsyncGenerator[Any, None]:
         connection = await self._connect()
@@ -188,6 +227,11 @@ class SharedEngine:
     async def _forget(self, document: str) -> None:
         with contextlib.suppress(EngineError):
             await self._answer("forget", document=document)
+
+
+async def _next(values: AsyncGenerator[Any, None]) -> Any:
+    """The next of `values`, or None at their end."""
+    return await anext(values, None)
 
 
 def _check(values: Any) -> None:

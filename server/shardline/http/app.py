@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -43,11 +43,15 @@ class Door:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What can be asked: an engine, how far it is, and `end`, which ends the process."""
+    """What can be asked: an engine, how far it is, and `end`, which ends the process.
+
+    `release` lets the engine be idle while it still loads: those who waited for it have left.
+    """
 
     engine: ServedEngine
     loading: Loading
     end: Callable[[], None]
+    release: Callable[[], None]
 
 
 Routes = Callable[[Service], Sequence[BaseRoute]]
@@ -71,13 +75,15 @@ def make_app(
     metrics = Metrics(admission)
     presence = Presence(door.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics)
-    service = Service(engine=served, loading=loading, end=lambda: on_end(None))
+    loads = ExitStack()  # while it does, it counts as used
+    service = Service(engine=served, loading=loading, end=lambda: on_end(None), release=loads.close)
     slots, parser = Slots(), Parser()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async def load() -> None:
-            with presence.visit():
+            with loads:
+                loads.enter_context(presence.visit())
                 try:
                     await loading.run()
                     gc.freeze()  # to look through all that is loaded would stop everyone for a tenth of a second

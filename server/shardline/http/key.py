@@ -17,13 +17,19 @@ LEAST_CHARACTERS = 16
 
 
 def own_file() -> Path:
-    """Where the key is unless a user says otherwise."""
-    return runtime_folder() / "api-key"
+    """Where the key is unless a user says otherwise; raises `SettingsError`."""
+    try:
+        return runtime_folder() / "api-key"
+    except OSError as error:
+        raise SettingsError(
+            f"The user's runtime folder cannot be used ({error.filename}: {error.strerror}); set XDG_RUNTIME_DIR, or "
+            "name another file with --api-key-file."
+        ) from error
 
 
 def read_or_make(file: Path) -> str:
     """The key in `file`, where a random one is put if there is none yet; raises `SettingsError`."""
-    if not file.exists():
+    if not os.path.exists(file):  # noqa: PTH110  where `Path.exists` raises, this lets `_make` tell why
         _make(file)
     return _read(file)
 

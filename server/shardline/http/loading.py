@@ -7,6 +7,10 @@ from typing import Any
 
 from shardline.engine import Engine, Progress
 from shardline.errors import EngineError, NotReadyError, ShardlineError, first_line
+from shardline.limits import memory_limit
+
+BEAT_SECONDS = 2.0
+"""Who follows hears something at least this often."""
 
 
 class Loading:
@@ -33,9 +37,11 @@ class Loading:
             self.end(error)
             raise
         except Exception as error:
-            reason = EngineError(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)}).")
+            told = f"{type(error).__name__}: {first_line(error)}"
+            reason = EngineError(f"The model cannot be loaded ({told}).{memory_limit()}")
             self.end(reason)
             raise reason from error
+        await asyncio.sleep(0)  # what it has reported is told first
         self.ready = True
         self._tell()
 
@@ -45,7 +51,7 @@ class Loading:
         self._tell()
 
     async def follow(self) -> AsyncGenerator[Progress | None, None]:
-        """How far it is, now and at each change, until the engine has ended; None where it does not load.
+        """How far it is, now, at each change and every few seconds, until it has ended; None where it does not load.
 
         No activity is missed; of one only the latest progress is told to who is slow.
         """
@@ -101,8 +107,12 @@ class News:
         self._some.set()
 
     async def next(self) -> Progress | None:
-        """The oldest, when there is one."""
-        await self._some.wait()
+        """The oldest, when there is one, or None after a while: only an engine that hangs is silent."""
+        try:
+            async with asyncio.timeout(BEAT_SECONDS):
+                await self._some.wait()
+        except TimeoutError:
+            return None
         progress = self._unheard.pop(next(iter(self._unheard)))
         if self.is_empty:
             self._some.clear()

@@ -1,7 +1,7 @@
 """The whole contract of an engine over HTTP, for the language servers of the user that it runs for.
 
-A client is there as long as its request for `/engine/clients/NAME` is answered, with a line at each change. What it
-asks belongs to documents of its own, which are forgotten when it has gone, whatever became of it.
+A client is there as long as its request for `/engine/clients/NAME` is answered, with a line at each change and every
+few seconds. What it asks belongs to documents of its own, which are forgotten when it has gone, whatever became of it.
 """
 
 import json
@@ -35,6 +35,7 @@ def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
         Route("/engine/state", private.state),
         Route("/engine/stop", private.stop, methods=["POST"]),
         Route(client, private.follow),
+        Route(client, private.leave, methods=["DELETE"]),
         Route(f"{client}/complete", private.complete, methods=["POST"]),
         *(
             Route(f"{client}/{answer.__name__}", _answering(answer), methods=["POST"])
@@ -51,6 +52,7 @@ class Private:
         self._engine = service.engine
         self._loading = service.loading
         self._end = service.end
+        self._release = service.release
         self._documents: dict[str, set[str]] = {}  # of each client that is there
         self._was_used = False
 
@@ -70,6 +72,11 @@ class Private:
     async def follow(self, request: HTTPRequest) -> Response:
         """Let a client be there: a line with the state now and at each change."""
         return Lines(self._states(request.path_params["client"]))
+
+    async def leave(self, request: HTTPRequest) -> Response:
+        """Let a client leave, which knows then that it has: whoever asks whether it is used is told so."""
+        self._forget_client(request.path_params["client"])
+        return JSONResponse({})
 
     async def complete(self, request: HTTPRequest) -> Response:
         """Stream chunks, a line each; the last one has a finish reason or is an error."""
@@ -105,10 +112,13 @@ class Private:
             async for progress in self._loading.follow():
                 yield self._state(progress)
         finally:
-            for document in self._documents.pop(client, set()):
-                self._engine.forget(_full_name(client, document))
-            if not (self._loading.ready or self._documents or self._stays):
-                self._end()  # nobody waits for it any more
+            self._forget_client(client)
+
+    def _forget_client(self, client: str) -> None:
+        for document in self._documents.pop(client, set()):
+            self._engine.forget(_full_name(client, document))
+        if not (self._documents or self._stays):
+            self._release()  # nobody waits for it any more
 
     async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
         try:

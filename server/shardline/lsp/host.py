@@ -17,6 +17,7 @@ from shardline.errors import (
     SupersededError,
     first_line,
 )
+from shardline.limits import memory_limit
 from shardline.lsp.patience import Patience
 from shardline.lsp.serving import Serving
 from shardline.lsp.status import Status
@@ -163,7 +164,8 @@ class EngineHost:
         except ShardlineError as error:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
-            self._fail(f"The model cannot be loaded ({type(error).__name__}: {first_line(error)}).")
+            told = f"{type(error).__name__}: {first_line(error)}"
+            self._fail(f"The model cannot be loaded ({told}).{memory_limit()}")
         else:
             self._take_over(engine)
 

@@ -16,7 +16,12 @@ from shardline.engine.quantize import int4_block
 FOLDER = Path(__file__).parent
 COMPILERS = ("g++", "c++")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", "-w")
-AT_REST = 'trap "" INT; nice -n 19 "$@" -o "$PARTIAL" && mv "$PARTIAL" "$LIBRARY" || { rm -f "$PARTIAL"; exit 1; }'
+AT_REST = """
+umask 077
+trap "" INT
+nice -n 19 "$@" -o "$PARTIAL" && sha256sum <"$PARTIAL" >"$PARTIAL.sum" &&
+    mv "$PARTIAL.sum" "$LIBRARY.sha256" && mv "$PARTIAL" "$LIBRARY" || { rm -f "$PARTIAL" "$PARTIAL.sum"; exit 1; }
+"""
 """The compiler, at the lowest priority; goes on where this process is ended, so that the next one finds the library."""
 
 
@@ -43,9 +48,11 @@ def library() -> Path:
 
 
 def build(compiler: str) -> str:
-    """Make the library, which appears whole or not at all; returns what the compiler has to say against it."""
+    """Make the library, which appears whole or not at all; returns what the compiler has to say against it.
+
+    Raises `OSError` where the folder or the compiler cannot be used.
+    """
     target = library()
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler makes it
     surroundings = children.surroundings()
     surroundings["env"] |= {"PARTIAL": partial, "LIBRARY": str(target)}
@@ -54,7 +61,8 @@ def build(compiler: str) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
         **surroundings,
     )
