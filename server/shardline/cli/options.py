@@ -1,7 +1,7 @@
 """The flags that commands share, and the settings they add up to."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ import typer
 
 from shardline import settings
 from shardline.errors import SettingsError
+from shardline.model_path import beside
 from shardline.settings import ModelSettings, Settings
 
 
@@ -61,7 +62,9 @@ def read(
         "contextTokens": context_tokens,
     }
     given = {"model": flags, "completion": {"infilling": infilling}}
-    return settings.merge_strictly(result, given, "On the command line")
+    result = settings.merge_strictly(result, given, "On the command line")
+    model = replace(result.model, name=beside(result.model.name), draft=beside(result.model.draft))
+    return replace(result, model=model)
 
 
 def _map_or_name(text: str | None) -> str | dict[str, Any] | None:

