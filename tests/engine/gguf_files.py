@@ -1,7 +1,9 @@
 """The tiny model as a GGUF file."""
 
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -11,10 +13,14 @@ from transformers import AutoModelForCausalLM
 from tests import tiny
 
 
-def write_gguf(source: Path, file: Path, kind: Kind = Kind.F32) -> None:
-    """Write the tiny model in the folder `source` as llama.cpp's converter would."""
+def write_gguf(source: Path, file: Path, kind: Kind = Kind.F32, **said: Any) -> None:
+    """Write the tiny model in the folder `source` as llama.cpp's converter would.
+
+    The file says of its config what is true, and what is `said` instead.
+    """
     model = AutoModelForCausalLM.from_pretrained(source)
-    config, tokenizer = model.config, tiny.tokenizer()
+    config, tokenizer = copy.deepcopy(model.config), tiny.tokenizer()
+    config.update(said)
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_name("tiny")
     writer.add_context_length(config.max_position_embeddings)
@@ -35,11 +41,11 @@ def write_gguf(source: Path, file: Path, kind: Kind = Kind.F32) -> None:
     writer.add_token_merges([" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(0)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+    rotated = {"q_proj": model.config.num_attention_heads, "k_proj": model.config.num_key_value_heads}
     for name, weight in model.state_dict().items():
-        array = weight.numpy()
-        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
-        if heads:  # llama.cpp rotates neighbouring pairs, Hugging Face halves
+        array = weight.float().numpy()
+        if heads := rotated.get(name.split(".")[-2]):  # llama.cpp rotates neighbouring pairs, Hugging Face halves
             array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
         stem = names.get_name(name.removesuffix(".weight"))
         if array.ndim == 1:

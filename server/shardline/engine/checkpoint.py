@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,8 @@ from platformdirs import user_cache_path
 from tokenizers import Tokenizer
 
 from shardline.engine import Report, embedded, unpack
+from shardline.engine.config_values import MAX_VOCABULARY, check_sizes
+from shardline.engine.json_file import read_object
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
 from shardline.model_path import GGUF, is_there, model_path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from shardline.engine.models.shape import Config
+
+
+DTYPES = ("float32", "float16", "bfloat16")
+"""What weights can be computed in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +43,17 @@ class Checkpoint:
 
     @cached_property
     def values(self) -> "Config":
-        """The config as it is in its file; raises `CheckpointError`."""
-        try:
-            values: Config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-            return values.get("text_config") or values
-        except (OSError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
-            ) from error
+        """The config as it is in its file, with sizes that a model can have; raises `CheckpointError`."""
+        values = read_object(self.folder / "config.json")
+        text = values.get("text_config") or values
+        if not isinstance(text, dict):
+            raise CheckpointError(f"model.name: the config.json of {self.name} cannot be used (text_config is no map).")
+        check_sizes(text)
+        return text
 
     def config(self) -> "PreTrainedConfig":
         """The config as transformers reads it, with what the file leaves out; raises `CheckpointError`."""
+        self.values  # noqa: B018  checked first: transformers makes lists as long as the file says
         from transformers import AutoConfig  # here, because it takes a while and models like Llama need it not
 
         try:
@@ -62,12 +67,10 @@ class Checkpoint:
         """The dtype for `model.dtype`: "auto" is what the config says, or else what the weights are stored in."""
         import torch  # here, as in `_stored_dtype`: to find a model and its tokenizer takes none
 
-        if wish != "auto":
-            named: torch.dtype = getattr(torch, wish)
-            return named
-        told = getattr(torch, str(self.values.get("dtype") or self.values.get("torch_dtype")), None)
-        if isinstance(told, torch.dtype):
-            return told
+        named = str(self.values.get("dtype") or self.values.get("torch_dtype")) if wish == "auto" else wish
+        if named in DTYPES:
+            dtype: torch.dtype = getattr(torch, named)
+            return dtype
         files = [file for file in safetensors_files(self.folder) if file.exists()]
         return _stored_dtype(files[0]) if files else torch.float32
 
@@ -160,10 +163,15 @@ def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[i
     named = [config.get("eos_token_id")]
     generation = folder / "generation_config.json"
     if generation.exists():
-        named.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id"))
-    ends = {token for item in named for token in (item if isinstance(item, list) else [item])}
+        named.append(read_object(generation).get("eos_token_id"))
+    tokens = [token for item in named for token in (item if isinstance(item, list) else [item])]
+    ends = {
+        token
+        for token in tokens
+        if isinstance(token, int) and not isinstance(token, bool) and 0 <= token < MAX_VOCABULARY
+    }
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    return frozenset({token for token in ends if isinstance(token, int)} | special)
+    return frozenset(ends | special)
 
 
 def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:
@@ -218,12 +226,13 @@ def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Check
 
 
 def _stored_dtype(file: Path) -> "torch.dtype":
+    """What the first weight is stored as; float32 where that is nothing to compute in."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
+    stored = {"F16": torch.float16, "BF16": torch.bfloat16}
     try:
         with safe_open(file, framework="pt") as weights:
-            first = next(iter(weights.keys()))
-            dtype: torch.dtype = weights.get_tensor(first).dtype
-            return dtype
+            return stored.get(weights.get_slice(next(iter(weights.keys()))).get_dtype(), torch.float32)
     except (SafetensorError, OSError, StopIteration) as error:
         raise CheckpointError(f"model.name: {file} is damaged ({first_line(error)}); fetch it again.") from error

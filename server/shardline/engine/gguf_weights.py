@@ -57,6 +57,11 @@ class GgufWeights:
         dense = torch.from_numpy(gguf.dequantize(stored.data, stored.tensor_type).copy())
         return dense[self._rows(name, len(dense))]
 
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a tensor, unread; None where there is none of this name."""
+        stored = self._tensors.get(_stored_name(name))
+        return None if stored is None else tuple(int(size) for size in reversed(stored.shape))
+
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
         """The modules `names`, one under the other, where all have 4 bits, or 8; else None."""
         stored = [self._tensors.get(_stored_name(f"{name}.weight")) for name in names]

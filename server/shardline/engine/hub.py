@@ -98,8 +98,8 @@ def _in_words(name: str, revision: str | None, error: Exception) -> str:
             return f"model.revision: {name} has no revision {revision!r}."
         case RepositoryNotFoundError() | HFValidationError():
             return (
-                f"model.name: there is no model {name!r} on the Hugging Face hub; if it is private, run `hf auth login` "
-                "or set HF_TOKEN. The path of a folder or file begins with / or ./ or ~."
+                f"model.name: there is no model {name!r} on the Hugging Face hub; if it is private, run "
+                "`hf auth login` or set HF_TOKEN. The path of a folder or file begins with / or ./ or ~."
             )
         case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
             return f"model.name: there is no file {name!r} on the Hugging Face hub."
