@@ -10,6 +10,7 @@ from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shardline.engine.gguf_file import open_gguf
 from shardline.engine.quantize import GROUP, Int4, Int8, Linear
 
 NAMES = {
@@ -33,7 +34,7 @@ def stored_bits(file: Path) -> dict[str, int]:
     bits = {Kind.Q4_0: 4, Kind.Q4_1: 4, Kind.Q8_0: 8}
     return {
         name: bits[tensor.tensor_type]
-        for tensor in gguf.GGUFReader(file).tensors
+        for tensor in open_gguf(file).tensors
         if tensor.tensor_type in bits and (name := _own_name(tensor.name))
     }
 
@@ -42,7 +43,7 @@ class GgufWeights:
     """Weights of a Llama-like model in a GGUF file, computed in `dtype`."""
 
     def __init__(self, file: Path, dtype: torch.dtype, *, heads: int, kv_heads: int) -> None:
-        reader = gguf.GGUFReader(file)
+        reader = open_gguf(file)
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._dtype = dtype
         interleaved = str(reader.fields["general.architecture"].contents()) == "llama"
