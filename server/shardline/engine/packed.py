@@ -18,7 +18,7 @@ from shardline.errors import first_line
 
 log = logging.getLogger(__name__)
 
-CHECKSUM, PADDING = "checksum", "padding"
+CHECKSUM = "checksum"
 PARTS = ("packed", "scales_and_zeros", "values", "scales")
 
 
@@ -63,7 +63,7 @@ class PackedWeights:
         self._file = safe_open(file, framework="pt")
         self._sizes = sizes
         self._dtype = dtype
-        if (self._file.metadata() or {}).get(CHECKSUM) != _checksum(file):  # type: ignore[no-untyped-call]
+        if (self._file.metadata() or {}).get(CHECKSUM, "").strip() != _checksum(file):  # type: ignore[no-untyped-call]
             raise ValueError("its checksum is another")
         names: list[str] = self._file.keys()  # type: ignore[no-untyped-call]
         self._names = set(names)
@@ -157,11 +157,11 @@ class Keeper:
 
     def _write(self, file: Path) -> None:
         tensors = {name: weight.contiguous() for name, weight in self._kept.items()}
-        save_file(tensors, file, metadata={CHECKSUM: "", PADDING: ""})
-        known = {CHECKSUM: _checksum(file)}
-        save_file(tensors, file, metadata={**known, PADDING: ""})
+        save_file(tensors, file, metadata={CHECKSUM: ""})
+        known = _checksum(file)
+        save_file(tensors, file, metadata={CHECKSUM: known})
         # Once more with a longer header, so that what is mapped into memory begins where kernels can read it.
-        save_file(tensors, file, metadata={**known, PADDING: " " * (-_header_bytes(file) % ALIGNMENT)})
+        save_file(tensors, file, metadata={CHECKSUM: known + " " * (-_header_bytes(file) % ALIGNMENT)})
 
 
 def _header_bytes(file: Path) -> int:
