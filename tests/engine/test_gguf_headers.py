@@ -68,6 +68,7 @@ HEADERS: Mapping[str, bytes] = {
     "the name of a tensor": header(tensors=1, rest=number(2**62)),
     "a type of nothing": header(fields=1, rest=field("x", Type.UINT8, b"\0").replace(number(0, "I"), number(99, "I"))),
     "dimensions": header(tensors=1, rest=tensor(dimensions=2**31)),
+    "no dimension": header(tensors=1, rest=tensor() + bytes(100)),
     "sizes": header(tensors=1, rest=tensor(2**32, 2**32)),
     "a size of 0": header(tensors=1, rest=tensor(32, 0)),
     "half a block": header(tensors=1, rest=tensor(33, kind=2)),

@@ -63,8 +63,8 @@ def read(
     }
     given = {"model": flags, "completion": {"infilling": infilling}}
     result = settings.merge_strictly(result, given, "On the command line")
-    model = replace(result.model, name=beside(result.model.name), draft=beside(result.model.draft))
-    return replace(result, model=model)
+    here = replace(result.model, name=beside(result.model.name), draft=beside(result.model.draft))
+    return replace(result, model=here)
 
 
 def _map_or_name(text: str | None) -> str | dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_cache_path
 from tokenizers import Tokenizer
 
-from shardline.engine import Report, embedded, unpack
+from shardline.engine import Report, embedded, panics, unpack
 from shardline.engine.config_values import MAX_VOCABULARY, check_sizes
 from shardline.engine.json_file import read_object
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
@@ -78,13 +78,15 @@ class Checkpoint:
         """Open the tokenizer, set to encode text that reads like a special token as plain text."""
         file = self.folder / "tokenizer.json"
         try:
-            if file.exists():
-                tokenizer = Tokenizer.from_file(str(file))
-            else:
-                from transformers import AutoTokenizer  # here, because it is seldom needed
+            with panics.as_errors():
+                if file.exists():
+                    tokenizer = Tokenizer.from_file(str(file))
+                else:
+                    from transformers import AutoTokenizer  # here, because it is seldom needed
 
-                slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
-                tokenizer = slow.backend_tokenizer
+                    slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
+                    tokenizer = slow.backend_tokenizer
+                _ = tokenizer.encode("a")  # one that cannot even do this is told of now
         except Exception as error:
             raise CheckpointError(
                 f"model.name: {self.name} has no tokenizer that can be read ({first_line(error)})."

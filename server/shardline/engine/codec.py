@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
+from shardline.engine import panics
 from shardline.engine.checkpoint import Checkpoint, begin_ids, end_ids
 from shardline.engine.infilling import Infilling, detect
 from shardline.engine.vocabulary import Vocabulary
+from shardline.errors import CheckpointError, PromptError, first_line
 
 if TYPE_CHECKING:
     from shardline.engine.models.shape import Config
@@ -36,20 +38,28 @@ class Codec:
         self.infilling: Infilling | None = detect(tokenizer, config)
         self.size: int = config.get("vocab_size") or tokenizer.get_vocab_size()
         """Ids from this one on are none that the model knows."""
-        self.begin_ids: Sequence[int] = begin_ids(tokenizer)
+        self._refuse_another_models(tokenizer)
+        self.begin_ids: Sequence[int] = [token for token in begin_ids(tokenizer) if token < self.size]
         ends = end_ids(tokenizer, folder, config)
         sentinels = self.infilling.ids if self.infilling else frozenset()
-        self.signals: frozenset[int] = ends | sentinels
+        self.signals: frozenset[int] = frozenset(token for token in ends | sentinels if token < self.size)
         """Ids that are no text: where a model writes one of them, its text has ended."""
-        names = {str(tokenizer.id_to_token(number)).removeprefix("▁") for number in self.signals}
+        self.blank: Sequence[int] = sorted(self.signals)[:1] or [0]
+        """Read where nothing stands before the cursor, as after the end of another text."""
+        unknown = {token for token in tokenizer.get_added_tokens_decoder() if token >= self.size}
+        named = (tokenizer.id_to_token(number) for number in self.signals | unknown)
+        names = {name.removeprefix("▁") for name in named if name}
         breaks = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names if len(name) > 1)
         self._inside_a_name = re.compile("|".join(breaks) or "(?!)")
-        self._guard = len(tokenizer.encode(GUARD, add_special_tokens=False).ids)
+        self._guard = len(self._tokenize(GUARD).ids)
 
     @classmethod
     def of(cls, source: Checkpoint) -> "Codec":
         """The codec of a checkpoint; raises `CheckpointError`."""
-        return cls(source.tokenizer(), source.values, source.folder)
+        try:
+            return cls(source.tokenizer(), source.values, source.folder)
+        except PromptError as error:
+            raise CheckpointError(f"model.name: the tokenizer of {source.name} cannot be used. {error}") from error
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -58,27 +68,28 @@ class Codec:
 
     def encode(self, text: str) -> Encoded:
         """Encode the beginning of a document."""
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        if self.signals.isdisjoint(encoding.ids):
-            return Encoded(encoding.ids, encoding.offsets)
+        encoding = self._tokenize(text)
+        if self.signals.isdisjoint(encoding.ids) and max(encoding.ids, default=0) < self.size:
+            return encoding
         first, *rest = self._inside_a_name.split(text)  # so that no name of a signal is one token
-        start = self.tokenizer.encode(first, add_special_tokens=False)
+        start = self._tokenize(first)
         ids, offsets, at = list(start.ids), list(start.offsets), len(first)
         for piece in rest:
             inner = self._encode_behind_guard(piece)
             ids += inner.ids
             offsets += [(at + begin, at + end) for begin, end in inner.offsets]
             at += len(piece)
-        return Encoded(ids, offsets)
+        return self._known(Encoded(ids, offsets))
 
     def encode_inner(self, text: str) -> list[int]:
         """Encode text that goes on in a line."""
         first, *rest = self._inside_a_name.split(text)
-        return [token for piece in (first, *rest) for token in self._encode_behind_guard(piece).ids]
+        return [token for piece in (first, *rest) for token in self._known(self._encode_behind_guard(piece)).ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, signals written by their names."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        with panics.as_errors():
+            text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
     def spell(self, token: int) -> str:
@@ -86,6 +97,32 @@ class Codec:
         return self.vocabulary.spelled(token).decode(errors="replace") or self.decode([token])
 
     def _encode_behind_guard(self, text: str) -> Encoded:
-        encoding = self.tokenizer.encode(GUARD + text, add_special_tokens=False)
+        encoding = self._tokenize(GUARD + text)
         offsets = [(begin - len(GUARD), end - len(GUARD)) for begin, end in encoding.offsets[self._guard :]]
         return Encoded(encoding.ids[self._guard :], offsets)
+
+    def _tokenize(self, text: str) -> Encoded:
+        """Encode `text`, in ids that the model may not know; raises `PromptError` where the tokenizer cannot.
+
+        A pattern of a tokenizer that goes back too often ends as a panic. A batch, unlike a single text, lets other
+        threads run meanwhile.
+        """
+        try:
+            with panics.as_errors():
+                (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
+        except Exception as error:
+            raise PromptError(f"The model's tokenizer cannot read the prompt ({first_line(error)}).") from error
+        return Encoded(encoding.ids, encoding.offsets)
+
+    def _known(self, encoded: Encoded) -> Encoded:
+        """Leave out what no splitting turns into tokens that the model knows."""
+        pairs = zip(encoded.ids, encoded.offsets, strict=True)
+        known = [(token, place) for token, place in pairs if token < self.size]
+        return Encoded([token for token, _ in known], [place for _, place in known])
+
+    def _refuse_another_models(self, tokenizer: Tokenizer) -> None:
+        count = tokenizer.get_vocab_size(with_added_tokens=False)
+        if count > self.size:
+            raise CheckpointError(
+                f"model.name: the tokenizer has {count} tokens and the model knows {self.size}; it is another model's."
+            )

@@ -97,9 +97,9 @@ class _Header:
         sizes = [self._number("Q") for _ in range(self._count(MAX_DIMENSIONS, "I"))]
         block, width = gguf.GGML_QUANT_SIZES[Kind(self._number("I"))]
         offset, count = self._number("Q"), math.prod(sizes)
-        if not count or sizes[0] % block:
+        if not sizes or not count or sizes[0] % block:
             raise ValueError(f"a tensor has the shape {sizes}")
-        return offset + count // block * width
+        return int(offset + count // block * width)
 
     def _count(self, most: int, kind: str = "Q") -> int:
         count = self._number(kind)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from shardline.engine import panics
 from shardline.errors import CheckpointError, EngineError, PlacementError, first_line
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def reading(checkpoint: "Checkpoint") -> Iterator[None]:
     """Raise what goes wrong inside as an `EngineError` that says what to do."""
     try:
-        yield
+        with panics.as_errors():
+            yield
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:
