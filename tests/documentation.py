@@ -1,15 +1,15 @@
 """The generated parts of the README, made by running what they show. As a program it writes them into it."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import codellama
+from tests import codellama, hub_cache
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -35,12 +35,10 @@ def _cluster() -> str:
 
 
 def _planned(command: list[str], config: dict[str, Any]) -> str:
-    """The plan as the hub's config gives it, from a folder of the same name with the same shape."""
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder, command[command.index("--model") + 1])
-        model.mkdir(parents=True)
-        (model / "config.json").write_text(json.dumps(config))
-        drawn = _run(*command, cwd=folder)
+    """The plan for a model that the hub's cache has with this config."""
+    with tempfile.TemporaryDirectory() as home:
+        name = command[command.index("--model") + 1]
+        drawn = _run(*command, environment=hub_cache.put(Path(home), name, {"config.json": config}))
     return _indented(f"$ shardline {' '.join(command)}\n{drawn}")
 
 
@@ -63,10 +61,10 @@ def _indented(text: str) -> str:
     return "\n".join([*(f"    {line}".rstrip() for line in text.strip("\n").splitlines()), ""])
 
 
-def _run(*arguments: str, cwd: str | None = None) -> str:
-    environment = {**os.environ, "COLUMNS": "92", "TERMINAL_WIDTH": "92"}
+def _run(*arguments: str, environment: Mapping[str, str] = os.environ) -> str:
+    wide = {**environment, "COLUMNS": "92", "TERMINAL_WIDTH": "92"}
     command = [sys.executable, "-m", "shardline", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, env=wide, check=True).stdout
 
 
 if __name__ == "__main__":

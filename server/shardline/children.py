@@ -60,6 +60,8 @@ def _private_folder() -> str:
     try:
         folder = runtime_folder() / "work"
         make_private(folder)
+        for planted in folder.iterdir():  # while others could write to it
+            planted.unlink()
     except OSError as error:
         raise SettingsError(f"There is no private folder to work in ({error}); set XDG_RUNTIME_DIR.") from error
     return str(folder)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import numpy as np
 import psutil
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from shardline.engine import Progress, checkpoint, embedded, planning
 from shardline.engine.quantize import ALIGNMENT
@@ -19,6 +18,7 @@ from shardline.engine.runner import open_runner
 from shardline.errors import CheckpointError, EngineError, NotReadyError, PlacementError
 from shardline.settings import ModelSettings
 from tests import tiny
+from tests.engine.gguf_files import write_gguf
 from tests.engine.test_generation_laws import CODE, open_tiny, text
 
 
@@ -139,48 +139,6 @@ def test_a_tokenizer_of_bos_is_put_once_at_the_very_start(tiny_folder: Path) -> 
     assert checkpoint.begin_ids(tokenizer) == []
     tokenizer.post_processor = TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 1)])
     assert checkpoint.begin_ids(tokenizer) == [1]
-
-
-def write_gguf(source: Path, file: Path, kind: gguf.GGMLQuantizationType) -> None:
-    """Write the tiny model as llama.cpp's converter would."""
-    model = AutoModelForCausalLM.from_pretrained(source)
-    config, tokenizer = model.config, tiny.tokenizer()
-    writer = gguf.GGUFWriter(file, "llama")
-    writer.add_name("tiny")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("default")
-    pieces = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    writer.add_token_list([piece for piece, _ in pieces])
-    writer.add_token_types([3 if number < 2 else 1 for _, number in pieces])
-    writer.add_token_merges([" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(0)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
-    for name, weight in model.state_dict().items():
-        array = weight.numpy()
-        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
-        if heads:  # llama.cpp rotates neighbouring pairs, Hugging Face halves
-            array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
-        stem = names.get_name(name.removesuffix(".weight"))
-        if array.ndim == 1:
-            writer.add_tensor(f"{stem}.weight", array)
-        else:
-            packed = gguf.quantize(np.ascontiguousarray(array), kind)
-            writer.add_tensor(f"{stem}.weight", packed, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def test_a_gguf_file_completes_as_the_model_it_was_made_from(

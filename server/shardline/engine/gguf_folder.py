@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from shardline.engine import Progress, Report
+from shardline.engine.config_values import check_sizes
+from shardline.engine.gguf_file import open_gguf
 from shardline.engine.plan import GIB
 from shardline.engine.skeleton import empty_model
 from shardline.engine.unpack import STORED_BITS
@@ -34,11 +36,16 @@ def write_outline(file: Path, folder: Path) -> "PreTrainedConfig":
 
     from shardline.engine.gguf_weights import stored_bits
 
+    bits = stored_bits(file)  # first: whatever it announces is then known to be there
     values: dict[str, Any] = load_gguf_checkpoint(str(file))["config"]
+    check_sizes(values)
     config = AutoConfig.for_model(values.pop("model_type"), dtype=STORED_AS, **values)
     config.save_pretrained(folder)
-    (folder / STORED_BITS).write_text(json.dumps(stored_bits(file)), encoding="utf-8")
-    AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name).save_pretrained(folder)
+    (folder / STORED_BITS).write_text(json.dumps(bits), encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(file.parent), gguf_file=file.name, trust_remote_code=False, local_files_only=True
+    )
+    tokenizer.save_pretrained(folder)
     return config
 
 
@@ -47,7 +54,7 @@ def write_weights(file: Path, config: "PreTrainedConfig", folder: Path, report: 
     import gguf
     from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
 
-    reader = gguf.GGUFReader(file)
+    reader = open_gguf(file)
     architecture = str(reader.fields["general.architecture"].contents())
     names = _names(architecture, config)
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=config.to_dict())

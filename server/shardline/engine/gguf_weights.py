@@ -10,6 +10,7 @@ from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shardline.engine.gguf_file import open_gguf
 from shardline.engine.quantize import GROUP, Int4, Int8, Linear
 
 NAMES = {
@@ -33,7 +34,7 @@ def stored_bits(file: Path) -> dict[str, int]:
     bits = {Kind.Q4_0: 4, Kind.Q4_1: 4, Kind.Q8_0: 8}
     return {
         name: bits[tensor.tensor_type]
-        for tensor in gguf.GGUFReader(file).tensors
+        for tensor in open_gguf(file).tensors
         if tensor.tensor_type in bits and (name := _own_name(tensor.name))
     }
 
@@ -42,7 +43,7 @@ class GgufWeights:
     """Weights of a Llama-like model in a GGUF file, computed in `dtype`."""
 
     def __init__(self, file: Path, dtype: torch.dtype, *, heads: int, kv_heads: int) -> None:
-        reader = gguf.GGUFReader(file)
+        reader = open_gguf(file)
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._dtype = dtype
         interleaved = str(reader.fields["general.architecture"].contents()) == "llama"
@@ -56,6 +57,11 @@ class GgufWeights:
             return None
         dense = torch.from_numpy(gguf.dequantize(stored.data, stored.tensor_type).copy())
         return dense[self._rows(name, len(dense))]
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a tensor, unread; None where there is none of this name."""
+        stored = self._tensors.get(_stored_name(name))
+        return None if stored is None else tuple(int(size) for size in reversed(stored.shape))
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
         """The modules `names`, one under the other, where all have 4 bits, or 8; else None."""

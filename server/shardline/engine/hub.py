@@ -6,6 +6,7 @@ What the cache holds is used without asking the hub again; `model.revision` choo
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -98,11 +99,16 @@ def _in_words(name: str, revision: str | None, error: Exception) -> str:
             return f"model.revision: {name} has no revision {revision!r}."
         case RepositoryNotFoundError() | HFValidationError():
             return (
-                f"model.name: there is no model {name!r} on the Hugging Face hub and no folder of that name; if it is "
-                "private, run `hf auth login` or set HF_TOKEN."
+                f"model.name: there is no model {name!r} on the Hugging Face hub; if it is private, run "
+                "`hf auth login` or set HF_TOKEN. The path of a folder or file begins with / or ./ or ~."
             )
         case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
             return f"model.name: there is no file {name!r} on the Hugging Face hub."
+        case OSError(errno=int()) if not isinstance(error, ConnectionError | TimeoutError):
+            return (
+                f"model.name: {name} cannot be kept in {HF_HUB_CACHE} ({error.strerror}); free space there and make it "
+                "writable, or set HF_HOME to another folder."
+            )
         case _:
             return (
                 f"model.name: {name} is not on this machine and the Hugging Face hub cannot be reached "

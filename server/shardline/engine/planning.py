@@ -1,6 +1,5 @@
 """From settings and a checkpoint to a plan, and to who will run the model: the lean decoder where it can."""
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from shardline.engine import placement
 from shardline.engine.accounting import device_of
 from shardline.engine.checkpoint import Checkpoint
 from shardline.engine.generate import PREFILL_STEP
+from shardline.engine.json_file import read_object
 from shardline.engine.models.shape import FAMILIES, Shape, shape_of
 from shardline.engine.plan import Plan
 from shardline.engine.quantize import GROUP, packed_bytes
@@ -112,7 +112,7 @@ def _packed_bytes(settings: ModelSettings, source: Checkpoint, dtype: torch.dtyp
     """How large weights are in the lean decoder; None where nothing is packed."""
     stored: dict[str, int] = {}
     if source.gguf and settings.quantization == "none":
-        stored = json.loads((source.folder / STORED_BITS).read_text(encoding="utf-8"))
+        stored = read_object(source.folder / STORED_BITS)
     if settings.quantization == "none" and not stored:
         return None
 

@@ -66,7 +66,7 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
         ids = [*codec.begin_ids, *prefix]
         return Prompt(
             format="prefix",
-            ids=ids or sorted(codec.signals)[:1],  # nothing before the cursor: as after the end of another text
+            ids=ids or list(codec.blank),
             removed=removed,
             prefix_tokens=len(prefix),
             suffix_tokens=0,
@@ -158,7 +158,7 @@ def build_ahead(
     There are at most `longest` ids; what is ahead loses its end for that.
     """
     prefix, known = _encode_end(prefix, codec, budget)
-    begin = codec.begin_ids if prefix or codec.begin_ids else sorted(codec.signals)[:1]  # as after another text
+    begin = codec.begin_ids if prefix or codec.begin_ids else codec.blank
     dropped = len(known.ids) - len(_end_of(known.ids, budget - len(codec.begin_ids)))
     encoded = codec.encode(prefix + text + ahead)
     count = sum(end > len(prefix + text) for _, end in encoded.offsets)

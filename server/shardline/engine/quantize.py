@@ -3,6 +3,7 @@
 Only weights are packed; activations and sums keep the model's dtype.
 """
 
+from collections.abc import Mapping
 from functools import cache
 
 import torch
@@ -23,6 +24,9 @@ BLOCKS = (64, 32)
 """How many outputs torch may put together in a block of 4-bit weights, by what the CPU can do."""
 
 
+Parts = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
+
+
 class Linear(nn.Module):
     """Multiplies by a weight of shape (out features, in features), and adds a bias if there is one."""
 
@@ -30,6 +34,18 @@ class Linear(nn.Module):
         super().__init__()
         self.bias: Tensor | None
         self.register_buffer("bias", bias)
+
+    def has_size(self, outs: int, ins: int, dtype: torch.dtype) -> bool:
+        """Whether this is `outs` by `ins` in all its parts, as a CPU has them, with real numbers of this dtype."""
+        expected = {**self._parts(outs, ins, dtype), "bias": ((outs,), dtype)}
+        return all(
+            (tuple(part.shape), part.dtype) == expected[name] and part.is_contiguous()
+            for name, part in self.named_buffers()
+        )
+
+    def _parts(self, outs: int, ins: int, dtype: torch.dtype) -> Parts:
+        """The shape and the dtype of each buffer but the bias."""
+        raise NotImplementedError
 
     def _with_bias(self, y: Tensor) -> Tensor:
         return y if self.bias is None else y + self.bias
@@ -43,6 +59,9 @@ class Dense(Linear):
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__(bias)
         self.register_buffer("weight", weight)
+
+    def _parts(self, outs: int, ins: int, dtype: torch.dtype) -> Parts:
+        return {"weight": ((outs, ins), dtype)}
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
@@ -63,6 +82,9 @@ class Int8(Linear):
         super().__init__(bias)
         self.register_buffer("values", _aligned(values))
         self.register_buffer("scales", scales)
+
+    def _parts(self, outs: int, ins: int, dtype: torch.dtype) -> Parts:
+        return {"values": ((outs, ins), torch.int8), "scales": ((outs,), dtype)}
 
     @classmethod
     def pack(cls, weight: Tensor, bias: Tensor | None = None) -> "Int8":
@@ -91,6 +113,9 @@ class Int4(Linear):
         super().__init__(bias)
         self.register_buffer("packed", _aligned(packed))
         self.register_buffer("scales_and_zeros", scales_and_zeros)
+
+    def _parts(self, outs: int, ins: int, dtype: torch.dtype) -> Parts:
+        return {"packed": ((outs, ins // 2), torch.uint8), "scales_and_zeros": ((ins // GROUP, outs, 2), dtype)}
 
     @classmethod
     def pack(cls, weight: Tensor, bias: Tensor | None = None) -> "Int4":

@@ -17,6 +17,7 @@ from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
+from shardline.model_path import model_path
 from shardline.private_files import make_folders, runtime_folder, write_private
 from shardline.settings import ModelSettings
 
@@ -57,8 +58,8 @@ def identify(settings: ModelSettings) -> str:
 
 def absolute(settings: ModelSettings) -> ModelSettings:
     """The same settings, wherever a process is that reads them."""
-    paths = {"name": settings.name, "draft": settings.draft}
-    whole = {key: os.path.abspath(Path(name).expanduser()) for key, name in paths.items() if _is_here(name)}  # noqa: PTH100
+    names = {"name": settings.name, "draft": settings.draft}
+    whole = {key: str(path) for key, name in names.items() if (path := model_path(name))}
     if settings.offload_folder is not None:
         whole["offload_folder"] = os.path.abspath(Path(settings.offload_folder).expanduser())  # noqa: PTH100
     return replace(settings, **whole)  # type: ignore[arg-type]
@@ -163,10 +164,6 @@ def log_of(id: str) -> Iterator[int]:  # noqa: A002  as in `find`
 def log_file(id: str) -> Path:  # noqa: A002  as in `find`
     """Where the log of the engines of this name is."""
     return user_log_path("shardline", appauthor=False) / f"engine-{id}.log"
-
-
-def _is_here(name: str) -> bool:
-    return bool(name) and Path(name).expanduser().exists()
 
 
 def _file(id: str) -> Path:  # noqa: A002  as in `find`

@@ -254,4 +254,5 @@ def _load(planned: Planned, settings: ModelSettings, report: Report) -> tuple[Mo
 def _load_draft(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> DraftModel:
     with draft_placement.naming_the_draft():
         model, _ = _load(planned, settings, report)
-    return DraftModel(model, vocabulary=codec.tokenizer.get_vocab_size(), context_tokens=planned.context_tokens)
+    known = min(codec.tokenizer.get_vocab_size(), planned.source.values.get("vocab_size") or codec.size)
+    return DraftModel(model, vocabulary=known, context_tokens=planned.context_tokens)

@@ -48,7 +48,7 @@ def empty_model(config: "PreTrainedConfig", dtype: torch.dtype) -> nn.Module:
     try:
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
-    except (ValueError, ImportError, TypeError, AttributeError) as error:
+    except Exception as error:
         raise CheckpointError(
             f"model.name: a {config.model_type} model is none that Shardline can complete text with "
             f"({first_line(error)})."

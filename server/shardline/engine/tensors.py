@@ -10,6 +10,10 @@ from torch import Tensor
 
 from shardline.engine.quantize import Linear
 from shardline.engine.weights import safetensors_files
+from shardline.errors import CheckpointError
+
+REAL = ("BF16", "F16", "F32", "F64")
+"""What weights may be stored as: numbers of any other kind need scales, of which the Llama family knows nothing."""
 
 
 class SafetensorsWeights:
@@ -29,6 +33,16 @@ class SafetensorsWeights:
             return None
         tensor: Tensor = file.get_tensor(name)
         return tensor
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a tensor of real numbers, unread; None where there is none of this name."""
+        file = self._files.get(name)
+        if file is None:
+            return None
+        stored = file.get_slice(name)
+        if stored.get_dtype() not in REAL:
+            raise CheckpointError(f"model.name: {name} is stored as {stored.get_dtype()}, which cannot be read.")
+        return tuple(stored.get_shape())
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:  # noqa: ARG002  as all sources
         """None: these weights are not packed."""

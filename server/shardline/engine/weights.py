@@ -1,10 +1,10 @@
 """Which files of a folder hold weights, and which are refused."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from shardline.engine.json_file import read_object
 from shardline.errors import CheckpointError
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -16,11 +16,10 @@ def safetensors_files(folder: Path) -> list[Path]:
     index = folder / INDEX
     if not index.exists():
         return [folder / "model.safetensors"]
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"model.name: {index} is damaged; fetch the model again.") from error
-    return [folder / Path(name).name for name in names]
+    names = read_object(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) and Path(name).name for name in names.values()):
+        raise CheckpointError(f"model.name: {index} is damaged; fetch the model again.")
+    return [folder / Path(name).name for name in sorted(set(names.values()))]
 
 
 def has_safetensors(folder: Path) -> bool:

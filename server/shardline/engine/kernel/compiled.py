@@ -84,9 +84,10 @@ class CompiledStep:
         self, library: Path, shape: Shape, *, embedding: Linear, stage: Stage, norm: Tensor, head: Linear, capacity: int
     ) -> None:
         self._kept: list[Tensor] = []
-        self._vocabulary, self._capacity = shape.vocabulary, capacity
+        self._shape, self._capacity = shape, capacity
         layers = [layer for layer in stage.layers if isinstance(layer, Layer)]
         self._layers = (_Layer * len(layers))(*map(self._layer, layers))
+        table = (shape.vocabulary, shape.hidden)
         self._model = _Model(
             layers=len(layers),
             hidden=shape.hidden,
@@ -98,11 +99,11 @@ class CompiledStep:
             threads=torch.get_num_threads(),
             epsilon=shape.epsilon,
             layer=self._layers,
-            embedding=self._matrix(embedding),
-            head=self._matrix(head),
-            norm=norm.data_ptr(),
-            cos=stage.cos.data_ptr(),
-            sin=stage.sin.data_ptr(),
+            embedding=self._matrix(embedding, *table),
+            head=self._matrix(head, *table),
+            norm=_numbers(norm, shape.hidden),
+            cos=_numbers(stage.cos, capacity, shape.head_size),
+            sin=_numbers(stage.sin, capacity, shape.head_size),
         )
         self._library = ctypes.CDLL(str(library))
         self._library.shardline_open.restype = c_void_p
@@ -120,10 +121,10 @@ class CompiledStep:
         """
         ids = [token for text in texts for token in text.ids]
         longest = max(text.start + len(text.ids) for text in texts)
-        if longest > self._capacity or len(ids) > MOST_ROWS or not 0 <= min(ids) <= max(ids) < self._vocabulary:
+        if longest > self._capacity or len(ids) > MOST_ROWS or not 0 <= min(ids) <= max(ids) < self._shape.vocabulary:
             raise IndexError("there is no room for as many tokens, or no token of this number")
         first = 0 if every else len(ids) - 1
-        logits = torch.empty(len(ids) - first, _rounded_up(self._vocabulary))
+        logits = torch.empty(len(ids) - first, _rounded_up(self._shape.vocabulary))
         self._library.shardline_run(
             self._step,
             (c_int64 * len(ids))(*ids),
@@ -133,25 +134,31 @@ class CompiledStep:
             c_void_p(logits.data_ptr()),
             c_int64(logits.shape[1]),
         )
-        return logits[:, : self._vocabulary]
+        return logits[:, : self._shape.vocabulary]
 
     def _layer(self, layer: Layer) -> _Layer:
+        shape = self._shape
+        queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
         return _Layer(
-            layer.attention_norm.data_ptr(),
-            layer.feed_norm.data_ptr(),
-            *map(self._matrix, (layer.qkv, layer.out, layer.gate_up, layer.down)),
+            _numbers(layer.attention_norm, shape.hidden),
+            _numbers(layer.feed_norm, shape.hidden),
+            self._matrix(layer.qkv, queries + 2 * keys, shape.hidden),
+            self._matrix(layer.out, shape.hidden, queries),
+            self._matrix(layer.gate_up, 2 * shape.inner, shape.hidden),
+            self._matrix(layer.down, shape.hidden, shape.inner),
         )
 
-    def _matrix(self, linear: Linear) -> _Matrix:
+    def _matrix(self, linear: Linear, outs: int, ins: int) -> _Matrix:
+        if not linear.has_size(outs, ins, torch.bfloat16):
+            raise ValueError(f"a weight is not {outs} by {ins} in all its parts")
         bias = None if linear.bias is None else self._padded(linear.bias).data_ptr()
         if isinstance(linear, Int4):
-            outs, half = linear.packed.shape
-            return _Matrix(2, outs, 2 * half, linear.packed.data_ptr(), linear.scales_and_zeros.data_ptr(), bias)
+            return _Matrix(2, outs, ins, linear.packed.data_ptr(), linear.scales_and_zeros.data_ptr(), bias)
         if isinstance(linear, Int8):
             scales = self._padded(linear.scales).data_ptr()
-            return _Matrix(1, *linear.values.shape, linear.values.data_ptr(), scales, bias)
+            return _Matrix(1, outs, ins, linear.values.data_ptr(), scales, bias)
         if isinstance(linear, Dense):
-            return _Matrix(0, *linear.weight.shape, linear.weight.data_ptr(), None, bias)
+            return _Matrix(0, outs, ins, linear.weight.data_ptr(), None, bias)
         raise TypeError(f"{type(linear).__name__} has no place in the library")
 
     def _padded(self, numbers: Tensor) -> Tensor:
@@ -160,6 +167,13 @@ class CompiledStep:
         padded[: len(numbers)] = numbers
         self._kept.append(padded)
         return padded
+
+
+def _numbers(tensor: Tensor, *size: int) -> int:
+    """Where `tensor` begins; raises `ValueError` where it is not of this size, as the library reads it."""
+    if tensor.shape != size or tensor.dtype != torch.bfloat16 or not tensor.is_contiguous():
+        raise ValueError(f"a tensor has the shape {tuple(tensor.shape)}, not {size}")
+    return tensor.data_ptr()
 
 
 def addresses(tensors: Sequence[Tensor]) -> Array[c_void_p]:

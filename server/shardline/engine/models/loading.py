@@ -1,6 +1,6 @@
 """A Llama read layer by layer, each straight to the device of its stage; nothing is held twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from shardline.engine import Progress, Report
 from shardline.engine.accounting import device_of, main_device, waiting_places
 from shardline.engine.models.llama import LlamaModel
-from shardline.engine.models.reading import reading
+from shardline.engine.models.outline import sizes_of
+from shardline.engine.models.reading import mismatch, missing, reading
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Layer, Stage
 from shardline.engine.models.streaming import Streamed
-from shardline.engine.packed import Keeper, PackedWeights, Weights, file_name
+from shardline.engine.packed import Keeper, Weights, file_name, open_kept
 from shardline.engine.plan import Plan
 from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
 from shardline.engine.tensors import SafetensorsWeights
-from shardline.errors import CheckpointError
 
 if TYPE_CHECKING:
     from shardline.engine.checkpoint import Checkpoint
@@ -36,6 +36,8 @@ class Loader:
         self._quantization = quantization
         self._capacity = capacity
         self._dtype: torch.dtype = getattr(torch, plan.dtype)
+        self._sizes = sizes_of(shape)
+        _check(weights, self._sizes)
 
     def load(self, name: str, report: Report) -> LlamaModel:
         """Read all of it; `name` is how progress calls it."""
@@ -98,18 +100,39 @@ class Loader:
 
     def _dense(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor | None]:
         weight = torch.cat([self._tensor(f"{name}.weight", device) for name in names])
-        biases = [bias for name in names if (bias := self._weights.tensor(f"{name}.bias")) is not None]
-        return weight, torch.cat(biases).to(device, self._dtype) if biases else None
+        biases = [self._weights.tensor(f"{name}.bias") for name in names]
+        if all(bias is None for bias in biases):
+            return weight, None
+        rows = [self._sizes[f"{name}.weight"][0] for name in names]
+        whole = [torch.zeros(count) if bias is None else bias for count, bias in zip(rows, biases, strict=True)]
+        return weight, torch.cat(whole).to(device, self._dtype)
 
     def _tensor(self, name: str, device: torch.device) -> Tensor:
         tensor = self._weights.tensor(name)
         if tensor is None:
-            raise CheckpointError(f"model.name: {self._plan.model} has no weights for {name}; fetch the model again.")
+            raise missing(name)
         return tensor.to(device, self._dtype)
 
     def _device(self, module: str) -> torch.device:
         device = device_of(self._plan.device_map, module)
         return torch.device("cpu" if device is None else device)
+
+
+def _check(weights: Weights, sizes: Mapping[str, torch.Size]) -> None:
+    """Raise `CheckpointError` where a weight is not there, or not in the shape that the config gives it.
+
+    Kernels take these shapes on trust. A bias that the config does not know is added, where it is as long as its
+    weight has rows.
+    """
+    for name, size in sizes.items():
+        shape = weights.shape(name)
+        if shape is None:
+            raise missing(name)
+        bias = f"{name.removesuffix('.weight')}.bias"
+        extra = weights.shape(bias) if len(size) == 2 else None
+        for one, found, expected in ((name, shape, size), (bias, extra, size[:1])):
+            if found is not None and found != tuple(expected):
+                raise mismatch(one, found, expected)
 
 
 def load(
@@ -128,9 +151,9 @@ def load(
         if source.gguf is None:
             return load_from(SafetensorsWeights(source.folder))
         keeps = quantization == "none" and {share.device for share in plan.devices} == {"cpu"}
-        kept = source.folder / file_name(dtype)
-        if keeps and kept.exists():
-            return load_from(PackedWeights(kept))
+        file = source.folder / file_name(dtype)
+        if keeps and (kept := open_kept(file, sizes_of(shape), dtype)):
+            return load_from(kept)
         from shardline.engine.gguf_weights import GgufWeights  # here, because it takes a while
 
         weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
@@ -138,5 +161,5 @@ def load(
             return load_from(weights)
         keeper = Keeper(weights)
         model = load_from(keeper)
-        keeper.keep(kept)
+        keeper.keep(file)
         return model

@@ -78,3 +78,8 @@ class Outline(nn.Module):
         self.lm_head = Weight(shape.vocabulary, shape.hidden, dtype=dtype)
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
+
+
+def sizes_of(shape: Shape) -> dict[str, torch.Size]:
+    """The shape of each parameter of a model, by its name; the head of a tied one has none of its own."""
+    return {name: weight.shape for name, weight in Outline(shape, torch.float32).named_parameters()}

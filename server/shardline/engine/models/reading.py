@@ -1,11 +1,12 @@
 """What can go wrong while weights are read, in sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
+from shardline.engine import panics
 from shardline.errors import CheckpointError, EngineError, PlacementError, first_line
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def reading(checkpoint: "Checkpoint") -> Iterator[None]:
     """Raise what goes wrong inside as an `EngineError` that says what to do."""
     try:
-        yield
+        with panics.as_errors():
+            yield
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:
@@ -29,3 +31,20 @@ def reading(checkpoint: "Checkpoint") -> Iterator[None]:
             f"model.name: the weights of {checkpoint.name} in {checkpoint.gguf or checkpoint.folder} cannot be read "
             f"({type(error).__name__}: {first_line(error)}); fetch the model again."
         ) from error
+
+
+def missing(name: str) -> CheckpointError:
+    """Return the error for a weight that the config asks for and that is not there."""
+    return CheckpointError(f"model.name: the model has no weights for {name}; fetch it again.")
+
+
+def mismatch(name: str, stored: Sequence[int], expected: Sequence[int]) -> CheckpointError:
+    """Return the error for a weight that has another shape than the config gives it."""
+    return CheckpointError(
+        f"model.name: {name} has the shape {_in_words(stored)} in the model's weights, and by its config "
+        f"{_in_words(expected)}; fetch it again."
+    )
+
+
+def _in_words(shape: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in shape) or "of a single number"

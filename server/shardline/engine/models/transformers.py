@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from shardline.engine import Report
 from shardline.engine.checkpoint import Checkpoint
-from shardline.engine.models.reading import reading
+from shardline.engine.models.reading import mismatch, missing, reading
 from shardline.engine.plan import Plan
 from shardline.engine.progress import bar_class
 from shardline.errors import PlacementError
@@ -78,7 +78,7 @@ def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: 
     before = transformers_logging.set_tqdm_hook(lambda _, args, kwargs: bars(*args, **kwargs))
     try:
         with reading(checkpoint):
-            model = AutoModelForCausalLM.from_pretrained(
+            model, found = AutoModelForCausalLM.from_pretrained(
                 checkpoint.folder,
                 dtype=getattr(torch, plan.dtype),
                 device_map=dict(plan.device_map),
@@ -86,7 +86,14 @@ def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: 
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
+            # It fills these with random numbers.
+            for name, stored, size in found["mismatched_keys"]:
+                raise mismatch(name, stored, size)
+            for name in found["missing_keys"]:
+                raise missing(name)
     finally:
         transformers_logging.set_tqdm_hook(before)
     return TransformersModel(model.eval())

@@ -4,7 +4,6 @@ import asyncio
 import re
 from concurrent.futures import Executor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from shardline.engine import Report, checkpoint
@@ -12,6 +11,7 @@ from shardline.engine.codec import Codec
 from shardline.engine.remote.connection import Connection
 from shardline.engine.remote.recognition import Served
 from shardline.errors import EngineError
+from shardline.model_path import is_there, model_path
 from shardline.settings import EMBEDDED_MODEL, RemoteSettings, Settings
 
 PROBE = "def naïve(a, b):\n    # 4 € 🙂\n\treturn {a!r: <8} if a>=b else [-1.5e3]\n"
@@ -43,9 +43,9 @@ def _names(served: Served, remote: RemoteSettings, settings: Settings) -> list[s
 
     No path that a server names is opened. The embedded model is not fetched only to be compared.
     """
-    names = [name for name in (remote.model, served.model) if ON_THE_HUB.fullmatch(name)]
-    if remote.model and Path(remote.model).expanduser().exists():
-        names.insert(0, remote.model)
+    names = [name for name in (remote.model, served.model) if ON_THE_HUB.fullmatch(name) and not model_path(name)]
+    if (path := model_path(remote.model)) and is_there(path):
+        names.insert(0, str(path))
     if settings.model.name != EMBEDDED_MODEL or checkpoint.is_present(settings.model):
         names.append(settings.model.name)
     return list(dict.fromkeys(names))
