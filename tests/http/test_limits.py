@@ -112,10 +112,14 @@ async def half_body(server: Server) -> None:
 
 
 async def refused_body(server: Server) -> None:
+    """A body that goes on behind its refusal, byte by byte."""
     async with dial(server) as (reader, writer):
-        writer.write(post(server, "/infill", 10, key="wrong") + b'{"pro')
+        writer.write(post(server, "/infill", MAX_BYTES, key="wrong") + b'{"pro')
         assert await status_of(reader) == 401
-        await closed(reader)
+        closing = asyncio.create_task(closed(reader))
+        while not closing.done():
+            writer.write(b"x")
+            await asyncio.wait([closing], timeout=0.05)
 
 
 async def unread_answer(server: Server) -> None:
