@@ -68,6 +68,7 @@ def test_the_page_is_a_table_whatever_is_in_it(document: str, text: str, reason:
 
 
 @given(texts)
+@example("a\ud800b\x1b[2J\u2028\x9b")
 def test_a_line_has_no_characters_that_control_a_screen_or_cannot_be_written(text: str) -> None:
     line = one_line(text)
     assert not {unicodedata.category(character) for character in line} & {"Cc", "Cs", "Zl", "Zp"}

@@ -238,18 +238,19 @@ async def test_a_model_whose_name_is_no_text_is_counted(own_store: Store) -> Non
     assert {key.model for key in own_store.read()} == {"a b"}
 
 
-def wait_for(event: threading.Event) -> None:
-    event.wait(60)
-
-
 def test_a_disk_that_does_not_answer_keeps_no_server() -> None:
-    answers = threading.Event()
-    recorder = recording(lambda _: wait_for(answers), 0)
+    answers, written = threading.Event(), threading.Event()
+
+    def add(_: Counts) -> None:
+        answers.wait(60)
+        written.set()
+
+    recorder = recording(add, 0)
 
     async def show() -> None:
         recorder.show(SOURCE, [Suggestion(text="x")], "ghost", 0.1)
 
     asyncio.run(show())
     recorder.close()
-    assert not answers.is_set()
+    assert not written.is_set()
     answers.set()
