@@ -204,7 +204,8 @@ def test_a_plan_that_spills_to_disk_by_memory_gives_the_same_tokens(
     too_little = whole.plan.devices[0].used - 10 * KIB
     sharded = open_tiny(tiny_folder, dtype=dtype, max_memory={"cpu": too_little}, offload_folder=str(tmp_path))
     assert set(sharded.plan.device_map.values()) == {"cpu", "disk"}
-    assert text(sharded, CODE) == text(whole, CODE)
+    alike = open_tiny(tiny_folder, dtype=dtype, engine="transformers")  # rounds as what is on the disk does
+    assert text(sharded, CODE) == text(alike, CODE)
 
 
 def test_two_models_share_an_offload_folder_without_mixing(tmp_path: Path) -> None:

@@ -301,6 +301,24 @@ def test_it_is_made_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert kept.find()
 
 
+MAKES_NOTHING = """#!/bin/sh
+echo run >> '{runs}'
+while [ "$1" != -o ]; do shift; done
+echo nothing > "$2"
+"""
+
+
+def test_processes_that_come_while_it_is_made_wait_for_it(tmp_path: Path, own_cache: Path) -> None:
+    runs, compiler = tmp_path / "runs", tmp_path / "g++"
+    compiler.write_text(MAKES_NOTHING.format(runs=runs))
+    compiler.chmod(0o755)
+    kept.open_folder()
+    code = f"from shardline.engine.compilation import _make; _make({str(compiler)!r}, lambda: None)"
+    several = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [one.wait() for one in several] == [0, 0, 0]
+    assert runs.read_text() == "run\n"
+
+
 def test_without_room_on_the_disk_torch_goes_on(tmp_path: Path, own_cache: Path) -> None:
     folder = make(tmp_path, "llama", intermediate_size=INNER)
     limit = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]

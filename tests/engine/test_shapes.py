@@ -245,3 +245,17 @@ def test_the_compiled_step_takes_no_size_from_a_tensor(kind: type[Linear], chang
     stage = Stage(replace(shape, layers=1), nn.ModuleList([layer]), **place)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=" not "):
         CompiledStep(tmp_path / "none.so", shape, embedding=embedding, stage=stage, norm=norm, head=head, capacity=16)
+
+
+@pytest.mark.parametrize("engine", ["llama", "transformers"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"_attn_implementation": "somebody/attention"},
+        {"attn_implementation": {"": "somebody/attention@main"}},
+        {"text_config": {"_experts_implementation": "somebody/experts"}},
+    ],
+)
+def test_code_of_the_hub_that_a_config_names_is_refused(folder: Path, engine: str, values: dict[str, Any]) -> None:
+    say(folder, **values)
+    assert "code from the hub" in refusal(folder, engine=engine)

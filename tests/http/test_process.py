@@ -46,7 +46,7 @@ async def test_a_model_that_cannot_be_loaded_ends_it_with_the_reason(tmp_path: P
 
 
 async def test_it_ends_when_nobody_has_used_it_for_so_long() -> None:
-    async with started("scripted", "0") as server:
+    async with started("scripted", "0", loaded=False) as server:
         code, _ = await server.ended()
     assert code == 0
 

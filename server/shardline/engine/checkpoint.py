@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from tokenizers import Tokenizer
 
 from shardline.engine import Report, embedded, panics, unpack
-from shardline.engine.config_values import MAX_VOCABULARY, check_sizes
+from shardline.engine.config_values import MAX_VOCABULARY, check_sizes, refuse_code
 from shardline.engine.json_file import read_object
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
@@ -48,6 +48,7 @@ class Checkpoint:
         text = values.get("text_config") or values
         if not isinstance(text, dict):
             raise CheckpointError(f"model.name: the config.json of {self.name} cannot be used (text_config is no map).")
+        refuse_code(values)
         check_sizes(text)
         return text
 

@@ -47,8 +47,9 @@ def compile_step(model: LlamaModel) -> threading.Thread | None:
 def _make(compiler: str, reference: "weakref.ref[LlamaModel]") -> None:
     devices.use_any_cpu()
     try:
-        complaint = build.build(compiler)
-        library = kept.find()
+        with kept.making() as lock:
+            complaint = "" if kept.find() else build.build(compiler, lock=lock)
+            library = kept.find()
     except (OSError, ShardlineError) as error:
         complaint = str(error)
     if complaint:

@@ -41,6 +41,22 @@ def check_sizes(values: Mapping[str, Any]) -> None:
                 _check_whole(key, size, 0 if key in EXPERTS else 1, most)
 
 
+def refuse_code(values: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` where a config, or a part of it, names a kernel of the hub to compute with.
+
+    transformers would fetch and load it, as native code, where its `kernels` package is installed.
+    """
+    for key, value in values.items():
+        named = value.values() if isinstance(value, Mapping) else [value]
+        if "implementation" in key and any(isinstance(name, str) and "/" in name for name in named):
+            raise CheckpointError(
+                f"model.name: the model's config says {reprlib.repr(value)} for {key}, which is code from the hub. "
+                f"Shardline never runs code that comes with a model; remove {key} from its config.json."
+            )
+        if isinstance(value, Mapping):
+            refuse_code(value)
+
+
 def whole(values: Mapping[str, Any], key: str, *, least: int = 1) -> int:
     """Return a size that has to be there; raises `CheckpointError`."""
     value: int = values[key]

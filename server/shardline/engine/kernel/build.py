@@ -47,10 +47,11 @@ def library() -> Path:
     return cache_folder() / "kernels" / f"step-{made_of.hexdigest()[:16]}.so"
 
 
-def build(compiler: str) -> str:
+def build(compiler: str, *, lock: int | None = None) -> str:
     """Make the library, which appears whole or not at all; returns what the compiler has to say against it.
 
-    Raises `OSError` where the folder or the compiler cannot be used.
+    The compiler keeps the file `lock` open, also where this process ends. Raises `OSError` where the folder or the
+    compiler cannot be used.
     """
     target = library()
     partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler makes it
@@ -64,6 +65,7 @@ def build(compiler: str) -> str:
         encoding="utf-8",
         errors="replace",
         check=False,
+        pass_fds=() if lock is None else (lock,),
         **surroundings,
     )
     return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"

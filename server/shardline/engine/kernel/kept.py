@@ -49,6 +49,16 @@ def find() -> Path | None:
     return None
 
 
+@contextlib.contextmanager
+def making() -> Iterator[int]:
+    """Wait until nobody makes the library; whoever keeps the file open that this yields is the one who does."""
+    import fcntl  # here, because Windows has none
+
+    with build.library().with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
+
+
 def failures() -> int:
     """Count how often it could not be loaded or crashed a process, since it was last found right."""
     try:
