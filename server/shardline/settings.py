@@ -182,7 +182,9 @@ class CompletionSettings:
     in_comments: bool = setting(True, "Whether there are suggestions inside comments.")
     after_deletion: bool = setting(True, "Whether there are suggestions behind what was deleted last.")
     multiline: Literal["auto", "always", "never"] = setting(
-        "auto", "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line."
+        "auto",
+        "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line but the "
+        "brackets that it stands between.",
     )
     max_lines: int = setting(16, "How many lines a suggestion may have.", minimum=1)
     min_confidence: float = setting(
