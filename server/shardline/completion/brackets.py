@@ -3,7 +3,7 @@
 import re
 
 from shardline.completion import Source, context
-from shardline.completion.syntax import PAIRS, Syntax
+from shardline.completion.syntax import PAIRS, Syntax, syntax_of
 
 QUOTES = "\"'`"
 CLOSED_BY_EDITORS = frozenset(context.CLOSING + QUOTES + ">;,:")
@@ -55,7 +55,7 @@ def is_between_brackets(source: Source) -> bool:
 def balanced(source: Source, text: str, replaces: int) -> str:
     """Cut `text` before the first bracket that closes what the document closes itself behind the cursor."""
     before, after = context.item(source)
-    syntax = Syntax(before + text + after[replaces:], source.language)
+    syntax = syntax_of(before + text + after[replaces:], source.language)
     begin, end = len(before), len(before) + len(text)
     closing, _ = syntax.unmatched(begin, end)
     allowed = _left_open(syntax, begin, end)
@@ -65,7 +65,7 @@ def balanced(source: Source, text: str, replaces: int) -> str:
 def left_open(source: Source) -> int:
     """How many brackets are open at the cursor that nothing behind it closes."""
     before, after = context.item(source)
-    return _left_open(Syntax(before + after, source.language), len(before), len(before))
+    return _left_open(syntax_of(before + after, source.language), len(before), len(before))
 
 
 def _left_open(syntax: Syntax, begin: int, end: int) -> int:
@@ -80,7 +80,7 @@ BEFORE = -1
 def _openers(source: Source, text: str) -> dict[int, int]:
     """For each closing bracket in `text`, by its place, the place of its opening one; `BEFORE` where that is before."""
     before, _ = context.item(source)
-    syntax = Syntax(before + text, source.language)
+    syntax = syntax_of(before + text, source.language)
     closed, _ = syntax.pairs(len(before), len(before) + len(text))
     return {
         bracket.at - len(before): BEFORE if opener is None else opener.at - len(before) for bracket, opener in closed

@@ -116,6 +116,7 @@ class LexedText:
         return self._tokens[number] if number >= 0 else (at, Text, " ")
 
 
+@cache
 def _is(kind: _TokenType, *groups: _TokenType) -> bool:
     """Whether a token of this kind belongs to one of `groups`: a kind is the path to it from the root."""
     return any(kind[: len(group)] == group[:] for group in groups)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from shardline.completion import Source, brackets, context
 from shardline.completion.indentation import width
 from shardline.completion.languages import language
-from shardline.completion.syntax import PROSE, Syntax
+from shardline.completion.syntax import PROSE, Syntax, syntax_of
 from shardline.settings import CompletionSettings
 
 OPENERS = ("(", "[", "{", ":", "=>", "->", " then", " do", "else", "begin")
@@ -164,13 +164,13 @@ class End:
         if not self._start or not self._syntax("", 0).in_text(self._start - 1):
             return False
         whole = self._before + self._after + "\n"
-        return not Syntax(whole, self._language).in_text(len(whole) - 1)
+        return not syntax_of(whole, self._language).in_text(len(whole) - 1)
 
     def _syntax(self, text: str, at: int) -> Syntax:
         """The code up to `at`, the end of a line."""
         code = self._before + text[: at + 1]
         if self._parsed is None or self._parsed[0] != len(code):
-            self._parsed = len(code), Syntax(code, self._language)
+            self._parsed = len(code), syntax_of(code, self._language)
         return self._parsed[1]
 
     def _is_note(self, text: str, at: int) -> bool:
@@ -194,7 +194,7 @@ def _surroundings(source: Source) -> tuple[str, str]:
     if not before:
         far_before, far_after = context.window(source)
         at = len(far_before) - 1
-        if far_before.endswith("\n") and Syntax(far_before, source.language).in_text(at):
+        if far_before.endswith("\n") and syntax_of(far_before, source.language).in_text(at):
             return far_before, far_after
     return before, after
 

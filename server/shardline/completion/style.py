@@ -1,7 +1,7 @@
 """The style of indentation of a document: what its language demands, or what its blocks show."""
 
 from shardline.completion import Source, indentation
-from shardline.completion.syntax import Syntax
+from shardline.completion.syntax import syntax_of
 
 STYLE_LINES = 200
 """How many lines around the cursor show the style."""
@@ -29,5 +29,5 @@ def style(source: Source) -> str | None:
 def _block_lines(source: Source) -> list[str]:
     first = max(0, source.line - STYLE_LINES)
     near = [line.rstrip("\r\n") for line in source.lines[first : source.line + STYLE_LINES]]
-    continued = Syntax("\n".join(near), source.language).continued_lines()
+    continued = syntax_of("\n".join(near), source.language).continued_lines()
     return [line for number, line in enumerate(near) if number not in continued]

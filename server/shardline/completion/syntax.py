@@ -5,10 +5,10 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Query, QueryCursor
+from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
 from shardline.completion import shell
 from shardline.completion.languages import language
@@ -51,9 +51,13 @@ class Syntax:
         self._data = text.encode("utf-8", "replace")
         self._ascii = len(self._data) == len(text)
         self._lexed = None if self._language else LexedText(text, language_name.lower())
+
+    @cached_property
+    def brackets(self) -> list[Bracket]:
+        """The brackets of the code, in their order."""
         brackets = sorted(self._read_brackets(), key=lambda bracket: bracket.at)
         is_shell = self._language is not None and self._language.name == "shellscript"
-        self.brackets: list[Bracket] = _without_arms(brackets, text) if is_shell else brackets
+        return _without_arms(brackets, self._text) if is_shell else brackets
 
     def in_text(self, at: int) -> bool:
         """Whether the line feed at `at` stands within a string or comment, one that is still open included."""
@@ -62,8 +66,11 @@ class Syntax:
         if not self._language:
             return False
         byte = self._byte(at)
-        return shell.in_heredoc(self._text, at, self._language.name) or any(
-            _covers(self._language.grammar, self._data + end.encode(), byte) for end in ("", *self._language.texts)
+        grammar = self._language.grammar
+        return (
+            shell.in_heredoc(self._text, at, self._language.name)
+            or any(node.start_byte < byte and byte + 1 < node.end_byte for node in self._text_nodes)
+            or any(_covers(grammar, self._data + end.encode(), byte) for end in self._language.texts)
         )
 
     def kind_of_text(self, at: int) -> str | None:
@@ -73,7 +80,7 @@ class Syntax:
         if not self._language:
             return None
         byte = self._byte(at)
-        for node in _capture(self._language.grammar, self._data, "text"):
+        for node in self._text_nodes:
             kind = "comment" if "comment" in node.type else "string"
             ends_behind = byte <= node.end_byte if kind == "comment" else byte < node.end_byte
             if node.start_byte < byte and ends_behind:
@@ -99,6 +106,18 @@ class Syntax:
         spans += [(bracket.at, len(self._text) + 1) for bracket in opened if bracket.sign != "{"]
         escaped = {number for number, start in enumerate(self._starts) if self._text.endswith("\\\n", 0, start)}
         return self.lines_in_text() | self._lines_within(spans) | escaped
+
+    @cached_property
+    def _tree(self) -> Tree:
+        """The syntax tree, by the grammar of the language."""
+        if self._language is None:
+            raise LookupError("there is no grammar")
+        return Parser(self._language.grammar).parse(self._data)
+
+    @cached_property
+    def _text_nodes(self) -> list[Node]:
+        """The strings and comments, by the grammar of the language."""
+        return _capture(self._language.grammar, self._tree, "text") if self._language else []
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -148,8 +167,7 @@ class Syntax:
 
     def _texts(self) -> Iterator[tuple[int, int]]:
         """Where the strings and comments of a language with a grammar begin and end."""
-        nodes = _capture(self._language.grammar, self._data, "text") if self._language else []
-        for node in nodes:
+        for node in self._text_nodes:
             if node.start_point[0] != node.end_point[0]:
                 yield self._character(node.start_byte), self._character(node.end_byte)
 
@@ -158,7 +176,7 @@ class Syntax:
             yield from (Bracket(at, sign) for at, sign in self._lexed.brackets())
         if self._language is None:
             return
-        for token in _capture(self._language.grammar, self._data, "bracket"):
+        for token in _capture(self._language.grammar, self._tree, "bracket"):
             first = token.start_byte
             start = self._character(first)
             signs = self._data[first : token.end_byte].decode()
@@ -187,12 +205,18 @@ def _without_arms(brackets: list[Bracket], text: str) -> list[Bracket]:
     return kept
 
 
+@lru_cache(maxsize=8)
+def syntax_of(text: str, language_name: str) -> Syntax:
+    """Return the syntax of `text`; the same is asked for several times while one suggestion is finished."""
+    return Syntax(text, language_name)
+
+
 def _covers(grammar: Grammar, data: bytes, byte: int) -> bool:
-    return any(node.start_byte < byte and byte + 1 < node.end_byte for node in _capture(grammar, data, "text"))
+    nodes = _capture(grammar, Parser(grammar).parse(data), "text")
+    return any(node.start_byte < byte and byte + 1 < node.end_byte for node in nodes)
 
 
-def _capture(grammar: Grammar, data: bytes, name: str) -> list[Node]:
-    tree = Parser(grammar).parse(data)
+def _capture(grammar: Grammar, tree: Tree, name: str) -> list[Node]:
     return QueryCursor(_query(grammar, name)).captures(tree.root_node).get(name, [])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from shardline.completion import Source, context, indentation
 from shardline.completion.brackets import QUOTES, balanced, is_between_brackets, repeats, without_overlap
 from shardline.completion.style import style
-from shardline.completion.syntax import Syntax
+from shardline.completion.syntax import syntax_of
 
 FENCE = "```"
 """How a model that was trained on chats ends its code; never code itself but in Markdown."""
@@ -53,12 +53,12 @@ def _without_odd_space(source: Source, text: str) -> str:
         return text
     before, after = context.item(source)
     if not source.before.strip():
-        syntax = Syntax(before, source.language)
+        syntax = syntax_of(before, source.language)
         _, is_open = syntax.unmatched(0, len(before))
         if text.startswith(" *") or any(bracket.sign != "{" for bracket in is_open):
             return text  # the star of a comment, or what is aligned with the line above
-    kinds = (Syntax(before + each, source.language).kind_of_text(len(before)) for each in (after, *QUOTES))
-    in_text = any(kinds) or Syntax(before + "\n", source.language).in_text(len(before))
+    kinds = (syntax_of(before + each, source.language).kind_of_text(len(before)) for each in (after, *QUOTES))
+    in_text = any(kinds) or syntax_of(before + "\n", source.language).in_text(len(before))
     return text if in_text else text[1:]
 
 
@@ -66,7 +66,7 @@ def _lines_in_text(source: Source, text: str) -> set[int]:
     """The numbers of the lines of `text` that begin within a string or comment: their white space is content."""
     before, _ = context.item(source)
     first = before.count("\n")
-    return {number - first for number in Syntax(before + text, source.language).lines_in_text()}
+    return {number - first for number in syntax_of(before + text, source.language).lines_in_text()}
 
 
 def _fence(source: Source, lines: Sequence[str]) -> int | None:
