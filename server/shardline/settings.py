@@ -212,7 +212,13 @@ class CompletionSettings:
     time_budget: int = setting(
         500,
         "When a suggestion has been made for so many milliseconds, its complete lines are shown, and the rest goes on "
-        "to be made for the next key; a pop-up is then shown without it where no line is complete.",
+        "to be made for the next key.",
+        minimum=1,
+    )
+    popup_budget: int = setting(
+        100,
+        "Answer a pop-up after so many milliseconds, with the complete lines or with nothing, because editors hold "
+        "back the items of other servers until then; the rest goes on to be made for the next key.",
         minimum=1,
     )
     prepare: bool = setting(

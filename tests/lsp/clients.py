@@ -11,6 +11,8 @@ from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
 URI = "file:///work/a.py"
 LEAVE_SECONDS = 20
+PATIENT = {"popupBudget": 60_000}
+"""Settings of completion for tests of what pop-ups hold, whenever they come."""
 
 
 class Client:

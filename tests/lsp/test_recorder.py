@@ -16,7 +16,7 @@ from shardline.lsp.recorder import Recorder
 from shardline.settings import Settings
 from shardline.statistics.counts import Counts, Figures, figures, grouped
 from shardline.statistics.store import Store
-from tests.lsp.clients import URI, Client, asking, end_of, started
+from tests.lsp.clients import PATIENT, URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 TEXT = "x = say:secret_value"
@@ -60,7 +60,7 @@ async def test_ghost_text_that_is_accepted_is_counted_once_with_its_labels(own_s
 
 
 async def test_pop_up_items_are_counted_as_such(own_store: Store) -> None:
-    async with ready() as client:
+    async with ready(completion=PATIENT) as client:
         (item,) = (await client.popup("say:value")).items
         await run(client, item.command)
     assert {

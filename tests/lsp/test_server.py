@@ -13,7 +13,7 @@ from pygls.exceptions import JsonRpcException
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import NEOVIM
 from shardline.lsp.editor import CAPABILITIES, Editor
-from tests.lsp.clients import URI, Client, asking, end_of, started
+from tests.lsp.clients import PATIENT, URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 EDITORS = ["visual-studio-code", "neovim", "emacs"]
@@ -236,7 +236,7 @@ async def test_documents_that_are_not_open_get_no_suggestion() -> None:
 async def test_documentation_is_plain_where_the_client_cannot_highlight() -> None:
     kinds = {}
     for editor in EDITORS:
-        async with started(COMMAND, editor=editor) as client:
+        async with started(COMMAND, editor=editor, completion=PATIENT) as client:
             await client.until_settled()
             (item,) = (await client.popup("say:x")).items
             kinds[editor] = type(item.documentation)

@@ -7,7 +7,10 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-COMPLETION = types.CompletionOptions(trigger_characters=[".", "(", "[", "="])
+TRIGGERS = [".", "(", "[", "=", ":", " ", "\n"]
+"""Characters behind which clients ask for a pop-up that ask behind words alone otherwise."""
+
+COMPLETION = types.CompletionOptions(trigger_characters=TRIGGERS)
 INLINE_COMPLETION = types.InlineCompletionOptions()
 
 log = logging.getLogger(__name__)
