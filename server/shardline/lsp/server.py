@@ -22,6 +22,7 @@ from shardline.lsp.protocol import Protocol, converter
 from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
 from shardline.lsp.status import Status
+from shardline.lsp.tastes import Tastes, encoding, tastes
 from shardline.settings import Settings, merge
 
 SECTION = "shardline"
@@ -48,6 +49,8 @@ class ShardlineServer(LanguageServer):
         self.base = settings
         """The settings of the command line, which the client's are laid over."""
         self.settings = settings
+        self.tastes = Tastes()
+        """How the client inserts pop-up items."""
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
         self.recorder = Recorder(add_to_own_file)
@@ -177,7 +180,8 @@ class ShardlineServer(LanguageServer):
 def _register(server: ShardlineServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        server.documents.encoding = _encoding(params)
+        server.documents.encoding = encoding(params)
+        server.tastes = tastes(params)
         server.take_settings(initial=params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -217,8 +221,7 @@ def _register(server: ShardlineServer) -> None:
         suggestions = await server.suggest_in_time(source, by_hand=_may_be_by_hand(params))
         inserted = [Suggestion(text=text) for suggestion in suggestions if (text := suggestion.insertion)]
         number = server.recorder.show(source, inserted, "popup", time.perf_counter() - began)
-        tastes = items.tastes(server.client_capabilities)
-        return items.completion_list(source, inserted, server.documents, tastes, number)
+        return items.completion_list(source, inserted, server.documents, server.tastes, number)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, INLINE_COMPLETION)
     async def inline_completion(
@@ -266,17 +269,6 @@ def _register(server: ShardlineServer) -> None:
 def _may_be_by_hand(params: types.CompletionParams) -> bool:
     """Clients say only when a pop-up was certainly not asked for by hand."""
     return params.context is None or params.context.trigger_kind == types.CompletionTriggerKind.Invoked
-
-
-def _encoding(params: types.InitializeParams) -> types.PositionEncodingKind:
-    """The first encoding the client offers that we know, which is also what pygls tells it."""
-    general = params.capabilities.general
-    offered = (general and general.position_encodings) or []
-    known = {kind.value for kind in types.PositionEncodingKind}
-    return next(
-        (types.PositionEncodingKind(kind) for kind in offered if kind in known),
-        types.PositionEncodingKind.Utf16,
-    )
 
 
 def _section(values: Any) -> Mapping[str, Any]:

@@ -1,0 +1,55 @@
+"""What a client declares about positions and pop-up items, and what its name tells beyond that."""
+
+from dataclasses import dataclass
+
+from lsprotocol.types import InitializeParams, InsertTextMode, MarkupKind, PositionEncodingKind
+
+VIM = {"Vim", "vim-lsp"}
+"""Clients that insert items by Vim's `complete()`; they declare nothing that tells it."""
+CHARACTERS = {"vim-lsp"}
+"""Clients that count characters in positions, whatever the server says; they declare no encoding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tastes:
+    """What a client can do with a pop-up item."""
+
+    as_is: bool = False
+    """It keeps the indentation of the text, where the item says so."""
+    adjusts: bool = False
+    """It indents the lines like the cursor's, where the item says so."""
+    snippets: bool = False
+    """It reads snippets. Some clients indent their lines whatever the item says."""
+    markdown: bool = False
+    words: bool = False
+    """It inserts items as words of one line: Vim makes a NUL byte of a line feed."""
+
+
+def tastes(client: InitializeParams) -> Tastes:
+    """Read the client's capabilities, and its name where they do not tell."""
+    words = _name(client) in VIM
+    document = client.capabilities.text_document
+    item = document and document.completion and document.completion.completion_item
+    if not item:
+        return Tastes(words=words)
+    modes = item.insert_text_mode_support.value_set if item.insert_text_mode_support else []
+    return Tastes(
+        as_is=InsertTextMode.AsIs in modes,
+        adjusts=InsertTextMode.AdjustIndentation in modes,
+        snippets=bool(item.snippet_support),
+        markdown=MarkupKind.Markdown in (item.documentation_format or []),
+        words=words,
+    )
+
+
+def encoding(client: InitializeParams) -> PositionEncodingKind:
+    """Return the first encoding the client offers that we know, which is also what pygls tells it."""
+    general = client.capabilities.general
+    offered = (general and general.position_encodings) or []
+    known = {kind.value for kind in PositionEncodingKind}
+    silent = PositionEncodingKind.Utf32 if _name(client) in CHARACTERS else PositionEncodingKind.Utf16
+    return next((PositionEncodingKind(kind) for kind in offered if kind in known), silent)
+
+
+def _name(client: InitializeParams) -> str:
+    return client.client_info.name if client.client_info else ""
