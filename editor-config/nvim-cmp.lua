@@ -1,20 +1,28 @@
 -- Shardline in the pop-up of nvim-cmp, with cmp-nvim-lsp, in Neovim 0.11 or newer.
 -- Copy to ~/.config/nvim/plugin/shardline.lua
 
--- A source of its own behind all others: nvim-cmp shows what is there before it without waiting for a slow model, and
--- the suggestion joins it as soon as it is made.
+-- A source of its own, for which nvim-cmp does not wait: a slow model holds back no other items, and the suggestion joins
+-- them as soon as it is made.
 local function add_source(client)
-  local cmp, nvim_lsp = require('cmp'), require('cmp_nvim_lsp')
+  local cmp, nvim_lsp, lsp_source = require('cmp'), require('cmp_nvim_lsp'), require('cmp_nvim_lsp.source')
   if not nvim_lsp.client_source_map[client.id] then
-    local source = require('cmp_nvim_lsp.source').new(client)
-    nvim_lsp.client_source_map[client.id] = cmp.register_source('shardline', source)
+    local source, id = lsp_source.new(client), nil
+    source.complete = function(...)
+      cmp.get_registered_sources()[id].incomplete = true -- those are not waited for
+      lsp_source.complete(...)
+    end
+    id = cmp.register_source('shardline', source)
+    nvim_lsp.client_source_map[client.id] = id -- else it becomes one more source by the name of nvim_lsp
   end
+
   local sources = cmp.get_config().sources
   local function is_ours(each)
     return each.name == 'shardline'
   end
   if not vim.iter(sources):any(is_ours) then
-    cmp.setup({ sources = vim.list_extend(vim.deepcopy(sources), { { name = 'shardline', priority = 100 } }) })
+    local group = sources[1] and sources[1].group_index -- of those that are shown together
+    local ours = { name = 'shardline', priority = 100, group_index = group }
+    cmp.setup({ sources = vim.list_extend({ ours }, sources) })
   end
 end
 
