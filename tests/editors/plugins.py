@@ -1,4 +1,4 @@
-"""Plugins of Neovim that are in no package registry: each runs from a checkout that an environment variable names."""
+"""What shows pop-ups in Neovim: itself, and plugins that run from a checkout that an environment variable names."""
 
 import os
 from dataclasses import dataclass
@@ -14,12 +14,16 @@ CMP_NVIM_LSP = "SHARDLINE_CMP_NVIM_LSP"
 
 @dataclass(frozen=True)
 class Plugin:
-    """A completion plugin, as its own documentation sets it up; `config` is Shardline's file for it."""
+    """A completion plugin, as its own documentation sets it up.
+
+    `config` is Shardline's file for it, and `asks` the keys that ask for a pop-up where a letter alone does not.
+    """
 
     name: str
-    checkouts: tuple[str, ...]
     setup: str
     config: str
+    checkouts: tuple[str, ...] = ()
+    asks: str = ""
 
     def install(self, home: Home, *, ghost_text: bool = False) -> None:
         """Write the user's `init.lua`, or skip the test where there is no checkout."""
@@ -59,6 +63,13 @@ cmp.setup({
 vim.lsp.config('*', { capabilities = require('cmp_nvim_lsp').default_capabilities() })
 """,
     config="nvim-cmp.lua",
+)
+
+BUILT_IN = Plugin(
+    name="vim.lsp.completion",
+    setup="vim.o.completeopt = 'menuone,noselect'",
+    config="neovim.lua",
+    asks="<C-x><C-o>",
 )
 
 PLUGINS = [BLINK, CMP]

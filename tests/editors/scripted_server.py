@@ -8,7 +8,7 @@ from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.lsp.server import ShardlineServer
 from shardline.lsp.transport import serve_stdio
-from shardline.settings import GenerationSettings, Settings
+from shardline.settings import CompletionSettings, GenerationSettings, Settings
 from tests.editors.cases import suggested
 from tests.editors.home import READY
 
@@ -27,7 +27,10 @@ class Engine(ScriptedEngine):
 
 if __name__ == "__main__":
     logs.configure("warning")
-    settings = Settings(generation=GenerationSettings(max_tokens=512))  # characters, to the scripted engine
+    settings = Settings(
+        generation=GenerationSettings(max_tokens=512),  # characters, to the scripted engine
+        completion=CompletionSettings(popup_budget=5000),  # whatever else this machine does
+    )
     server = ShardlineServer("0", settings, lambda _: Engine())
     serve_stdio(server)
     server.close()

@@ -10,7 +10,7 @@ from tests.editors.cases import CASES, LINE, Case
 from tests.editors.home import Home
 from tests.editors.neovim import Neovim, opened
 from tests.editors.other_server import NAMES
-from tests.editors.plugins import PLUGINS, Plugin
+from tests.editors.plugins import BUILT_IN, CMP, PLUGINS, Plugin
 from tests.editors.popups import beside_another, measure, type_a_word
 from tests.editors.slow_server import SUGGESTED
 
@@ -71,7 +71,7 @@ def test_a_slow_model_holds_back_no_other_items_and_its_own_joins_them_without_a
         neovim.until("shows(given[1]) and shows(given[2])", [NAMES[0], SUGGESTED])
 
 
-@every_plugin
+@pytest.mark.parametrize("plugin", [*PLUGINS, BUILT_IN], ids=lambda plugin: plugin.name)
 def test_another_servers_items_come_hardly_later_than_without_a_slow_model(
     plugin: Plugin, program: Path, tmp_path: Path
 ) -> None:
@@ -80,6 +80,16 @@ def test_another_servers_items_come_hardly_later_than_without_a_slow_model(
     without_file = measure(plugin, "no file", tmp_path / "none", program)
     assert with_file.other - alone.other < MOST_MILLISECONDS
     assert without_file.other - alone.other < MOST_MILLISECONDS
+
+
+@pytest.mark.parametrize("keys", ["x = ", "if x:<CR>"], ids=["space", "line"])
+def test_nvim_cmp_asks_behind_a_space_and_in_a_new_line(keys: str, program: Path, tmp_path: Path) -> None:
+    """Only nvim-cmp: blink.cmp asks there for no server."""
+    with beside_another(CMP, "its file", tmp_path, program) as neovim:
+        neovim.press("A")
+        neovim.until("vim.api.nvim_get_mode().mode == 'i'")
+        neovim.press(keys)
+        neovim.until("shows(given)", SUGGESTED)
 
 
 @every_plugin
