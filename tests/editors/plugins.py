@@ -29,7 +29,7 @@ class Plugin:
         """Write the user's `init.lua`, or skip the test where there is no checkout."""
         missing = [name for name in self.checkouts if name not in os.environ]
         if missing:
-            pytest.skip(f"{self.name} is left out: {' and '.join(missing)} name no checkout of it.")
+            pytest.skip(f"{self.name} is left out: {' and '.join(missing)} must name checkouts.")
         paths = [f"{os.environ[name]}{part}" for name in self.checkouts for part in ("", "/after")]
         folders = [f"vim.opt.runtimepath:append('{path}')\n" for path in paths]
         init = home.folder / ".config" / "nvim" / "init.lua"

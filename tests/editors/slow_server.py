@@ -14,26 +14,15 @@ SECONDS = 1.0
 SUGGESTED = "_that_was_slow"
 
 
-class Engine(ScriptedEngine):
-    """Says the same behind everything, after a second."""
-
-    def __init__(self) -> None:
-        super().__init__(self._script, self._wait)
-        self._begun: set[int] = set()
-
-    def _script(self, request: Request) -> str:
-        return SUGGESTED
-
-    async def _wait(self, request: Request) -> None:
-        if id(request) not in self._begun:
-            self._begun.add(id(request))
-            await asyncio.sleep(SECONDS)
+async def write_slowly(_: Request) -> None:
+    """Take a second for the whole."""
+    await asyncio.sleep(SECONDS / len(SUGGESTED))
 
 
 if __name__ == "__main__":
     logs.configure("warning")
     settings = Settings(completion=CompletionSettings(prepare=False, warm=False))
-    server = ShardlineServer("0", settings, lambda _: Engine())
+    server = ShardlineServer("0", settings, lambda _: ScriptedEngine(lambda _: SUGGESTED, write_slowly))
     serve_stdio(server)
     server.close()
     sys.exit(0 if server.protocol.ended_well else 1)

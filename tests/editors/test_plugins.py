@@ -1,4 +1,4 @@
-"""Neovim with blink.cmp and nvim-cmp, and their files of editor-config: what their pop-ups insert, and when they come."""
+"""Neovim with blink.cmp and nvim-cmp, and their files of editor-config: what their pop-ups insert, and when."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -10,6 +10,7 @@ from tests.lsp.clients import URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 HELD = "hold say:x + 1"
+BLOCK = "if stall: say:\\n    a = 1\\n    b = 2"
 
 
 async def popup_again(client: Client, text: str) -> types.CompletionList:
@@ -30,6 +31,14 @@ async def test_a_pop_up_does_not_wait_for_a_slow_model_and_has_what_was_made_mea
         assert [item.label for item in (await popup_again(client, HELD)).items] == ["1x + 1"]
         (engine,) = await client.command("test.engines")
         assert (list(engine["requests"]), engine["cancelled"]) == ([HELD], 0)
+
+
+async def test_a_pop_up_shows_the_lines_that_are_complete_when_its_time_is_up() -> None:
+    async with started(COMMAND, completion={"popupBudget": 1000}) as client:
+        await client.until_settled()
+        (item,) = (await client.popup(BLOCK)).items
+        assert isinstance(item.text_edit, types.TextEdit)
+        assert item.text_edit.new_text.endswith("\n    a = 1")
 
 
 async def test_what_a_pop_up_had_no_time_for_goes_on_to_be_made_for_the_next_key() -> None:
