@@ -2,7 +2,8 @@
 
 A line that ends with `say:TEXT` is completed with TEXT, and with `say:ONE|OTHER` there are two candidates; with
 `hang`, never, and with `hang:MODEL`, never by that model; with `fail`, by an engine error. One that has `hold` in it
-waits for the command `test.release` first, and one that has `stall`, when a line of the suggestion is complete. A document that begins with `unreadable` cannot be read ahead.
+waits for the command `test.release` first, and one that has `stall`, when a line of the suggestion is complete. A
+document that begins with `unreadable` cannot be read ahead.
 
 A model named `missing` cannot be loaded, one named `noisy` prints to standard output while it loads, one whose name
 begins with `held` tells how far it is and waits for the command `test.release`, one named `large` has no room beside

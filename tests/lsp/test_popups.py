@@ -34,7 +34,7 @@ async def test_a_pop_up_does_not_wait_for_a_slow_model_and_has_what_was_made_mea
 
 
 async def test_a_pop_up_shows_the_lines_that_are_complete_when_its_time_is_up() -> None:
-    async with started(COMMAND, completion={"popupBudget": 1000}) as client:
+    async with started(COMMAND, completion={"popupBudget": 1000, "timeBudget": 60_000}) as client:
         await client.until_settled()
         (item,) = (await client.popup(BLOCK)).items
         assert isinstance(item.text_edit, types.TextEdit)
