@@ -6,8 +6,8 @@ from lsprotocol.types import InitializeParams, InsertTextMode, MarkupKind, Posit
 
 VIM = {"Vim", "vim-lsp"}
 """Clients that insert items by Vim's `complete()`; they declare nothing that tells it."""
-CHARACTERS = {"vim-lsp"}
-"""Clients that count characters in positions, whatever the server says; they declare no encoding."""
+CHARACTERS = {"emacs", "vim-lsp"}
+"""Clients that count characters in positions where they declare no encoding: `emacs` is lsp-mode before version 9."""
 INDENTS = {"coc.nvim"}
 """Clients that indent all lines of ghost text anew, as their buffer is set to."""
 
