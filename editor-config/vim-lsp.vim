@@ -7,8 +7,10 @@ augroup shardline
         \ 'cmd': ['shardline'],
         \ 'allowlist': ['*'],
         \ })
-  autocmd User lsp_buffer_enabled setlocal omnifunc=lsp#complete
 augroup END
+
+imap <C-Space> <Plug>(asyncomplete_force_refresh)
+imap <C-@> <Plug>(asyncomplete_force_refresh)
 
 " To change the model, put this into the braces above:
 "       \ 'workspace_config': {'shardline': {

@@ -48,8 +48,10 @@ class Case:
         return self.suggested.strip().partition("\n")[0].rstrip(")")
 
     @property
-    def below(self) -> "Case":
-        """The suggestion in the next line, of which the first word is typed: there it ends where the `if` does."""
+    def below(self) -> "Case | None":
+        """One that begins with a line break, when its first word is typed: there it ends where the `if` does."""
+        if not self.suggested.startswith("\n"):
+            return None
         indentation, word, others = re.split(r"(\w+)", self.suggested.removeprefix("\n"), maxsplit=1)
         opened = self.opened.replace("|", f"{self.typed}\n{indentation}|")
         return replace(self, opened=opened, typed=word, suggested=others.rpartition("\n")[0])
@@ -71,8 +73,8 @@ WORD = Case("word", "def mean(numbers):\n    |\n", "return su", "m(numbers) / le
 TABBED_LINE = Case("tabs_line", "def add(a, b):\n\t|\n", "return", " a + b")
 
 CASES = [LINE, LINES, TABS, CRLF, EMOJI, BRACKETS, WORD, TABBED_LINE]
-BELOW = [case.below for case in CASES if case.suggested.startswith("\n")]
-"""For clients that can insert nothing behind the end of a line."""
+BELOW = [below for case in CASES if (below := case.below)]
+"""For clients that cannot show what begins with a line break."""
 
 
 def suggested(prefix: str) -> str:

@@ -1,4 +1,4 @@
-"""Vim in a terminal, with plugins that are in no registry: an environment variable names the checkout of each."""
+"""Vim, or Neovim as such a one, in a terminal, with plugins that are in no registry."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,43 +7,75 @@ from pathlib import Path
 
 import pytest
 
-from tests.editors import terminal
+from shardline.lsp.registration import COMPLETION
+from tests.editors import install, terminal
 from tests.editors.cases import Case
 from tests.editors.home import Home
 from tests.editors.terminal import Terminal
+from tests.editors.waiting import until
 
 VIMRC = """
 filetype plugin indent on
-autocmd BufRead tabs*.py setlocal noexpandtab shiftwidth=4 tabstop=4
+set tabstop=4
+autocmd BufRead tabs*.py setlocal noexpandtab shiftwidth=4
 """
 
 
-def checkouts(*variables: str) -> list[Path]:
-    """Return the folders that the variables name, or skip the test and say what is left out."""
-    missing = [variable for variable in variables if not os.environ.get(variable)]
-    if missing:
-        pytest.skip(f"LEFT OUT: {', '.join(missing)} must name checkouts of plugins that are in no registry.")
-    return [Path(os.environ[variable]) for variable in variables]
+class Vim:
+    """An editor with the same keys as Vim: its program, and where it has its configuration in a home."""
+
+    def __init__(self, program: str, folder: str, rc: str) -> None:
+        self._program = program
+        self._folder = folder
+        self._rc = rc
+
+    def home(self, folder: Path, config: str, plugins: Sequence[str], rc: str = "") -> Home:
+        """Return a home with `config` of editor-config and with plugins, of which variables name the checkouts.
+
+        Skips the test, and says what is left out, where they name none.
+        """
+        missing = [variable for variable in plugins if not os.environ.get(variable)]
+        if missing:
+            pytest.skip(f"LEFT OUT: {', '.join(missing)} must name checkouts of plugins that are in no registry.")
+        home = Home(folder / "home")
+        home.configure(config, f"{self._folder}/plugin/shardline.vim")
+        packages = home.folder / self._folder / "pack" / "tests" / "start"
+        packages.mkdir(parents=True)
+        for variable in plugins:
+            checkout = Path(os.environ[variable])
+            (packages / checkout.name).symlink_to(checkout)
+        (home.folder / self._rc).write_text(VIMRC + rc)
+        (home.folder / "bin" / "node").symlink_to(install.NODE / "node")
+        return home
+
+    @contextmanager
+    def begun(self, home: Home, case: Case, folder: Path) -> Iterator[Terminal]:
+        """Open the file of `case`, and type."""
+        command = [self._program, f"+{case.line}", str(home.write(case))]
+        with terminal.running(folder / "tmux", home.environment, *command) as window:
+            home.until_ready()
+            window.type("A")
+            window.until_shown("-- INSERT --")
+            window.type(case.typed)
+            yield window
 
 
-def home_with(folder: Path, config: str, plugins: Sequence[Path]) -> Home:
-    """Return a home with Vim's plugins, and `config` of editor-config where its README has it."""
-    home = Home(folder / "home")
-    home.configure(config, ".vim/plugin/shardline.vim")
-    packages = home.folder / ".vim" / "pack" / "tests" / "start"
-    packages.mkdir(parents=True)
-    for plugin in plugins:
-        (packages / plugin.name).symlink_to(plugin)
-    (home.folder / ".vimrc").write_text(VIMRC)
-    return home
+VIM = Vim("vim", ".vim", ".vimrc")
+NEOVIM = Vim(str(install.NEOVIM_11), ".config/nvim", ".config/nvim/init.vim")
 
 
-@contextmanager
-def begun(home: Home, case: Case, folder: Path) -> Iterator[Terminal]:
-    """Run Vim with the file of `case`, ready to type at the end of its line."""
-    vim = ["vim", f"+{case.line}", str(home.write(case))]
-    with terminal.running(folder / "tmux", home.environment, *vim) as window:
-        home.until_ready()
-        window.type("A")
-        window.until_shown("-- INSERT --")
-        yield window
+def asks(case: Case) -> bool:
+    """Whether a client asks for a pop-up by itself when the case is typed."""
+    last = case.typed[-1]
+    return last.isalnum() or last in (COMPLETION.trigger_characters or [])
+
+
+def expect_accepted(window: Terminal, home: Home, case: Case) -> None:
+    """Wait until the suggestion is in the text on the screen; write the file and compare it byte for byte."""
+    text = case.accepted.decode().replace("\r\n", "\n").expandtabs(4)
+    until(lambda: window.screen().startswith(text))
+    assert window.screen().startswith(text), window.screen()
+    window.press("Escape")
+    window.type(":w")
+    window.press("Enter")
+    home.expect_accepted(case)

@@ -22,7 +22,7 @@ from lsprotocol.types import (
 
 from shardline.completion import Source, Suggestion
 from shardline.lsp.documents import Documents, word_before
-from shardline.lsp.tastes import Tastes
+from shardline.lsp.tastes import PLAIN, Tastes
 
 FIRST = "\x01"
 """Sorts before what other servers offer."""
@@ -77,15 +77,16 @@ def inline_items(
     documents: Documents,
     chosen: SelectedCompletionInfo | None = None,
     number: int | None = None,
+    client: Tastes = PLAIN,
 ) -> list[InlineCompletionItem]:
-    """The suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
+    """Return the suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
 
     Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
     carriage return as a letter. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
     Where the suggestions are counted, `number` is what they are accepted by.
     """
     return [
-        _inline_item(source, suggestion, documents, chosen, _accepted(number, choice))
+        _inline_item(source, suggestion, documents, chosen, _accepted(number, choice), client)
         for choice, suggestion in enumerate(suggestions)
     ]
 
@@ -96,9 +97,12 @@ def _inline_item(
     documents: Documents,
     chosen: SelectedCompletionInfo | None,
     command: Command | None,
+    client: Tastes,
 ) -> InlineCompletionItem:
-    replaced = documents.range(source, source.column, source.column + len(suggestion.repeats))
-    text = suggestion.text
+    # Space at the start of ghost text is no indentation where other text stands before it: begin with that.
+    own = source.before.lstrip() if client.indents and suggestion.text[:1].isspace() and not chosen else ""
+    replaced = documents.range(source, source.column - len(own), source.column + len(suggestion.repeats))
+    text = own + suggestion.text
     if chosen:
         more = replaced.end.character - replaced.start.character
         end = Position(chosen.range.end.line, chosen.range.end.character + more)

@@ -22,7 +22,7 @@ from shardline.lsp.protocol import Protocol, converter
 from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
 from shardline.lsp.status import Status
-from shardline.lsp.tastes import Tastes, encoding, tastes
+from shardline.lsp.tastes import PLAIN, encoding, tastes
 from shardline.settings import Settings, merge
 
 SECTION = "shardline"
@@ -49,7 +49,7 @@ class ShardlineServer(LanguageServer):
         self.base = settings
         """The settings of the command line, which the client's are laid over."""
         self.settings = settings
-        self.tastes = Tastes()
+        self.tastes = PLAIN
         """How the client inserts pop-up items."""
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
@@ -239,7 +239,7 @@ def _register(server: ShardlineServer) -> None:
         except SupersededError:
             return None  # leaves what is shown alone; an empty list would clear it
         number = server.recorder.show(source, suggestions, "ghost", time.perf_counter() - began)
-        return items.inline_items(source, suggestions, server.documents, chosen, number)
+        return items.inline_items(source, suggestions, server.documents, chosen, number, server.tastes)
 
     @server.command(items.ACCEPTED)
     def accepted(*arguments: Any) -> None:

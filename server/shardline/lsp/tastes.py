@@ -6,13 +6,15 @@ from lsprotocol.types import InitializeParams, InsertTextMode, MarkupKind, Posit
 
 VIM = {"Vim", "vim-lsp"}
 """Clients that insert items by Vim's `complete()`; they declare nothing that tells it."""
-CHARACTERS = {"vim-lsp"}
-"""Clients that count characters in positions, whatever the server says; they declare no encoding."""
+CHARACTERS = {"emacs", "vim-lsp"}
+"""Clients that count characters in positions where they declare no encoding: `emacs` is lsp-mode before version 9."""
+INDENTS = {"coc.nvim"}
+"""Clients that indent all lines of ghost text anew, as their buffer is set to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tastes:
-    """What a client can do with a pop-up item."""
+    """What a client does with suggestions."""
 
     as_is: bool = False
     """It keeps the indentation of the text, where the item says so."""
@@ -23,22 +25,26 @@ class Tastes:
     markdown: bool = False
     words: bool = False
     """It inserts items as words of one line: Vim makes a NUL byte of a line feed."""
+    indents: bool = False
+    """It indents all lines of ghost text anew, even the one that goes on where the cursor is."""
+
+
+PLAIN = Tastes()
+"""A client that declares nothing."""
 
 
 def tastes(client: InitializeParams) -> Tastes:
     """Read the client's capabilities, and its name where they do not tell."""
-    words = _name(client) in VIM
     document = client.capabilities.text_document
     item = document and document.completion and document.completion.completion_item
-    if not item:
-        return Tastes(words=words)
-    modes = item.insert_text_mode_support.value_set if item.insert_text_mode_support else []
+    modes = item.insert_text_mode_support.value_set if item and item.insert_text_mode_support else []
     return Tastes(
         as_is=InsertTextMode.AsIs in modes,
         adjusts=InsertTextMode.AdjustIndentation in modes,
-        snippets=bool(item.snippet_support),
-        markdown=MarkupKind.Markdown in (item.documentation_format or []),
-        words=words,
+        snippets=bool(item and item.snippet_support),
+        markdown=bool(item and MarkupKind.Markdown in (item.documentation_format or [])),
+        words=_name(client) in VIM,
+        indents=_name(client) in INDENTS,
     )
 
 
