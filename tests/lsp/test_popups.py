@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lsprotocol import types
@@ -72,6 +73,6 @@ async def test_pop_ups_are_asked_for_where_a_block_or_a_value_begins(editor: str
         await client.until_settled()
         static = client.capabilities.completion_provider
         options = {registration.method: registration.register_options for registration in client.registered.values()}
-        later = options.get(types.TEXT_DOCUMENT_COMPLETION)
+        later: Any = options.get(types.TEXT_DOCUMENT_COMPLETION)
         triggers = static.trigger_characters if static else later["triggerCharacters"]
         assert {":", " ", "\n", "."} <= set(triggers or ())
