@@ -20,7 +20,19 @@ def test_completion_at_point_inserts_the_suggestion(also: tuple[str, ...], tmp_p
     home.configure("lsp-mode.el", ".emacs.d/init.el")
     arguments = [part for case in CASES for part in (str(home.write(case)), str(case.line), case.typed)]
     init = str(home.folder / ".emacs.d" / "init.el")
-    command = ["emacs", "-q", "--batch", *PACKAGES, *also, "-l", init, "-l", str(SESSION), str(home.project), *arguments]
+    command = [
+        "emacs",
+        "-q",
+        "--batch",
+        *PACKAGES,
+        *also,
+        "-l",
+        init,
+        "-l",
+        str(SESSION),
+        str(home.project),
+        *arguments,
+    ]
     done = subprocess.run(
         command, env=home.environment, capture_output=True, text=True, timeout=GUARD_SECONDS, check=False
     )

@@ -1,4 +1,4 @@
-"""Vim, or Neovim as such a one, in a terminal, with plugins that are in no registry."""
+"""Vim in a terminal, and Neovim, with plugins that are in no registry."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,47 +21,41 @@ autocmd BufRead tabs*.py setlocal noexpandtab shiftwidth=4
 """
 
 
-class Vim:
-    """An editor with the same keys as Vim: its program, and where it has its configuration in a home."""
-
-    def __init__(self, program: str, folder: str, rc: str) -> None:
-        self._program = program
-        self._folder = folder
-        self._rc = rc
-
-    def home(self, folder: Path, config: str, plugins: Sequence[str], rc: str = "") -> Home:
-        """Return a home with `config` of editor-config and with plugins, of which variables name the checkouts.
-
-        Skips the test, and says what is left out, where they name none.
-        """
-        missing = [variable for variable in plugins if not os.environ.get(variable)]
-        if missing:
-            pytest.skip(f"LEFT OUT: {', '.join(missing)} must name checkouts of plugins that are in no registry.")
-        home = Home(folder / "home")
-        home.configure(config, f"{self._folder}/plugin/shardline.vim")
-        packages = home.folder / self._folder / "pack" / "tests" / "start"
-        packages.mkdir(parents=True)
-        for variable in plugins:
-            checkout = Path(os.environ[variable])
-            (packages / checkout.name).symlink_to(checkout)
-        (home.folder / self._rc).write_text(VIMRC + rc)
-        (home.folder / "bin" / "node").symlink_to(install.NODE / "node")
-        return home
-
-    @contextmanager
-    def begun(self, home: Home, case: Case, folder: Path) -> Iterator[Terminal]:
-        """Open the file of `case`, and type."""
-        command = [self._program, f"+{case.line}", str(home.write(case))]
-        with terminal.running(folder / "tmux", home.environment, *command) as window:
-            home.until_ready()
-            window.type("A")
-            window.until_shown("-- INSERT --")
-            window.type(case.typed)
-            yield window
+VIM = (".vim", ".vimrc")
+NEOVIM = (".config/nvim", ".config/nvim/init.vim")
+"""Where the editors have their configuration in a home: its folder, and its main file."""
 
 
-VIM = Vim("vim", ".vim", ".vimrc")
-NEOVIM = Vim(str(install.NEOVIM_11), ".config/nvim", ".config/nvim/init.vim")
+def home_with(folder: Path, editor: tuple[str, str], config: str, plugins: Sequence[str], rc: str = "") -> Home:
+    """Return a home with `config` of editor-config and with plugins, of which variables name the checkouts.
+
+    Skips the test, and says what is left out, where they name none.
+    """
+    missing = [variable for variable in plugins if not os.environ.get(variable)]
+    if missing:
+        pytest.skip(f"LEFT OUT: {', '.join(missing)} must name checkouts of plugins that are in no registry.")
+    home, (configuration, main) = Home(folder / "home"), editor
+    home.configure(config, f"{configuration}/plugin/shardline.vim")
+    packages = home.folder / configuration / "pack" / "tests" / "start"
+    packages.mkdir(parents=True)
+    for variable in plugins:
+        checkout = Path(os.environ[variable])
+        (packages / checkout.name).symlink_to(checkout)
+    (home.folder / main).write_text(VIMRC + rc)
+    (home.folder / "bin" / "node").symlink_to(install.NODE / "node")
+    return home
+
+
+@contextmanager
+def begun(home: Home, case: Case, folder: Path) -> Iterator[Terminal]:
+    """Open the file of `case` in Vim, and type."""
+    command = ["vim", f"+{case.line}", str(home.write(case))]
+    with terminal.running(folder / "tmux", home.environment, *command) as window:
+        home.until_ready()
+        window.type("A")
+        window.until_shown("-- INSERT --")
+        window.type(case.typed)
+        yield window
 
 
 def asks(case: Case) -> bool:
