@@ -3,8 +3,10 @@
 (require 'eglot)
 
 ;; The modes of this list share one server, with one model in memory, for each project; add yours.
-;; Eglot speaks to one server in a buffer: in these modes Shardline takes the place of another.
-(add-to-list 'eglot-server-programs '((python-mode python-ts-mode) . ("shardline")))
+;; Eglot speaks to one server in a buffer: in these modes Shardline takes the place of another, and no items of others
+;; wait for it, so that it may take its time; any key ends the waiting.
+(add-to-list 'eglot-server-programs
+             '((python-mode python-ts-mode) . ("shardline" "--set" "completion.popupBudget=5000")))
 (add-hook 'python-mode-hook #'eglot-ensure)
 (add-hook 'python-ts-mode-hook #'eglot-ensure)
 

@@ -101,6 +101,17 @@ vim.lsp.config('shardline', {
     vim.bo[buf].completeopt = 'menuone,noselect,popup' -- by default the first item would be inserted unasked
     vim.lsp.completion.enable(true, client.id, buf) -- only when asked: the pop-up would cover the ghost text
 
+    -- What is ghost text already is not to be in the pop-up of nvim-cmp or blink.cmp too; blink-cmp.lua and nvim-cmp.lua
+    -- show it there instead. Both plugins may be loaded late.
+    vim.api.nvim_create_autocmd('InsertEnter', {
+      buffer = buf,
+      callback = vim.schedule_wrap(function()
+        if package.loaded['blink.cmp'] or package.loaded['cmp'] then
+          client.server_capabilities.completionProvider = nil
+        end
+      end),
+    })
+
     local accept
     if vim.lsp.inline_completion then
       vim.lsp.inline_completion.enable(true, { client_id = client.id })

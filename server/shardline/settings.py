@@ -178,7 +178,9 @@ class CompletionSettings:
     in_comments: bool = setting(True, "Whether there are suggestions inside comments.")
     after_deletion: bool = setting(True, "Whether there are suggestions behind what was deleted last.")
     multiline: Literal["auto", "always", "never"] = setting(
-        "auto", "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line."
+        "auto",
+        "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line but the "
+        "brackets that it stands between.",
     )
     max_lines: int = setting(16, "How many lines a suggestion may have.", minimum=1)
     min_confidence: float = setting(
@@ -206,7 +208,13 @@ class CompletionSettings:
     time_budget: int = setting(
         500,
         "When a suggestion has been made for so many milliseconds, its complete lines are shown, and the rest goes on "
-        "to be made for the next key; a pop-up is then shown without it where no line is complete.",
+        "to be made for the next key.",
+        minimum=1,
+    )
+    popup_budget: int = setting(
+        100,
+        "Answer a pop-up after so many milliseconds, with the complete lines or with nothing, because editors hold "
+        "back the items of other servers until then; the rest goes on to be made for the next key.",
         minimum=1,
     )
     prepare: bool = setting(

@@ -263,14 +263,20 @@ async def test_who_joins_late_has_no_time_of_their_own() -> None:
     assert ((await answer).suggestions[0].text, (await answer).finished) == ("    a = 1", False)
 
 
-async def test_who_is_hurried_gets_nothing_when_no_line_is_complete_and_the_rest_at_the_next_key() -> None:
-    completer, engine, gate = slow("result", time_budget=1)
-    task = await begun(completer, source("x = "), hurried=True)
-    answer = await task
-    assert (answer.suggestions[0].text, answer.finished) == ("", False)
-    await gate.let(20)
-    assert (await completer.answer(source("x = r"))).suggestions[0].text == "esult"
-    assert len(engine.requests) == 1
+async def test_complete_lines_are_ready_before_the_suggestion_is_and_as_far_as_they_were_not_typed() -> None:
+    completer, _, gate = slow("\n    a = 1\n    b = 2")
+    task = await begun(completer, source("def f():"))
+    await gate.let(len("\n    a = 1"))
+    assert completer.ready(source("def f():")) is None
+    await gate.let(1)
+    assert (lines := completer.ready(source("def f():"))) is not None
+    assert lines.text == "\n    a = 1"
+    assert (lines := completer.ready(source("def f():\n    a"))) is not None
+    assert lines.text == " = 1"
+    assert completer.ready(source("def g():")) is None
+    await gate.let(60)
+    assert (await task).finished
+    assert completer.ready(source("def f():")) is None
 
 
 async def test_what_would_follow_is_there_when_the_suggestion_is_accepted() -> None:

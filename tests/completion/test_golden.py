@@ -16,7 +16,7 @@ from shardline.settings import GenerationSettings, Settings
 from tests.completion.cursor import CURSOR, at_cursor
 
 SETTINGS = Settings(generation=GenerationSettings(max_tokens=4096))
-LEAST_CASES = 120
+LEAST_CASES = 255
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,13 @@ def read(path: Path) -> list[Case]:
         assert named, title
         document, says, becomes = re.split(r"^-- (?:says|becomes)\n", body, flags=re.MULTILINE)
         cases.append(
-            Case(named[1], named[2], document.removesuffix("\n"), says.removesuffix("\n"), becomes.rstrip("\n"))
+            Case(
+                named[1],
+                named[2],
+                document.removesuffix("\n"),
+                says.removesuffix("\n").replace(r"\r", "\r"),
+                becomes.rstrip("\n"),
+            )
         )
     return cases
 

@@ -18,12 +18,15 @@ CURSORS = ["‸", "    ‸", "if x:‸", "f(‸", "x = 1‸\n", "def f():\n    �
 LANGUAGES = ["python", "javascript", "ruby", "plaintext"]
 
 
-@pytest.mark.parametrize("document", ["x = f(‸)", "x = ‸y", "if ‸:", "if x:‸\n    y\n", "f(a,‸\n  b)"])
+@pytest.mark.parametrize("document", ["x = f(a‸)", "x = ‸y", "if ‸:", "if x:‸\n    y\n", "f(a,‸\n  b)"])
 def test_what_follows_the_cursor_or_stands_in_its_block_makes_it_a_line(document: str) -> None:
     assert shape.is_single_line(at_cursor(document), AUTO)
 
 
-@pytest.mark.parametrize("document", ["x = ‸", "x = ‸   ", "‸\nnext", "def f():‸\r\n", "    ‸\n        x", "if x:‸\ny"])
+@pytest.mark.parametrize(
+    "document",
+    ["x = ‸", "x = ‸   ", "‸\nnext", "def f():‸\r\n", "    ‸\n        x", "if x:‸\ny", "f(‸)", "f(() => {‸});"],
+)
 def test_nothing_after_the_cursor_makes_it_a_block(document: str) -> None:
     assert not shape.is_single_line(at_cursor(document), AUTO)
 

@@ -1,6 +1,7 @@
 """What is typed into which file, what is then suggested, and so what the file must be, byte for byte."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ class Case:
         """What a pop-up shows of the suggestion at least: its first line, without brackets that are closed already."""
         return self.suggested.strip().partition("\n")[0].rstrip(")")
 
+    @property
+    def below(self) -> "Case | None":
+        """One that begins with a line break, when its first word is typed: there it ends where the `if` does."""
+        if not self.suggested.startswith("\n"):
+            return None
+        indentation, word, others = re.split(r"(\w+)", self.suggested.removeprefix("\n"), maxsplit=1)
+        opened = self.opened.replace("|", f"{self.typed}\n{indentation}|")
+        return replace(self, opened=opened, typed=word, suggested=others.rpartition("\n")[0])
+
     def _bytes(self, text: str) -> bytes:
         return text.replace("\n", self.line_ending).encode()
 
@@ -59,10 +69,14 @@ TABS = Case("tabs", STACK.replace("    ", "\t"), "def pop(self):", POP.replace("
 CRLF = Case("crlf", STACK, "def peek(self):", POP.replace("pop()", "[-1]").replace(".[", "["), "\r\n")
 EMOJI = Case("emoji", 'happy = True\nface = "🙂" |\n', "if", ' happy else "🙁"')
 BRACKETS = Case("brackets", "names = []\n|\n", "print(", "sorted(names))")
+WORD = Case("word", "def mean(numbers):\n    |\n", "return su", "m(numbers) / len(numbers)")
+TABBED_LINE = Case("tabs_line", "def add(a, b):\n\t|\n", "return", " a + b")
 
-CASES = [LINE, LINES, TABS, CRLF, EMOJI, BRACKETS]
+CASES = [LINE, LINES, TABS, CRLF, EMOJI, BRACKETS, WORD, TABBED_LINE]
+BELOW = [below for case in CASES if (below := case.below)]
+"""For clients that cannot show what begins with a line break."""
 
 
 def suggested(prefix: str) -> str:
     """What the engine says behind `prefix`: nothing where no case has brought the cursor."""
-    return next((case.suggested for case in CASES if case.prefix == prefix), "")
+    return next((case.suggested for case in [*CASES, *BELOW] if case.prefix == prefix), "")

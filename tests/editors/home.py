@@ -14,6 +14,8 @@ from tests.editors.waiting import until
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "editor-config"
 SCRIPTED = ("-m", "tests.editors.scripted_server")
+READY = "ready"
+"""The file in the home by which the scripted server tells that its model is ready and a document is open."""
 
 
 class Home:
@@ -55,6 +57,11 @@ class Home:
         place = self.folder / target
         place.parent.mkdir(parents=True)
         shutil.copyfile(CONFIG / source, place)
+
+    def until_ready(self) -> None:
+        """Wait until the scripted server can suggest in the document that was opened first."""
+        until((self.folder / READY).exists)
+        assert (self.folder / READY).exists()
 
     def write(self, case: Case) -> Path:
         """The file of a case, as it is before."""

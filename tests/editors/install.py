@@ -30,7 +30,8 @@ PYTHON = FOLDER / "python"
 """What comes from PyPI; `msgpack` and `playwright` are imported from there."""
 
 CODE_SERVER_VERSION = "4.139.1"
-SYSTEM = ["chromium", "elpa-eglot", "elpa-yasnippet", "emacs-nox", "fonts-dejavu-core", "tmux"]
+SYSTEM = ["chromium", "elpa-company", "elpa-eglot", "elpa-lsp-mode", "elpa-yasnippet", "emacs-nox"]
+SYSTEM += ["fonts-dejavu-core", "tmux", "vim"]
 
 NODE = FOLDER / "node"
 """The folder of `node`, `npm` and `npx`."""

@@ -30,11 +30,12 @@ class Terminal:
 
     def until_shown(self, text: str) -> None:
         """Wait until `text` is on the screen."""
-        until(lambda: text in self._screen())
-        screen = self._screen()
+        until(lambda: text in self.screen())
+        screen = self.screen()
         assert text in screen, screen
 
-    def _screen(self) -> str:
+    def screen(self) -> str:
+        """Return what is on the screen."""
         return self.tell("capture-pane", "-p")
 
 

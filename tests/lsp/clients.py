@@ -9,8 +9,12 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
+GHOST_TEXT = {"visual-studio-code": True, "neovim": False}
+"""The editors that have it, and whether they can be told at any time that there is some."""
 URI = "file:///work/a.py"
 LEAVE_SECONDS = 20
+PATIENT = {"popupBudget": 60_000}
+"""Settings of completion for tests of what pop-ups hold, whenever they come."""
 
 
 class Client:
@@ -108,11 +112,11 @@ def end_of(text: str) -> types.Position:
 
 
 def capabilities_of(editor: str) -> types.ClientCapabilities:
-    """Those of pytest-lsp, where VS Code is too old to know of ghost text."""
+    """Those of pytest-lsp, where VS Code and Neovim are too old to know of ghost text."""
     capabilities = client_capabilities(editor)
-    if editor == "visual-studio-code":
+    if editor in GHOST_TEXT:
         assert capabilities.text_document
-        capabilities.text_document.inline_completion = types.InlineCompletionClientCapabilities(True)
+        capabilities.text_document.inline_completion = types.InlineCompletionClientCapabilities(GHOST_TEXT[editor])
     return capabilities
 
 

@@ -1,8 +1,9 @@
 """The real server with a scripted engine behind it, to be run as a child: what it suggests is in the document.
 
 A line that ends with `say:TEXT` is completed with TEXT, and with `say:ONE|OTHER` there are two candidates; with
-`hang`, never, and with `hang:MODEL`, never by that model; with `fail`, by an engine error. A document that begins with
-`unreadable` cannot be read ahead.
+`hang`, never, and with `hang:MODEL`, never by that model; with `fail`, by an engine error. One that has `hold` in it
+waits for the command `test.release` first, and one that has `stall`, when a line of the suggestion is complete. A
+document that begins with `unreadable` cannot be read ahead.
 
 A model named `missing` cannot be loaded, one named `noisy` prints to standard output while it loads, one whose name
 begins with `held` tells how far it is and waits for the command `test.release`, one named `large` has no room beside
@@ -42,9 +43,14 @@ class Engine(ScriptedEngine):
     def __init__(self, settings: Settings) -> None:
         super().__init__(script, self.before_chunk)
         self.settings = settings.model
+        self.chunks = 0
         engines.append(self)
 
     async def before_chunk(self, request: Request) -> None:
+        last = request.prefix.rpartition("\n")[2]
+        self.chunks += 1
+        if "hold" in last or ("stall" in last and self.chunks > script(request).find("\n", 1) + 1):
+            await release.wait()
         hangs = request.prefix.endswith(("hang", f"hang:{self.settings.name}"))
         await (asyncio.Event().wait() if hangs else asyncio.sleep(0))
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from lsprotocol import types
 
-from tests.lsp.clients import URI, Client, asking, end_of, started
+from tests.lsp.clients import PATIENT, URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 
@@ -27,7 +27,7 @@ def kept(file: Path) -> tuple[str, int] | None:
 
 
 async def test_what_was_generated_known_and_superseded_is_told() -> None:
-    async with started(COMMAND) as client:
+    async with started(COMMAND, completion=PATIENT) as client:
         await client.until_settled()
         await client.ghost("say:x + 1")
         await client.lsp.text_document_inline_completion_async(asking("say:x + 1"))

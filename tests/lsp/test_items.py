@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol.types import (
+    ClientCapabilities,
+    ClientCompletionItemInsertTextModeOptions,
+    ClientCompletionItemOptions,
+    ClientInfo,
+    CompletionClientCapabilities,
     CompletionItem,
+    GeneralClientCapabilities,
+    InitializeParams,
     InsertTextFormat,
     InsertTextMode,
     MarkupContent,
@@ -12,6 +19,7 @@ from lsprotocol.types import (
     PositionEncodingKind,
     Range,
     SelectedCompletionInfo,
+    TextDocumentClientCapabilities,
     TextDocumentItem,
     TextEdit,
 )
@@ -19,10 +27,13 @@ from lsprotocol.types import (
 from shardline.completion import Source, Suggestion
 from shardline.lsp import items
 from shardline.lsp.documents import Documents
+from shardline.lsp.tastes import Tastes, encoding, tastes
 
 URI = "file:///a.py"
-MARKDOWN = items.Tastes(markdown=True)
-SNIPPETS = items.Tastes(snippets=True, insert_modes=True)
+MARKDOWN = Tastes(markdown=True)
+SNIPPETS = Tastes(snippets=True, adjusts=True)
+AS_IS = Tastes(snippets=True, adjusts=True, as_is=True)
+WORDS = Tastes(as_is=True, words=True)
 
 
 def at_cursor(text: str, encoding: PositionEncodingKind = PositionEncodingKind.Utf16) -> tuple[Source, Documents]:
@@ -36,7 +47,7 @@ def at_cursor(text: str, encoding: PositionEncodingKind = PositionEncodingKind.U
     return source, documents
 
 
-def popup(text: str, suggestion: str, client: items.Tastes = MARKDOWN) -> CompletionItem:
+def popup(text: str, suggestion: str, client: Tastes = MARKDOWN) -> CompletionItem:
     source, documents = at_cursor(text)
     result = items.completion_list(source, [Suggestion(text=suggestion)], documents, client)
     assert result.is_incomplete
@@ -86,6 +97,63 @@ def test_several_lines_are_plain_and_absolute_where_it_does_not() -> None:
     assert edit_of(item).new_text == "\n        y = $z"
 
 
+def test_text_is_plain_and_absolute_where_the_client_can_keep_it_as_it_is() -> None:
+    item = popup("\tif x:|", "\n\t\ty = {$z}", AS_IS)
+    assert item.insert_text_format is InsertTextFormat.PlainText
+    assert item.insert_text_mode is InsertTextMode.AsIs
+    assert edit_of(item).new_text == "\n\t\ty = {$z}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggestion", "word", "below", "at"),
+    [
+        ("    if x:|", "\n        y\n        z", "", "\n        y\n        z", 9),
+        ("    🎉.i|)", "f(\n    a", "if(", "\n    a", 10),
+        ("x = enu|", "merate(names)", "enumerate(names)", None, None),
+    ],
+)
+def test_a_word_has_one_line_and_the_others_are_an_edit_at_its_end(
+    typed: str, suggestion: str, word: str, below: str | None, at: int | None
+) -> None:
+    item = popup(typed, suggestion, WORDS)
+    assert item.insert_text_mode is None
+    assert edit_of(item).new_text == word
+    if below is None or at is None:
+        assert not item.additional_text_edits
+    else:
+        assert item.additional_text_edits == [TextEdit(Range(Position(0, at), Position(0, at)), below)]
+
+
+def greeting(
+    name: str = "", *modes: InsertTextMode, encodings: list[PositionEncodingKind] | None = None
+) -> InitializeParams:
+    popups = ClientCompletionItemOptions(insert_text_mode_support=ClientCompletionItemInsertTextModeOptions(modes))
+    document = TextDocumentClientCapabilities(completion=CompletionClientCapabilities(completion_item=popups))
+    general = GeneralClientCapabilities(position_encodings=encodings)
+    return InitializeParams(
+        capabilities=ClientCapabilities(text_document=document, general=general), client_info=ClientInfo(name)
+    )
+
+
+@pytest.mark.parametrize("name", ["Vim", "vim-lsp"])
+def test_clients_that_use_vims_complete_get_words_whatever_they_declare(name: str) -> None:
+    assert tastes(greeting(name, InsertTextMode.AsIs)).words
+    assert not tastes(greeting("Neovim", InsertTextMode.AsIs)).words
+
+
+def test_the_mode_that_adjusts_indentation_is_used_only_where_there_is_no_other() -> None:
+    assert tastes(greeting("", InsertTextMode.AsIs, InsertTextMode.AdjustIndentation)).as_is
+    assert not tastes(greeting("", InsertTextMode.AdjustIndentation)).as_is
+    assert tastes(InitializeParams(capabilities=ClientCapabilities())) == Tastes()
+
+
+@pytest.mark.parametrize("name", ["vim-lsp", "emacs"])
+def test_some_clients_count_characters_unless_they_offer_an_encoding(name: str) -> None:
+    assert encoding(greeting(name)) is PositionEncodingKind.Utf32
+    assert encoding(greeting(name, encodings=[PositionEncodingKind.Utf8])) is PositionEncodingKind.Utf8
+    assert encoding(greeting("other")) is PositionEncodingKind.Utf16
+
+
 def test_one_line_is_a_snippet_too_because_some_clients_cut_plain_text_at_a_space() -> None:
     item = popup("x|", " = $1", SNIPPETS)
     assert item.insert_text_format is InsertTextFormat.Snippet
@@ -98,6 +166,16 @@ def test_ghost_text_is_inserted_at_the_cursor_as_it_is() -> None:
     assert item.insert_text == "\n        y"
     assert item.range is not None
     assert item.range.start == item.range.end == Position(0, 9)
+
+
+def test_ghost_text_that_begins_with_space_begins_at_the_lines_text_where_the_client_indents_it_anew() -> None:
+    source, documents = at_cursor("\t🎉 return|)")
+    (item,) = items.inline_items(source, [Suggestion(text=" a)", repeats=(2,))], documents, client=Tastes(indents=True))
+    assert (item.insert_text, item.range) == ("🎉 return a)", Range(Position(0, 1), Position(0, 11)))
+    (item,) = items.inline_items(
+        source, [Suggestion(text="(a))", repeats=(3,))], documents, client=Tastes(indents=True)
+    )
+    assert (item.insert_text, item.range) == ("(a))", Range(Position(0, 10), Position(0, 11)))
 
 
 def test_line_endings_are_the_documents_in_pop_up_items_and_line_feeds_in_ghost_text() -> None:

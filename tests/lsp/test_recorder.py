@@ -19,7 +19,7 @@ from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.settings import ModelSettings, Settings
 from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
-from tests.lsp.clients import URI, Client, asking, end_of, started
+from tests.lsp.clients import PATIENT, URI, Client, asking, end_of, started
 from tests.lsp.wire import at, opened, talking
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
@@ -67,7 +67,7 @@ async def test_ghost_text_that_is_accepted_is_counted_once_with_its_labels(own_s
 
 
 async def test_pop_up_items_are_counted_as_such(own_store: Store) -> None:
-    async with ready() as client:
+    async with ready(completion=PATIENT) as client:
         (item,) = (await client.popup("say:value")).items
         await run(client, item.command)
     assert {

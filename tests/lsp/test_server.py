@@ -13,7 +13,7 @@ from pygls.exceptions import JsonRpcException
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import NEOVIM
 from shardline.lsp.editor import CAPABILITIES, Editor
-from tests.lsp.clients import URI, Client, asking, end_of, started
+from tests.lsp.clients import GHOST_TEXT, PATIENT, URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 EDITORS = ["visual-studio-code", "neovim", "emacs"]
@@ -24,14 +24,15 @@ async def engines(client: Client) -> list[Any]:
 
 
 @pytest.mark.parametrize("editor", EDITORS)
-async def test_both_kinds_of_completion_are_advertised_and_answered(editor: str) -> None:
+async def test_pop_ups_and_to_those_who_declare_it_ghost_text_are_advertised_and_answered(editor: str) -> None:
     async with started(COMMAND, editor=editor) as client:
         assert client.capabilities.execute_command_provider
         commands = set(client.capabilities.execute_command_provider.commands)
         assert {"shardline.status", "shardline.plan", "shardline.restart"} <= commands
         assert (await client.until_settled()).state == "ready"
         offered = {registration.method for registration in client.registered.values()}
-        assert client.capabilities.inline_completion_provider or types.TEXT_DOCUMENT_INLINE_COMPLETION in offered
+        ghost_text = client.capabilities.inline_completion_provider or types.TEXT_DOCUMENT_INLINE_COMPLETION in offered
+        assert bool(ghost_text) == (editor in GHOST_TEXT)
         assert client.capabilities.completion_provider or types.TEXT_DOCUMENT_COMPLETION in offered
         ghost = await client.ghost("x = 1\ny = say: x + 1")
         assert ghost is not None
@@ -236,7 +237,7 @@ async def test_documents_that_are_not_open_get_no_suggestion() -> None:
 async def test_documentation_is_plain_where_the_client_cannot_highlight() -> None:
     kinds = {}
     for editor in EDITORS:
-        async with started(COMMAND, editor=editor) as client:
+        async with started(COMMAND, editor=editor, completion=PATIENT) as client:
             await client.until_settled()
             (item,) = (await client.popup("say:x")).items
             kinds[editor] = type(item.documentation)

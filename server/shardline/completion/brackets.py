@@ -1,50 +1,61 @@
 """Brackets and quotes that already stand behind the cursor, most often because the editor closed them."""
 
+import re
+
 from shardline.completion import Source, context
-from shardline.completion.syntax import Syntax
+from shardline.completion.syntax import PAIRS, Syntax, syntax_of
 
 QUOTES = "\"'`"
 CLOSED_BY_EDITORS = frozenset(context.CLOSING + QUOTES + ">;,:")
+MATH = frozenset(["latex", "markdown", "plaintex", "quarto", "tex", "typst"])
+"""Languages that quote formulas between dollar signs."""
+
+_ANGLE = re.compile(r"(?<![-=])>")
+"""Not that of an arrow."""
 
 
-def without_overlap(source: Source, text: str) -> str:
-    """Take off the end of `text` what stands behind the cursor already, unless `text` needs it for itself."""
+def without_overlap(source: Source, text: str) -> tuple[str, str]:
+    """Take off the end of `text` what stands behind the cursor already, unless `text` needs it for itself.
+
+    Returns with it what else stands behind the cursor that `text` may have too, see `repeats`.
+    """
     after = source.after.rstrip()
     if not after:
-        return text
-    openers = _openers(source, text)
+        return text, ""
+    is_closed = CLOSED_BY_EDITORS.issuperset(after)
     for length in range(min(len(after), len(text)), 0, -1):
         at = len(text) - length
-        if text[at:] != after[:length] or not _between_words(text, after, length):
-            continue
-        closes_own = any(0 <= openers.get(place, at) < at for place in range(at, len(text)))
-        tears_string = any(quote in text[at:] and text[:at].count(quote) % 2 for quote in QUOTES)
-        if not closes_own and not tears_string:
-            return text[:at]
-    return text
-
-
-def repeats(source: Source, text: str) -> tuple[int, ...]:
-    """The places in `text` of what stands behind the cursor, where that is nothing but what editors close."""
-    after = source.after.rstrip()
-    if not after or not CLOSED_BY_EDITORS.issuperset(after):
-        return ()
-    openers = _openers(source, text)
-    found: list[int] = []
-    for at, sign in enumerate(text):
-        if len(found) == len(after):
+        if text[at:] == after[:length] and _is_free(source, text, at) and _between_words(text, after, length):
+            return text[:at], after if is_closed else ""
+    if is_closed:
+        return text, after
+    for length in range(1, len(after)):
+        head, tail = after[:length], after[length:]
+        if not CLOSED_BY_EDITORS.issuperset(head):
             break
-        if sign != after[len(found)] or (sign in QUOTES and text.count(sign) % 2 == 0):
-            continue
-        if sign not in context.CLOSING or openers.get(at) == BEFORE:
-            found.append(at)
-    return tuple(found)
+        at = len(text) - len(tail)
+        if text.endswith(tail) and _is_free(source, text, at) and len(_places(source, text[:at], head)) == length:
+            return text[:at], head
+    closing = _closing(source, text, after)
+    return (text if closing is None else text[:closing].rstrip()), ""
+
+
+def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
+    """The places in `text` of what `behind` the cursor is nothing but what editors close."""
+    return _places(source, text, behind)
+
+
+def is_between_brackets(source: Source) -> bool:
+    """Whether the cursor stands in empty brackets, with nothing behind it but what editors close."""
+    opener, after = source.before[-1:], source.after.rstrip()
+    closes = PAIRS.get(opener)
+    return closes is not None and after.startswith(closes) and CLOSED_BY_EDITORS.issuperset(after)
 
 
 def balanced(source: Source, text: str, replaces: int) -> str:
     """Cut `text` before the first bracket that closes what the document closes itself behind the cursor."""
     before, after = context.item(source)
-    syntax = Syntax(before + text + after[replaces:], source.language)
+    syntax = syntax_of(before + text + after[replaces:], source.language)
     begin, end = len(before), len(before) + len(text)
     closing, _ = syntax.unmatched(begin, end)
     allowed = _left_open(syntax, begin, end)
@@ -54,7 +65,7 @@ def balanced(source: Source, text: str, replaces: int) -> str:
 def left_open(source: Source) -> int:
     """How many brackets are open at the cursor that nothing behind it closes."""
     before, after = context.item(source)
-    return _left_open(Syntax(before + after, source.language), len(before), len(before))
+    return _left_open(syntax_of(before + after, source.language), len(before), len(before))
 
 
 def _left_open(syntax: Syntax, begin: int, end: int) -> int:
@@ -69,11 +80,72 @@ BEFORE = -1
 def _openers(source: Source, text: str) -> dict[int, int]:
     """For each closing bracket in `text`, by its place, the place of its opening one; `BEFORE` where that is before."""
     before, _ = context.item(source)
-    syntax = Syntax(before + text, source.language)
+    syntax = syntax_of(before + text, source.language)
     closed, _ = syntax.pairs(len(before), len(before) + len(text))
     return {
         bracket.at - len(before): BEFORE if opener is None else opener.at - len(before) for bracket, opener in closed
     }
+
+
+def _places(source: Source, text: str, behind: str) -> tuple[int, ...]:
+    """Where in `text` the signs of `behind` stand, one after the other, each closing what the document opened."""
+    openers = _openers(source, text) if behind else {}
+    found: list[int] = []
+    for at, sign in enumerate(text):
+        if len(found) == len(behind):
+            break
+        is_paired = sign in QUOTES and (_is_escaped(text, at) or _count(text, sign) % 2 == 0)
+        if sign == behind[len(found)] and not is_paired and (sign not in context.CLOSING or openers.get(at) == BEFORE):
+            found.append(at)
+    return tuple(found)
+
+
+def _is_free(source: Source, text: str, at: int) -> bool:
+    """Whether `text` does not need what it has from `at` on: to close its own brackets and strings."""
+    own, openers = _own_pairs(text), _openers(source, text)
+    closes_own = any(0 <= openers.get(place, own.get(place, at)) < at for place in range(at, len(text)))
+    tears_string = any(quote in text[at:] and _count(text[:at], quote) % 2 for quote in QUOTES)
+    return not closes_own and not tears_string
+
+
+def _closing(source: Source, text: str, after: str) -> int | None:
+    """The place of the sign in `text` that closes what the first sign of `after` closes: other text follows there."""
+    sign, line = after[0], source.before
+    if sign in context.CLOSING:
+        openers = _openers(source, text)
+        return next((at for at, other in enumerate(text) if other == sign and openers.get(at) == BEFORE), None)
+    if sign in QUOTES or (sign == "$" and source.language.lower() in MATH):
+        signs = (at for at, other in enumerate(text) if other == sign and not _is_escaped(text, at))
+        return next(signs, None) if _count(line, sign) % 2 else None
+    if sign == ">" and "<" in line[line.rfind(">") + 1 :]:
+        return next((found.start() for found in _ANGLE.finditer(text) if _count_open(text[: found.start()]) == 0), None)
+    return None
+
+
+def _count_open(text: str) -> int:
+    """How many angle brackets `text` leaves open."""
+    return text.count("<") - len(_ANGLE.findall(text))
+
+
+def _own_pairs(text: str) -> dict[int, int]:
+    """For each closing bracket that `text` has opened itself, whatever it is part of, the place of its opening one."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for at, sign in enumerate(text):
+        if sign in PAIRS:
+            opened.append(at)
+        elif sign in context.CLOSING and opened and PAIRS[text[opened[-1]]] == sign:
+            pairs[at] = opened.pop()
+    return pairs
+
+
+def _count(text: str, quote: str) -> int:
+    """How often `quote` stands in `text` without a backslash before it."""
+    return sum(sign == quote and not _is_escaped(text, at) for at, sign in enumerate(text))
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    return (at - len(text[:at].rstrip("\\"))) % 2 == 1
 
 
 def _between_words(text: str, after: str, length: int) -> bool:

@@ -89,30 +89,34 @@ class Completer:
 
     async def suggest(self, source: Source) -> Suggestion:
         """Suggest what could follow the cursor, when it is finished; see `answer`."""
-        return (await self._answer(source, 1, delay=0.0, budget=None, hurried=False)).suggestions[0]
+        return (await self._answer(source, 1, delay=0.0, budget=None)).suggestions[0]
 
     async def suggest_several(self, source: Source) -> list[Suggestion]:
         """Suggest `completion.candidates` different texts, or as many as there are, the best first; see `suggest`."""
         return (await self.answer(source, by_hand=True)).suggestions
 
-    async def answer(self, source: Source, *, by_hand: bool = False, hurried: bool = False) -> Answer:
+    async def answer(self, source: Source, *, by_hand: bool = False) -> Answer:
         """Suggest what could follow the cursor; `by_hand`, several and without delay.
 
         When a suggestion has been made for as long as `completion.timeBudget`, what is ready is the answer, in complete
-        lines, and the rest goes on to be made. Where no line is complete by then, the first one is waited for, or if
-        `hurried`, nothing is the answer.
+        lines, and the rest goes on to be made. Where no line is complete by then, the first one is waited for.
 
         Raises `SupersededError` when a request for another place in the document arrives, and `EngineError`. Cancelling
         the task ends the generation, unless another request waits for the same one, or a key was typed that agrees.
         """
         wish = self.settings.completion
         if by_hand:
-            answer = await self._answer(source, wish.candidates, delay=0.0, budget=None, hurried=False)
+            answer = await self._answer(source, wish.candidates, delay=0.0, budget=None)
         else:
             delay, budget = wish.debounce / 1000, wish.time_budget / 1000
-            answer = await self._answer(source, 1, delay=delay, budget=budget, hurried=hurried)
+            answer = await self._answer(source, 1, delay=delay, budget=budget)
         self._look_ahead(source, answer)
         return answer
+
+    def ready(self, source: Source) -> Suggestion | None:
+        """Return the complete lines so far of the suggestion that is being made for the cursor, if there are any."""
+        stream = self._streams.get(source.document)
+        return stream.ready_at(Place.of(source)) if stream else None
 
     def follow(self, source: Source) -> None:
         """The document has become so: what is being made for it ends, unless it may go on like that."""
@@ -150,23 +154,23 @@ class Completer:
             self.cancel(document)
         self._ahead.stop()
 
-    async def _answer(self, source: Source, count: int, *, delay: float, budget: float | None, hurried: bool) -> Answer:
+    async def _answer(self, source: Source, count: int, *, delay: float, budget: float | None) -> Answer:
         turn = self._take_turn(source, count)
         known = self._known.find(turn.document, turn.place) if count == 1 else None
         if known:
             return Answer(suggestions=[known], origin=Origin.KNOWN)
         if delay and turn.document not in self._streams:
             await asyncio.wait({turn.over}, timeout=delay)
-        return await self._read(source, turn, budget, hurried=hurried)
+        return await self._read(source, turn, budget)
 
-    async def _read(self, source: Source, turn: _Turn, budget: float | None, *, hurried: bool) -> Answer:
+    async def _read(self, source: Source, turn: _Turn, budget: float | None) -> Answer:
         """Wait for the suggestions of a turn, from the stream that leads there or from a new one."""
         origin = Origin.JOINED
         while not turn.over.done():
             stream = self._find_stream(turn)
             if stream is None:
                 stream, origin = self._begin(source, turn), Origin.GENERATED
-            ready = await self._wait(stream, turn, budget, hurried=hurried)
+            ready = await self._wait(stream, turn, budget)
             if turn.over.done():
                 break
             if ready:
@@ -180,13 +184,13 @@ class Completer:
                 return Answer(suggestions=[left], origin=origin)
         raise SupersededError("A newer request came.")
 
-    async def _wait(self, stream: Stream, turn: _Turn, budget: float | None, *, hurried: bool) -> Suggestion | None:
+    async def _wait(self, stream: Stream, turn: _Turn, budget: float | None) -> Suggestion | None:
         """Wait for the end of the stream or of the turn; return what is ready when no time is left before that."""
         stream.enter()
         try:
             if await _any_of(stream.task, turn.over, seconds=None if budget is None else stream.left_of(budget)):
                 return None
-            while not (ready := stream.ready_at(turn.place)) and not hurried:
+            while not (ready := stream.ready_at(turn.place)):
                 line = stream.next_line
                 if await _any_of(stream.task, turn.over, line) is not line:
                     return None
@@ -195,7 +199,7 @@ class Completer:
             stream.leave()
         if lines := stream.lines:
             self._known.add(turn.document, stream.made_for, lines)  # known while it is typed and the rest is made
-        return ready or Suggestion(text="")
+        return ready
 
     def _take_turn(self, source: Source, count: int) -> _Turn:
         """The turn of this place: another one of the document is over, and so is a stream that does not lead here."""

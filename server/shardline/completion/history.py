@@ -43,8 +43,8 @@ class Entry:
         self.outcome, self.reason = outcome, reason
         self.milliseconds = 1000 * (time.time() - self.asked)
 
-    def answer(self, answer: Answer) -> None:
-        """It was answered."""
+    def answer(self, answer: Answer, *, budget: float | None = None) -> None:
+        """It was answered, `budget` being how many milliseconds the editor waited at most."""
         shown = answer.suggestions[0]
         reasons = [f"Cut was {cut}." for cut in shown.cuts]
         if not answer.finished:
@@ -52,7 +52,10 @@ class Entry:
         elif not shown.text and not reasons:
             reasons.append("The model had nothing to say.")
         self.text, self.usage = shown.text, shown.usage
-        self.end(answer.origin, " ".join(reasons))
+        self.end(answer.origin)
+        if budget is not None and self.milliseconds > budget:
+            reasons.append("The time of completion.popupBudget was over before; asking again shows it.")
+        self.reason = " ".join(reasons)
 
 
 class History:

@@ -1,7 +1,7 @@
 """How deep lines are indented, and with what."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 TAB = 4
 
@@ -33,14 +33,16 @@ def unit(lines: Iterable[str]) -> str | None:
     return steps.most_common(1)[0][0] if steps else None
 
 
-def adapt(text: str, own: str, style: str) -> str:
+def adapt(text: str, own: str, style: str, kept: Container[int] = ()) -> str:
     """Write the indentation of `text` in `style`, a tab or some spaces, where it uses the other of the two.
 
     `own` is the white space that the first line of `text` stands behind; what follows it in a line is changed.
+    Lines whose numbers are in `kept` stay as they are.
     """
-    first, *rest = text.split("\n")
+    lines = text.split("\n")
     wrong = " " if style == "\t" else "\t"
-    margins = [margin(line).removeprefix(own) for line in rest if line.strip()]
+    changed = [number for number, line in enumerate(lines) if number and line.strip() and number not in kept]
+    margins = [margin(lines[number]).removeprefix(own) for number in changed]
     if not any(wrong in added for added in margins):
         return text
     step = min((len(added) for added in margins if added and set(added) == {" "}), default=TAB)
@@ -48,11 +50,11 @@ def adapt(text: str, own: str, style: str) -> str:
 
     def rewritten(line: str) -> str:
         old = margin(line)
-        kept = own if old.startswith(own) else ""
-        added = old[len(kept) :]
+        shared = own if old.startswith(own) else ""
+        added = old[len(shared) :]
         if style != "\t":
-            return kept + added.replace("\t", style) + line[len(old) :]
+            return shared + added.replace("\t", style) + line[len(old) :]
         spaces = added.replace("\t", " " * step)
-        return kept + "\t" * (len(spaces) // step) + " " * (len(spaces) % step) + line[len(old) :]
+        return shared + "\t" * (len(spaces) // step) + " " * (len(spaces) % step) + line[len(old) :]
 
-    return "\n".join([first, *(rewritten(line) for line in rest)])
+    return "\n".join(rewritten(line) if number in changed else line for number, line in enumerate(lines))

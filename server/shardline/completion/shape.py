@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from shardline.completion import Source, brackets, context
 from shardline.completion.indentation import width
 from shardline.completion.languages import language
-from shardline.completion.syntax import Syntax
+from shardline.completion.syntax import PROSE, Syntax, syntax_of
 from shardline.settings import CompletionSettings
 
 OPENERS = ("(", "[", "{", ":", "=>", "->", " then", " do", "else", "begin")
@@ -30,12 +30,14 @@ _WORD = re.compile(r"\w*")
 def is_single_line(source: Source, wish: CompletionSettings) -> bool:
     """Whether to complete only the line.
 
-    Where that is open: if anything follows the cursor in its line, or if the block that the line opens stands
-    there already.
+    Where that is open: if anything follows the cursor in its line but brackets that it stands between, or if the block
+    that the line opens stands there already.
     """
     if wish.multiline != "auto":
         return wish.multiline == "never"
     below = source.below
+    if brackets.is_between_brackets(source):
+        return False
     return bool(source.after.strip() or (source.before.strip() and below and width(below) > width(source.before)))
 
 
@@ -57,15 +59,20 @@ class End:
         self._language = source.language
         found = language(source.language)
         self._notes: Sequence[str] = found.notes if found else ()
-        self._before = context.item(source)[0]
+        self._before, self._after = _surroundings(source)
         self._start = self._before.rfind("\n") + 1
         self._base = width(source.before)
         self._may_close = brackets.left_open(source) > 0
         opening = _opening(source, self._before)
         self._in_block = opening is not None
+        self._is_between_brackets = brackets.is_between_brackets(source)
+        self._is_prose = source.language.lower() in PROSE
+        self._margin = width(source.before)
         if opening is not None:
             self._start = opening
             self._base = width(self._before[opening:])
+        self._parsed: tuple[int, Syntax] | None = None  # the code of so many characters
+        self._is_within_text = self._is_closed_behind()
         self._line_is_blank = not source.before.strip()
         self._next = 0
         """Where in the text the search for the next end of a line begins."""
@@ -95,10 +102,16 @@ class End:
     def _ends(self, text: str, at: int, begin: int, following: str) -> bool:
         """Whether the statement is complete with the line that ends at `at`, seeing the one that follows it."""
         deep = width(following)
+        if self._is_in_text(text, at) and not self._is_within_text:
+            return False
         if not text[:at].strip() and not self._in_block and (self._line_is_blank or deep <= self._base):
             ends = deep < self._base  # else nothing is added to the cursor's line, and a new statement begins
             self._start, self._base = len(self._before) + begin, deep
             return ends
+        if self._is_prose:
+            return not self._line_is_blank or deep < self._margin
+        if self._is_between_brackets and self._has_closed(text, at):
+            return True
         if deep > self._base:
             return begin > at + 1 and self._ends_a_part(text, at, deep)
         closes, is_open = self._brackets(text, at)
@@ -125,23 +138,65 @@ class End:
         """Whether the lines up to `at` are a statement of their own, with no block to it."""
         if not text[:at].strip():
             return False
+        if self._is_prose:
+            return True
         lines = (self._before + text[:at])[self._start :].split("\n")
         has_block = any(width(line) > self._base for line in lines if line.strip())
         return not (has_block or _opens(lines[-1]) or self._brackets(text, at)[1])
 
     def _brackets(self, text: str, at: int) -> tuple[bool, bool]:
         """Whether the statement has closed what was opened before it, and whether it has left something open."""
-        code = self._before + text[: at + 1]
+        syntax = self._syntax(text, at)
         end = len(self._before) + at
-        syntax = Syntax(code, self._language)
         closing, opened = syntax.unmatched(self._start, end)
-        in_text = syntax.in_text(end) and not (self._start and syntax.in_text(self._start - 1))
-        return bool(closing), bool(opened) or in_text
+        return bool(closing), bool(opened) or (syntax.in_text(end) and not self._is_within_text)
+
+    def _has_closed(self, text: str, at: int) -> bool:
+        """Whether the suggestion has closed what the document opens before the cursor."""
+        return bool(self._syntax(text, at).unmatched(len(self._before), len(self._before) + at)[0])
+
+    def _is_in_text(self, text: str, at: int) -> bool:
+        """Whether the line that ends at `at` goes on with a string or comment."""
+        return self._syntax(text, at).in_text(len(self._before) + at)
+
+    def _is_closed_behind(self) -> bool:
+        """Whether the statement stands in a string or comment that the document ends behind the cursor."""
+        if not self._start or not self._syntax("", 0).in_text(self._start - 1):
+            return False
+        whole = self._before + self._after + "\n"
+        return not syntax_of(whole, self._language).in_text(len(whole) - 1)
+
+    def _syntax(self, text: str, at: int) -> Syntax:
+        """The code up to `at`, the end of a line."""
+        code = self._before + text[: at + 1]
+        if self._parsed is None or self._parsed[0] != len(code):
+            self._parsed = len(code), syntax_of(code, self._language)
+        return self._parsed[1]
 
     def _is_note(self, text: str, at: int) -> bool:
         """Whether all there is up to now are comments and decorators of what will follow."""
         lines = (self._before + text[:at])[self._start :].split("\n")
-        return bool(self._notes) and all(line.lstrip().startswith(tuple(self._notes)) for line in lines)
+        if self._notes:
+            return all(line.lstrip().startswith(tuple(self._notes)) for line in lines)
+        begin, syntax = self._start, self._syntax(text, at)
+        for line in lines:
+            first = begin + len(line) - len(line.lstrip())
+            is_comment = syntax.kind_of_text(first + 1) == "comment"
+            if line.strip() and not (is_comment and (line.lstrip().startswith("*") or not syntax.kind_of_text(first))):
+                return False  # a block of text at the left is none
+            begin += len(line) + 1
+        return True
+
+
+def _surroundings(source: Source) -> tuple[str, str]:
+    """What is seen before and after the cursor: the item around it, or more where it stands at the left of a string."""
+    before, after = context.item(source)
+    if not before:
+        far_before, far_after = context.window(source)
+        at = len(far_before) - 1
+        if far_before.endswith("\n") and syntax_of(far_before, source.language).in_text(at):
+            return far_before, far_after
+    return before, after
 
 
 def whole_lines(text: str) -> str:

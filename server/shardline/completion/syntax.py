@@ -1,20 +1,28 @@
-"""What a piece of code is made of: its brackets, and its strings and comments; by a grammar where there is one.
-
-Without a grammar every bracket counts and nothing is a string.
-"""
+"""The brackets, strings and comments of a piece of code: by a grammar, or else by a lexer."""
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Query, QueryCursor
+from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
+from shardline.completion import shell
 from shardline.completion.languages import language
+from shardline.completion.lexer import LexedText
 
 PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+PROSE = frozenset(
+    (
+        *("asciidoc", "git-commit", "gitcommit", "latex", "markdown", "org", "plaintex", "plaintext"),
+        *("quarto", "restructuredtext", "rst", "tex", "text", "typst"),
+    )
+)
+"""Languages of documents for people."""
 
 _BRACKETS = re.compile(r"[$#\\%iw<>^]*[(\[{]+|[)\]}]+")
 """Tokens that open or close something, such as `${` or `((`."""
@@ -42,28 +50,87 @@ class Syntax:
         self._language = language(language_name)
         self._data = text.encode("utf-8", "replace")
         self._ascii = len(self._data) == len(text)
-        self.brackets: list[Bracket] = sorted(self._read_brackets(), key=lambda bracket: bracket.at)
+        self._lexed = None if self._language else LexedText(text, language_name.lower())
+
+    @cached_property
+    def brackets(self) -> list[Bracket]:
+        """The brackets of the code, in their order."""
+        brackets = sorted(self._read_brackets(), key=lambda bracket: bracket.at)
+        is_shell = self._language is not None and self._language.name == "shellscript"
+        return _without_arms(brackets, self._text) if is_shell else brackets
 
     def in_text(self, at: int) -> bool:
         """Whether the line feed at `at` stands within a string or comment, one that is still open included."""
+        if self._lexed:
+            return self._lexed.in_text(at)
         if not self._language:
             return False
         byte = self._byte(at)
-        return any(
-            _covers(self._language.grammar, self._data + end.encode(), byte) for end in ("", *self._language.texts)
+        grammar = self._language.grammar
+        return (
+            shell.in_heredoc(self._text, at, self._language.name)
+            or any(node.start_byte < byte and byte + 1 < node.end_byte for node in self._text_nodes)
+            or any(_covers(grammar, self._data + end.encode(), byte) for end in self._language.texts)
         )
 
     def kind_of_text(self, at: int) -> str | None:
         """Whether the place before the letter at `at` lies within a "string" or a "comment"."""
+        if self._lexed:
+            return self._lexed.kind_of_text(at)
         if not self._language:
             return None
         byte = self._byte(at)
-        for node in _capture(self._language.grammar, self._data, "text"):
+        for node in self._text_nodes:
             kind = "comment" if "comment" in node.type else "string"
             ends_behind = byte <= node.end_byte if kind == "comment" else byte < node.end_byte
             if node.start_byte < byte and ends_behind:
                 return kind
         return None
+
+    def lines_in_text(self) -> set[int]:
+        """Return the numbers of the lines that begin within a string or comment."""
+        return self._lines_within(self._lexed.texts() if self._lexed else self._texts())
+
+    def continued_lines(self) -> set[int]:
+        """Return the numbers of the lines that begin within a string, a comment, `(` or `[`, or behind a backslash.
+
+        None of them is indented as blocks are.
+        """
+        spans: list[tuple[int, int]] = []
+        opened: list[Bracket] = []
+        for bracket in self.brackets:
+            if bracket.opens:
+                opened.append(bracket)
+            elif opened and (last := opened.pop()).sign != "{":
+                spans.append((last.at, bracket.at))
+        spans += [(bracket.at, len(self._text) + 1) for bracket in opened if bracket.sign != "{"]
+        escaped = {number for number, start in enumerate(self._starts) if self._text.endswith("\\\n", 0, start)}
+        return self.lines_in_text() | self._lines_within(spans) | escaped
+
+    @cached_property
+    def _tree(self) -> Tree:
+        """The syntax tree, by the grammar of the language."""
+        if self._language is None:
+            raise LookupError("there is no grammar")
+        return Parser(self._language.grammar).parse(self._data)
+
+    @cached_property
+    def _text_nodes(self) -> list[Node]:
+        """The strings and comments, by the grammar of the language."""
+        return _capture(self._language.grammar, self._tree, "text") if self._language else []
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where the lines begin."""
+        return [0, *(found.end() for found in re.finditer("\n", self._text))]
+
+    def _lines_within(self, spans: Iterable[tuple[int, int]]) -> set[int]:
+        """The numbers of the lines that begin within one of `spans`."""
+        return {
+            number
+            for begin, end in spans
+            for number in range(bisect_right(self._starts, begin), bisect_left(self._starts, end))
+        }
 
     @property
     def length(self) -> int:
@@ -94,23 +161,62 @@ class Syntax:
         """Where in the data the character at `at` begins."""
         return at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
 
+    def _character(self, byte: int) -> int:
+        """The character that begins at this byte of the data."""
+        return byte if self._ascii else len(self._data[:byte].decode("utf-8", "replace"))
+
+    def _texts(self) -> Iterator[tuple[int, int]]:
+        """Where the strings and comments of a language with a grammar begin and end."""
+        for node in self._text_nodes:
+            if node.start_point[0] != node.end_point[0]:
+                yield self._character(node.start_byte), self._character(node.end_byte)
+
     def _read_brackets(self) -> Iterator[Bracket]:
+        if self._lexed:
+            yield from (Bracket(at, sign) for at, sign in self._lexed.brackets())
         if self._language is None:
-            yield from (Bracket(match.start(), match[0]) for match in re.finditer(r"[()\[\]{}]", self._text))
             return
-        for token in _capture(self._language.grammar, self._data, "bracket"):
+        for token in _capture(self._language.grammar, self._tree, "bracket"):
             first = token.start_byte
-            start = first if self._ascii else len(self._data[:first].decode("utf-8", "replace"))
+            start = self._character(first)
             signs = self._data[first : token.end_byte].decode()
             yield from (Bracket(start + offset, sign) for offset, sign in enumerate(signs) if sign in "()[]{}")
 
 
+def _without_arms(brackets: list[Bracket], text: str) -> list[Bracket]:
+    """Leave out what ends the pattern of an arm, as in `start) run;;`: it closes nothing."""
+    cases = deque(shell.cases(text))
+    kept: list[Bracket] = []
+    opened: list[list[Bracket]] = [[]]  # outside of all cases, and within each that is open
+    for bracket in brackets:
+        while cases and cases[0][0] <= bracket.at:
+            _, begins = cases.popleft()
+            if begins:
+                opened.append([])
+            elif len(opened) > 1:
+                opened.pop()
+        if bracket.opens:
+            opened[-1].append(bracket)
+        elif opened[-1]:
+            opened[-1].pop()
+        elif len(opened) > 1 and bracket.sign == ")":
+            continue
+        kept.append(bracket)
+    return kept
+
+
+@lru_cache(maxsize=8)
+def syntax_of(text: str, language_name: str) -> Syntax:
+    """Return the syntax of `text`; the same is asked for several times while one suggestion is finished."""
+    return Syntax(text, language_name)
+
+
 def _covers(grammar: Grammar, data: bytes, byte: int) -> bool:
-    return any(node.start_byte < byte and byte + 1 < node.end_byte for node in _capture(grammar, data, "text"))
+    nodes = _capture(grammar, Parser(grammar).parse(data), "text")
+    return any(node.start_byte < byte and byte + 1 < node.end_byte for node in nodes)
 
 
-def _capture(grammar: Grammar, data: bytes, name: str) -> list[Node]:
-    tree = Parser(grammar).parse(data)
+def _capture(grammar: Grammar, tree: Tree, name: str) -> list[Node]:
     return QueryCursor(_query(grammar, name)).captures(tree.root_node).get(name, [])
 
 

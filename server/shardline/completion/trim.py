@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from shardline.completion import Source, indentation
-from shardline.completion.brackets import balanced, repeats, without_overlap
+from shardline.completion import Source, context, indentation
+from shardline.completion.brackets import QUOTES, balanced, is_between_brackets, repeats, without_overlap
+from shardline.completion.style import style
+from shardline.completion.syntax import syntax_of
 
 FENCE = "```"
 """How a model that was trained on chats ends its code; never code itself but in Markdown."""
 
 MOST_REPEATS = 2
 """A line that follows itself more often than this is a model going in circles."""
-
-STYLE_LINES = 200
-"""How many lines around the cursor say what the document is indented with."""
 
 
 def trim(source: Source, text: str) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
@@ -22,7 +21,7 @@ def trim(source: Source, text: str) -> tuple[str, tuple[int, ...], tuple[str, ..
     are closed below, lines that go in circles, and the fence at the end of a chat's code. Lines are indented as
     the document is. See `Suggestion.repeats`.
     """
-    lines = text.rstrip().split("\n")
+    lines = _without_odd_space(source, text.rstrip()).split("\n")
     found = {
         "a fence, the end of a chat's code": _fence(source, lines),
         "lines that go in circles": _circle(source, lines),
@@ -32,24 +31,42 @@ def trim(source: Source, text: str) -> tuple[str, tuple[int, ...], tuple[str, ..
     last = min(ends.values(), default=len(lines))
     cuts = [why for why, at in ends.items() if at == last]
     whole = "\n".join(lines[:last]).rstrip()
-    text = without_overlap(source, whole)
+    text, behind = without_overlap(source, whole)
     if text != whole:
         cuts.append("what stands behind the cursor already")
-    if "\n" in text and (style := _style(source)):
-        text = indentation.adapt(text, indentation.margin(source.before), style)
-    repeated = repeats(source, text)
+    if "\n" in text and (wanted := style(source)):
+        text = indentation.adapt(text, indentation.margin(source.before), wanted, _lines_in_text(source, text))
+    repeated = repeats(source, text, behind)
     closed = balanced(source, text, len(repeated))
     if closed != text.rstrip():
         cuts.append("brackets that the document closes below")
     if not closed.strip():
         return "", (), tuple(cuts)
+    if closed.startswith("\n") and is_between_brackets(source) and not repeated:
+        closed = f"{closed.rstrip()}\n{indentation.margin(source.before)}"  # the bracket gets a line of its own
     return closed, tuple(at for at in repeated if at < len(closed)), tuple(cuts)
 
 
-def _style(source: Source) -> str | None:
-    """What the document is indented with near the cursor; None where it is not."""
-    near = source.lines[max(0, source.line - STYLE_LINES) : source.line + STYLE_LINES]
-    return indentation.unit(near)
+def _without_odd_space(source: Source, text: str) -> str:
+    """Drop a single space before code: servers that see only text have cut it off the prompt, or doubled it."""
+    if not text.startswith(" ") or text[1:2].isspace() or source.before[-1:] not in ("", " ", "\t"):
+        return text
+    before, after = context.item(source)
+    if not source.before.strip():
+        syntax = syntax_of(before, source.language)
+        _, is_open = syntax.unmatched(0, len(before))
+        if text.startswith(" *") or any(bracket.sign != "{" for bracket in is_open):
+            return text  # the star of a comment, or what is aligned with the line above
+    kinds = (syntax_of(before + each, source.language).kind_of_text(len(before)) for each in (after, *QUOTES))
+    in_text = any(kinds) or syntax_of(before + "\n", source.language).in_text(len(before))
+    return text if in_text else text[1:]
+
+
+def _lines_in_text(source: Source, text: str) -> set[int]:
+    """The numbers of the lines of `text` that begin within a string or comment: their white space is content."""
+    before, _ = context.item(source)
+    first = before.count("\n")
+    return {number - first for number in syntax_of(before + text, source.language).lines_in_text()}
 
 
 def _fence(source: Source, lines: Sequence[str]) -> int | None:

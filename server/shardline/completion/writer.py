@@ -80,13 +80,14 @@ class Writer:
         return different[:count] or suggestions[:1]
 
     async def _one(self, choice: int, on_growth: Callable[[], None]) -> Suggestion:
-        text, last = "", None
+        said, text, last = "", "", None
         end = shape.End(self._source, self._wish)
         request = dataclasses.replace(self._request, choice=choice)
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
                 self.usages[choice] = chunk.usage
-                text += chunk.text
+                said += chunk.text
+                text = said.replace("\r\n", "\n").replace("\r", "\n")
                 last = chunk
                 if not choice:
                     self.text, self._last = text, last

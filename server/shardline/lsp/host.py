@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shardline.completion import Source
+from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Answer, Origin
 from shardline.engine import NOTHING_SPENT, Engine, Progress
 from shardline.errors import (
@@ -83,7 +83,7 @@ class EngineHost:
         self._wanted = None
         self.apply(settings)
 
-    async def answer(self, source: Source, *, by_hand: bool = False, hurried: bool = False) -> Answer:
+    async def answer(self, source: Source, *, by_hand: bool = False) -> Answer:
         """Suggest what follows the cursor, as `Completer.answer` does; raises `SupersededError` and `EngineError`."""
         serving = self._serving
         if serving is None:
@@ -91,7 +91,7 @@ class EngineHost:
         self._stop_warming()
         try:
             with self._status.busy():
-                answer = await serving.answer(source, by_hand=by_hand, hurried=hurried)
+                answer = await serving.answer(source, by_hand=by_hand)
         except AwayError as error:
             if serving is self._serving:
                 self._status.away(str(error))
@@ -99,7 +99,7 @@ class EngineHost:
         except SupersededError:
             if serving is self._serving:
                 raise
-            return await self.answer(source, by_hand=by_hand, hurried=hurried)  # another engine has taken over
+            return await self.answer(source, by_hand=by_hand)  # another engine has taken over
         self._status.usage = answer.suggestions[0].usage or self._status.usage
         if answer.origin is not Origin.KNOWN and serving is self._serving:
             self._status.back()
@@ -108,6 +108,10 @@ class EngineHost:
         if serving is self._serving:
             self._status.keeps_up(serving.advice())
         return answer
+
+    def ready(self, source: Source) -> Suggestion | None:
+        """Return the complete lines so far of the suggestion that is being made for the cursor, if there are any."""
+        return self._serving.completer.ready(source) if self._serving else None
 
     def follow(self, source: Source) -> None:
         """The document has become so, and the user is likely to be there."""

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lsprotocol.types import (
-    ClientCapabilities,
     Command,
     CompletionItem,
     CompletionItemKind,
@@ -18,42 +16,20 @@ from lsprotocol.types import (
     Position,
     Range,
     SelectedCompletionInfo,
+    TextDocumentContentChangePartial,
     TextEdit,
 )
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.markdown import code_block
 from shardline.lsp.documents import Documents, word_before
+from shardline.lsp.tastes import PLAIN, Tastes
 
 FIRST = "\x01"
 """Sorts before what other servers offer."""
 
 ACCEPTED = "shardline.accepted"
 """The command that clients run when an item was accepted; those that run none lose nothing but the count."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tastes:
-    """What a client declared that it understands in pop-up items."""
-
-    snippets: bool = False
-    """It reads snippets, and then indents their lines itself."""
-    insert_modes: bool = False
-    markdown: bool = False
-
-
-def tastes(client: ClientCapabilities) -> Tastes:
-    """Read the client's capabilities."""
-    completion = client.text_document and client.text_document.completion
-    item = completion and completion.completion_item
-    if not item:
-        return Tastes()
-    modes = item.insert_text_mode_support
-    return Tastes(
-        snippets=bool(item.snippet_support),
-        insert_modes=bool(modes and InsertTextMode.AdjustIndentation in modes.value_set),
-        markdown=MarkupKind.Markdown in (item.documentation_format or []),
-    )
 
 
 def completion_list(
@@ -63,23 +39,19 @@ def completion_list(
     client: Tastes,
     number: int | None = None,
 ) -> CompletionList:
-    """The best suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
+    """Return the best suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
 
-    The item replaces the word before the cursor, because clients filter by the text that the range holds.
-    Clients with snippets get one, even of a single line, because some cut plain text at its first space; they
-    indent each line themselves and get the text relative to the cursor's. The others insert it as it is. Nothing
+    The item replaces the word before the cursor, because clients filter by the text that the range holds. Nothing
     behind the cursor is replaced, because Neovim cannot. Where the suggestion is counted, `number` is what it is
     accepted by.
     """
-    if not suggestions or not suggestions[0].insertion:
-        return CompletionList(is_incomplete=True, items=[])
     typed = word_before(source.before)
-    start = source.column - len(typed)
-    text = typed + suggestions[0].insertion
-    replaced = documents.range(source, start, source.column)
-    several = "\n" in text
+    text = typed + (suggestions[0].insertion if suggestions else "")
+    if text == typed:
+        return CompletionList(is_incomplete=True, items=[])
+    replaced = documents.range(source, source.column - len(typed), source.column)
     item = CompletionItem(
-        label=text.strip().partition("\n")[0].rstrip() + (" …" if several else ""),
+        label=text.strip().partition("\n")[0].rstrip() + (" …" if "\n" in text else ""),
         kind=CompletionItemKind.Text,
         detail="Shardline",
         documentation=_documentation(source, text, client),
@@ -89,9 +61,13 @@ def completion_list(
         text_edit=TextEdit(replaced, _with_endings(source, text)),
         command=_accepted(number, 0),
     )
-    if client.snippets:
+    if client.words:
+        item.text_edit, item.additional_text_edits = _as_word(TextEdit(replaced, text), documents)
+    elif client.as_is:
+        item.insert_text_mode = InsertTextMode.AsIs
+    elif client.snippets:  # even a single line: some clients cut plain text at its first space
         item.insert_text_format = InsertTextFormat.Snippet
-        item.insert_text_mode = InsertTextMode.AdjustIndentation if client.insert_modes else None
+        item.insert_text_mode = InsertTextMode.AdjustIndentation if client.adjusts else None
         item.text_edit = TextEdit(replaced, _as_snippet(_relative(source, text)))
     return CompletionList(is_incomplete=True, items=[item])
 
@@ -102,15 +78,16 @@ def inline_items(
     documents: Documents,
     chosen: SelectedCompletionInfo | None = None,
     number: int | None = None,
+    client: Tastes = PLAIN,
 ) -> list[InlineCompletionItem]:
-    """The suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
+    """Return the suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
 
     Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
     carriage return as a letter. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
     Where the suggestions are counted, `number` is what they are accepted by.
     """
     return [
-        _inline_item(source, suggestion, documents, chosen, _accepted(number, choice))
+        _inline_item(source, suggestion, documents, chosen, _accepted(number, choice), client)
         for choice, suggestion in enumerate(suggestions)
     ]
 
@@ -121,9 +98,12 @@ def _inline_item(
     documents: Documents,
     chosen: SelectedCompletionInfo | None,
     command: Command | None,
+    client: Tastes,
 ) -> InlineCompletionItem:
-    replaced = documents.range(source, source.column, source.column + len(suggestion.repeats))
-    text = suggestion.text
+    # Space at the start of ghost text is no indentation where other text stands before it: begin with that.
+    own = source.before.lstrip() if client.indents and suggestion.text[:1].isspace() and not chosen else ""
+    replaced = documents.range(source, source.column - len(own), source.column + len(suggestion.repeats))
+    text = own + suggestion.text
     if chosen:
         more = replaced.end.character - replaced.start.character
         end = Position(chosen.range.end.line, chosen.range.end.character + more)
@@ -133,6 +113,17 @@ def _inline_item(
 
 def _accepted(number: int | None, choice: int) -> Command | None:
     return None if number is None else Command(title="Count as accepted", command=ACCEPTED, arguments=[number, choice])
+
+
+def _as_word(edit: TextEdit, documents: Documents) -> tuple[TextEdit, list[TextEdit]]:
+    """Divide an edit into the first line and, where there are more, an additional edit that puts them behind it.
+
+    Vim's clients apply additional edits to the line that has the word in it already, so its end is their place.
+    """
+    first, ending, others = edit.new_text.partition("\n")
+    word = TextEdit(edit.range, first)
+    end = documents.end_of(TextDocumentContentChangePartial(text=first, range=edit.range))
+    return word, [TextEdit(Range(end, end), ending + others)] if ending else []
 
 
 def _relative(source: Source, text: str) -> str:

@@ -7,7 +7,10 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-COMPLETION = types.CompletionOptions(trigger_characters=[".", "(", "[", "="])
+TRIGGERS = [".", "(", "[", "=", ":", " ", "\n"]
+"""Characters behind which clients ask for a pop-up that ask behind words alone otherwise."""
+
+COMPLETION = types.CompletionOptions(trigger_characters=TRIGGERS)
 INLINE_COMPLETION = types.InlineCompletionOptions()
 
 log = logging.getLogger(__name__)
@@ -27,11 +30,15 @@ def offers_for(client: types.ClientCapabilities) -> dict[str, Any]:
 
 
 def keep_back(capabilities: types.ServerCapabilities, client: types.ClientCapabilities) -> None:
-    """Take out of `capabilities` what this client can be offered later."""
+    """Take out of `capabilities` what this client can be offered later, and ghost text where it declares none.
+
+    A client that does not know ghost text may take the announcement for a reason to ask for no pop-up.
+    """
     offers = offers_for(client)
     if types.TEXT_DOCUMENT_COMPLETION in offers:
         capabilities.completion_provider = None
-    if types.TEXT_DOCUMENT_INLINE_COMPLETION in offers:
+    declared = client.text_document and client.text_document.inline_completion
+    if not declared or types.TEXT_DOCUMENT_INLINE_COMPLETION in offers:
         capabilities.inline_completion_provider = None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -18,13 +18,16 @@ from shardline.lsp import items, notebooks
 from shardline.lsp.documents import Documents
 from shardline.lsp.host import EngineHost, OpenEngine
 from shardline.lsp.page import Page
+from shardline.lsp.popup import Unhurried
 from shardline.lsp.protocol import Protocol, converter
 from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
 from shardline.lsp.status import Status
+from shardline.lsp.tastes import PLAIN, encoding, tastes
 from shardline.settings import Settings
 
 SECTION = "shardline"
+Kind = Literal["pop-up", "ghost text"]
 CLIENT_SECONDS = 5.0
 """How long a client may take to answer about its settings before the model is loaded without them."""
 
@@ -51,11 +54,14 @@ class ShardlineServer(LanguageServer):
         self.key_names = key_names
         """The environment variables that the client may name besides ours."""
         self.settings = settings
+        self.tastes = PLAIN
+        """How the client inserts pop-up items."""
         self.status = Status(self)
         self.host = EngineHost(open_engine, self.status, Registrations(self).offer)
         self.recorder = Recorder(add_to_own_file)
         self.history = History()
         self.page = Page(self, "why-nothing-showed")
+        self._unhurried = Unhurried()
         self._deleted: str | None = None  # the document whose last change only took something away
         self._initial: Mapping[str, Any] = {}  # what came with `initialize`
         self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
@@ -129,20 +135,18 @@ class ShardlineServer(LanguageServer):
         if source and self._objection(source) is None:
             self.host.follow(source)
 
-    async def suggest(
-        self, source: Source, kind: str, *, by_hand: bool = False, hurried: bool = False
-    ) -> list[Suggestion]:
+    async def suggest(self, source: Source, kind: Kind, *, by_hand: bool = False) -> list[Suggestion]:
         """Suggest what follows the cursor, the best first; nothing where there is nothing to say, or no way to.
 
-        What became of it is in the history, of whatever `kind` it was. Raises `SupersededError`.
+        What became of it is in the history. Raises `SupersededError`.
         """
         entry = self.history.begin(source, kind)
         if why := self._objection(source, by_hand=by_hand):
             entry.end("skipped", why)
             return []
         try:
-            several = by_hand and not hurried  # a pop-up does not tell whether it was
-            answer = await self.host.answer(source, by_hand=several, hurried=hurried)
+            several = by_hand and kind != "pop-up"  # which does not tell whether it was
+            answer = await self.host.answer(source, by_hand=several)
         except NotReadyError as error:
             entry.end("failed", str(error))  # the status says it too
             return []
@@ -156,8 +160,28 @@ class ShardlineServer(LanguageServer):
         except asyncio.CancelledError:
             entry.end("cancelled", "The editor did not wait for it.")
             raise
-        entry.answer(answer)
+        entry.answer(answer, budget=self.settings.completion.popup_budget if kind == "pop-up" else None)
         return [suggestion for suggestion in answer.suggestions if suggestion.text]
+
+    async def suggest_in_time(self, params: types.CompletionParams) -> tuple[Source | None, list[Suggestion]]:
+        """Suggest for a pop-up: what is there when `completion.popupBudget` is over, while the rest is being made.
+
+        The cursor's place comes with it; None where no such document is open.
+        """
+        source: Source | None = None
+
+        async def whole() -> list[Suggestion]:
+            nonlocal source
+            source = self.documents.source(params.text_document.uri, params.position)  # may be closed until it begins
+            try:
+                return await self.suggest(source, "pop-up", by_hand=_may_be_by_hand(params)) if source else []
+            except SupersededError:
+                return []
+
+        suggestions = await self._unhurried.wait(whole(), self.settings.completion.popup_budget / 1000)
+        if suggestions is None:
+            suggestions = [lines] if source and (lines := self.host.ready(source)) else []
+        return source, suggestions[:1]
 
     def _objection(self, source: Source, *, by_hand: bool = True) -> str | None:
         deleted = source.document == self._deleted
@@ -167,7 +191,8 @@ class ShardlineServer(LanguageServer):
 def _register(server: ShardlineServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        server.documents.encoding = _encoding(params)
+        server.documents.encoding = encoding(params)
+        server.tastes = tastes(params)
         server.take_settings(initial=params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -202,18 +227,13 @@ def _register(server: ShardlineServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)
     async def completion(params: types.CompletionParams) -> types.CompletionList:
-        began, nothing = time.perf_counter(), types.CompletionList(is_incomplete=True, items=[])
-        source = server.documents.source(params.text_document.uri, params.position)
+        began = time.perf_counter()
+        source, suggestions = await server.suggest_in_time(params)
         if source is None:
-            return nothing
-        try:
-            suggestions = await server.suggest(source, "pop-up", by_hand=_may_be_by_hand(params), hurried=True)
-        except SupersededError:
-            return nothing
-        inserted = [Suggestion(text=text) for suggestion in suggestions[:1] if (text := suggestion.insertion)]
+            return types.CompletionList(is_incomplete=True, items=[])
+        inserted = [Suggestion(text=text) for suggestion in suggestions if (text := suggestion.insertion)]
         number = server.recorder.show(source, inserted, "popup", time.perf_counter() - began)
-        tastes = items.tastes(server.client_capabilities)
-        return items.completion_list(source, inserted, server.documents, tastes, number)
+        return items.completion_list(source, inserted, server.documents, server.tastes, number)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, INLINE_COMPLETION)
     async def inline_completion(
@@ -231,7 +251,7 @@ def _register(server: ShardlineServer) -> None:
         except SupersededError:
             return None  # leaves what is shown alone; an empty list would clear it
         number = server.recorder.show(source, suggestions, "ghost", time.perf_counter() - began)
-        return items.inline_items(source, suggestions, server.documents, chosen, number)
+        return items.inline_items(source, suggestions, server.documents, chosen, number, server.tastes)
 
     @server.command(items.ACCEPTED)
     def accepted(*arguments: Any) -> None:
@@ -261,17 +281,6 @@ def _register(server: ShardlineServer) -> None:
 def _may_be_by_hand(params: types.CompletionParams) -> bool:
     """Clients say only when a pop-up was certainly not asked for by hand."""
     return params.context is None or params.context.trigger_kind == types.CompletionTriggerKind.Invoked
-
-
-def _encoding(params: types.InitializeParams) -> types.PositionEncodingKind:
-    """The first encoding the client offers that we know, which is also what pygls tells it."""
-    general = params.capabilities.general
-    offered = (general and general.position_encodings) or []
-    known = {kind.value for kind in types.PositionEncodingKind}
-    return next(
-        (types.PositionEncodingKind(kind) for kind in offered if kind in known),
-        types.PositionEncodingKind.Utf16,
-    )
 
 
 def _section(values: Any) -> Mapping[str, Any]:

@@ -19,9 +19,9 @@ class Serving:
         self.completer = Completer(engine, settings, on_usage=on_usage)
         self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
 
-    async def answer(self, source: Source, *, by_hand: bool, hurried: bool) -> Answer:
+    async def answer(self, source: Source, *, by_hand: bool) -> Answer:
         """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
-        answer = await self.completer.answer(source, by_hand=by_hand, hurried=hurried)
+        answer = await self.completer.answer(source, by_hand=by_hand)
         if usage := answer.suggestions[0].usage:
             self._costs.append(usage)
         return answer

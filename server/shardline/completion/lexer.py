@@ -1,0 +1,132 @@
+"""Brackets, strings and comments of languages whose grammar we lack, as Pygments lexes them.
+
+Where Pygments has no lexer, as for plain text, nothing is code.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cache
+from itertools import groupby
+
+from pygments.lexer import Lexer
+from pygments.lexers import find_lexer_class_by_name, find_lexer_class_for_filename
+from pygments.token import Comment, Generic, Literal, String, Text, _TokenType
+from pygments.util import ClassNotFound
+
+ALIASES = {
+    "astro": "html",
+    "commonlisp": "common-lisp",
+    "fsharp": "f#",
+    "git-commit": "text",
+    "gitcommit": "text",
+    "gradle": "groovy",
+    "objc": "objective-c",
+    "objcpp": "objective-c++",
+    "plaintex": "tex",
+    "plaintext": "text",
+    "proto": "protobuf",
+    "proto3": "protobuf",
+    "ps1": "powershell",
+    "svelte": "vue",
+    "terraform-vars": "terraform",
+    "viml": "vim",
+}
+"""Pygments' names for languages that editors call otherwise."""
+
+ONLY_BRACES = frozenset(["bibtex", "latex", "plaintex", "tex"])
+"""Here `(` and `[` open nothing that must be closed: intervals are written as `]0, 1[`."""
+
+SENTINEL = "x\n"
+"""Lexed behind the text: it is a string where the text has left one open."""
+
+ENDS = (('"""', '"""'), ("'''", "'''"), ("/*", "*/"), ("(*", "*)"))
+"""How strings and comments of several lines begin and end; some lexers know them only when they are whole."""
+
+_SIGNS = re.compile(r"[()\[\]{}]")
+_CODE_IN_TEXT = (Comment.Preproc, Comment.PreprocFile, String.Interpol)
+"""Directives, and what a string interpolates."""
+_TEXT = (Comment, String)
+_PROSE = (*_TEXT, Text, Generic, Literal.Scalar)
+
+
+class LexedText:
+    """The tokens of `text`, in the language that editors call `language`."""
+
+    def __init__(self, text: str, language: str) -> None:
+        self._text = text
+        self._language = language
+        self._signs = "{}" if language in ONLY_BRACES else "()[]{}"
+        found = _lexer(language)
+        tokens = found.get_tokens_unprocessed(text + SENTINEL) if found else ()
+        self._tokens: list[tuple[int, _TokenType, str]] = [token for token in tokens if token[2]]
+        self._starts = [start for start, _, _ in self._tokens]
+
+    def brackets(self) -> Iterator[tuple[int, str]]:
+        """Yield where each bracket of the code stands, and which it is."""
+        for start, kind, value in self._tokens:
+            if _is(kind, *_CODE_IN_TEXT) or not _is(kind, *_PROSE):
+                for found in _SIGNS.finditer(value):
+                    at = start + found.start()
+                    if found[0] in self._signs and at < len(self._text):
+                        yield at, found[0]
+
+    def texts(self) -> Iterator[tuple[int, int]]:
+        """Yield where strings and comments begin and end; those with nothing between them are one."""
+        for is_text, group in groupby(
+            self._tokens, lambda token: _is(token[1], *_TEXT) and not _is(token[1], *_CODE_IN_TEXT)
+        ):
+            if is_text:
+                tokens = list(group)
+                yield tokens[0][0], tokens[-1][0] + len(tokens[-1][2])
+
+    def in_text(self, at: int) -> bool:
+        """Return whether the line feed at `at` stands within a string or comment, an open one included."""
+        if self._holds(at):
+            return True
+        ends = (end for begin, end in ENDS if self._is_odd(begin, end))
+        return any(LexedText(self._text + end, self._language)._holds(at) for end in ends)  # noqa: SLF001  our own
+
+    def _is_odd(self, begin: str, end: str) -> bool:
+        count = self._text.count(begin)
+        return count % 2 == 1 if begin == end else count > self._text.count(end)
+
+    def _holds(self, at: int) -> bool:
+        """Whether one string or comment has the line feed at `at` and what follows it."""
+        (start, kind, value), (_, behind, _) = self._token(at), self._token(at + 1)
+        if _is(kind, String):
+            return _is(behind, String)
+        if _is(kind, Comment.Multiline):
+            return _is(behind, Comment.Multiline)
+        return kind is Comment and at + 1 < start + len(value)  # lexers end it with its line, or have it all in one
+
+    def kind_of_text(self, at: int) -> str | None:
+        """Return whether the place before the character at `at` lies within a "string" or a "comment"."""
+        (start, kind, value), (behind, following, _) = self._token(at - 1), self._token(at)
+        if _is(kind, *_CODE_IN_TEXT):
+            return None
+        if _is(kind, Comment):
+            return None if self._text[at - 1 : at] == "\n" and not self.in_text(at - 1) else "comment"
+        goes_on = start + len(value) > at or (behind == at and _is(following, String))
+        return "string" if _is(kind, String) and goes_on else None
+
+    def _token(self, at: int) -> tuple[int, _TokenType, str]:
+        """Return the token at `at`, or a blank one where there is none."""
+        number = bisect_right(self._starts, at) - 1
+        return self._tokens[number] if number >= 0 else (at, Text, " ")
+
+
+@cache
+def _is(kind: _TokenType, *groups: _TokenType) -> bool:
+    """Whether a token of this kind belongs to one of `groups`: a kind is the path to it from the root."""
+    return any(kind[: len(group)] == group[:] for group in groups)
+
+
+@cache
+def _lexer(language: str) -> Lexer | None:
+    name = ALIASES.get(language, language)
+    try:
+        return find_lexer_class_by_name(name)()
+    except ClassNotFound:
+        found = find_lexer_class_for_filename(f"x.{name}")  # the command line names languages by endings
+        return found() if found else None

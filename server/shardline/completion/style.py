@@ -1,0 +1,33 @@
+"""The style of indentation of a document: what its language demands, or what its blocks show."""
+
+from shardline.completion import Source, indentation
+from shardline.completion.syntax import syntax_of
+
+STYLE_LINES = 200
+"""How many lines around the cursor show the style."""
+
+TABS = frozenset(["go", "go.mod", "gomod", "make", "makefile"])
+"""Languages that are indented with tabs, by their compiler's or formatter's word."""
+
+SPACES = frozenset(["elm", "fsharp", "haskell", "nim", "purescript", "yaml"])
+"""Languages in which a tab is an error."""
+
+DEFAULT_SPACES = "  "
+
+
+def style(source: Source) -> str | None:
+    """Return what a block near the cursor is indented with, a tab or some spaces; None where nothing shows it."""
+    language = source.language.lower()
+    if language in TABS:
+        return "\t"
+    shown = indentation.unit(_block_lines(source))
+    if language in SPACES:
+        return DEFAULT_SPACES if shown in (None, "\t") else shown
+    return shown
+
+
+def _block_lines(source: Source) -> list[str]:
+    first = max(0, source.line - STYLE_LINES)
+    near = [line.rstrip("\r\n") for line in source.lines[first : source.line + STYLE_LINES]]
+    continued = syntax_of("\n".join(near), source.language).continued_lines()
+    return [line for number, line in enumerate(near) if number not in continued]
