@@ -102,7 +102,13 @@ LANGUAGES = (
 _BY_NAME = {language.name: language for language in LANGUAGES} | {
     other: language
     for language in LANGUAGES
-    for other, name in {"sh": "shellscript", "bash": "shellscript", "jsonc": "json", "cs": "csharp"}.items()
+    for other, name in {
+        "sh": "shellscript",
+        "bash": "shellscript",
+        "zsh": "shellscript",
+        "jsonc": "json",
+        "cs": "csharp",
+    }.items()
     if language.name == name
 }
 _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}
