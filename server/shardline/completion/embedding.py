@@ -19,31 +19,36 @@ _SHORT = {"bash": "shellscript", "js": "javascript", "py": "python", "rs": "rust
 
 
 def at_cursor(source: Source) -> Source:
-    """Return the document in the language that its cursor stands in."""
+    """Return the document in the language that its cursor stands in, from where that begins."""
     language = source.language.lower()
-    finds = _in_php if language == "php" else _in_page if language in PAGES else _in_notes
-    if finds is _in_notes and language not in NOTES:
+    if language != "php" and language not in PAGES | NOTES:
         return source
-    found = finds(context.window(source)[0])
-    return replace(source, language=found) if found else source
+    before, _ = context.window(source)
+    found, begin = (_in_php if language == "php" else _in_page if language in PAGES else _in_notes)(before)
+    if not found:
+        return source
+    first = max(0, source.line - max(0, before.count("\n", begin) - 1)) if begin else 0
+    return replace(source, language=found, lines=source.lines[first:], line=source.line - first, characters=None)
 
 
-def _in_php(before: str) -> str | None:
+def _in_php(before: str) -> tuple[str, int]:
     """HTML, outside of the tags of PHP; what has no tags is taken to be PHP."""
     tags = _PHP.findall(before)
-    return "html" if (tags and tags[-1] == "?>") or (not tags and before.lstrip().startswith("<")) else None
+    is_html = tags[-1] == "?>" if tags else before.lstrip().startswith("<")
+    return ("html" if is_html else ""), 0
 
 
-def _in_page(before: str) -> str | None:
-    tags = _TAG.findall(before)
-    if not tags or tags[-1][0]:
-        return None
-    if tags[-1][1].lower() == "style":
-        return "css"
-    return "typescript" if _SCRIPT.search(tags[-1][2]) else "javascript"
+def _in_page(before: str) -> tuple[str, int]:
+    last = next(reversed(list(_TAG.finditer(before))), None)
+    if last is None or last[1]:
+        return "", 0
+    if last[2].lower() == "style":
+        return "css", last.end()
+    return ("typescript" if _SCRIPT.search(last[3]) else "javascript"), last.end()
 
 
-def _in_notes(before: str) -> str | None:
+def _in_notes(before: str) -> tuple[str, int]:
     """The language that the last fence names: one that closes names none."""
-    fences = _FENCE.findall(before)
-    return _SHORT.get(fences[-1].lower(), fences[-1].lower()) or None if fences else None
+    last = next(reversed(list(_FENCE.finditer(before))), None)
+    name = last[1].lower() if last else ""
+    return _SHORT.get(name, name), last.end() if last else 0
