@@ -32,7 +32,7 @@ def read(path: Path) -> list[Case]:
     cases = []
     for block in re.split(r"^== ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         title, _, body = block.partition("\n")
-        named = re.fullmatch(r"(.+) \((\w+)\)", title)
+        named = re.fullmatch(r"(.+) \(([\w-]+)\)", title)
         assert named, title
         document, says, becomes = re.split(r"^-- (?:says|becomes)\n", body, flags=re.MULTILINE)
         cases.append(

@@ -89,15 +89,30 @@ def _openers(source: Source, text: str) -> dict[int, int]:
 
 def _places(source: Source, text: str, behind: str) -> tuple[int, ...]:
     """Where in `text` the signs of `behind` stand, one after the other, each closing what the document opened."""
-    openers = _openers(source, text) if behind else {}
+    if not behind:
+        return ()
+    openers, own = _openers(source, text), _own_pairs(text)
+    is_code = _is_code_behind(source)
     found: list[int] = []
     for at, sign in enumerate(text):
         if len(found) == len(behind):
             break
-        is_paired = sign in QUOTES and (_is_escaped(text, at) or _count(text, sign) % 2 == 0)
-        if sign == behind[len(found)] and not is_paired and (sign not in context.CLOSING or openers.get(at) == BEFORE):
+        if sign in QUOTES:
+            is_own = _is_escaped(text, at) or _count(text, sign) % 2 == 0
+        elif sign in context.CLOSING:
+            is_own = openers.get(at) != BEFORE if is_code else at in own
+        else:
+            is_own = False
+        if sign == behind[len(found)] and not is_own:
             found.append(at)
     return tuple(found)
+
+
+def _is_code_behind(source: Source) -> bool:
+    """Whether the bracket behind the cursor is one of the code, not of a string, a comment or prose."""
+    before, after = context.item(source)
+    at = len(before) + len(after) - len(after.lstrip())
+    return any(bracket.at == at for bracket in syntax_of(before + after, source.language).brackets)
 
 
 def _is_free(source: Source, text: str, at: int) -> bool:

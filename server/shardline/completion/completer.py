@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from shardline.completion import Source, Suggestion
+from shardline.completion import Source, Suggestion, embedding
 from shardline.completion.ahead import Ahead
 from shardline.completion.cache import SuggestionCache
 from shardline.completion.place import CLOSERS, Place
@@ -265,7 +265,7 @@ class Completer:
         return Writer(
             self._engine,
             self.settings,
-            source,
+            embedding.at_cursor(source),
             prefix=place.prefix,
             suffix=place.suffix,
             healing=self._healing,

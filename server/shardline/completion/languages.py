@@ -81,8 +81,10 @@ LANGUAGES = (
         notes=(*SLASHES, "["),
     ),
     Language(name="go", suffixes=(".go",), module="tree_sitter_go", texts=("`", "*/")),
-    Language(name="rust", suffixes=(".rs",), module="tree_sitter_rust", texts=('"', "*/"), notes=(*SLASHES, "#[")),
-    Language(name="ruby", suffixes=(".rb",), module="tree_sitter_ruby", texts=('"', "'"), notes=HASH),
+    Language(
+        name="rust", suffixes=(".rs",), module="tree_sitter_rust", texts=('"', '"#', "*/"), notes=(*SLASHES, "#[")
+    ),
+    Language(name="ruby", suffixes=(".rb",), module="tree_sitter_ruby", texts=('"', "'", "\n=end"), notes=HASH),
     Language(
         name="php",
         suffixes=(".php",),
@@ -92,7 +94,7 @@ LANGUAGES = (
         notes=(*SLASHES, "#"),
     ),
     Language(name="shellscript", suffixes=(".sh", ".bash"), module="tree_sitter_bash", texts=('"', "'"), notes=HASH),
-    Language(name="lua", suffixes=(".lua",), module="tree_sitter_lua", texts=("]]",), notes=("--",)),
+    Language(name="lua", suffixes=(".lua",), module="tree_sitter_lua", texts=("]]", "]=]", "]==]"), notes=("--",)),
     Language(name="css", suffixes=(".css",), module="tree_sitter_css"),
     Language(name="json", suffixes=(".json",), module="tree_sitter_json", texts=(), notes=()),
 )
@@ -100,7 +102,13 @@ LANGUAGES = (
 _BY_NAME = {language.name: language for language in LANGUAGES} | {
     other: language
     for language in LANGUAGES
-    for other, name in {"sh": "shellscript", "bash": "shellscript", "jsonc": "json", "cs": "csharp"}.items()
+    for other, name in {
+        "sh": "shellscript",
+        "bash": "shellscript",
+        "zsh": "shellscript",
+        "jsonc": "json",
+        "cs": "csharp",
+    }.items()
     if language.name == name
 }
 _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}

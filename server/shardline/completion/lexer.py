@@ -40,7 +40,10 @@ ONLY_BRACES = frozenset(["bibtex", "latex", "plaintex", "tex"])
 SENTINEL = "x\n"
 """Lexed behind the text: it is a string where the text has left one open."""
 
-ENDS = (('"""', '"""'), ("'''", "'''"), ("/*", "*/"), ("(*", "*)"))
+ENDS = (
+    *(('"""', '"""'), ("'''", "'''"), ('"', '"')),
+    *(("/*", "*/"), ("(*", "*)"), ("<!--", "-->")),
+)
 """How strings and comments of several lines begin and end; some lexers know them only when they are whole."""
 
 _SIGNS = re.compile(r"[()\[\]{}]")
@@ -85,7 +88,7 @@ class LexedText:
         if self._holds(at):
             return True
         ends = (end for begin, end in ENDS if self._is_odd(begin, end))
-        return any(LexedText(self._text + end, self._language)._holds(at) for end in ends)  # noqa: SLF001  our own
+        return any(LexedText(f"{self._text}\n{end}", self._language)._holds(at) for end in ends)  # noqa: SLF001  our own
 
     def _is_odd(self, begin: str, end: str) -> bool:
         count = self._text.count(begin)
@@ -94,6 +97,9 @@ class LexedText:
     def _holds(self, at: int) -> bool:
         """Whether one string or comment has the line feed at `at` and what follows it."""
         (start, kind, value), (_, behind, _) = self._token(at), self._token(at + 1)
+        if _is(kind, Text.Whitespace):  # some lexers set the lines of a string apart
+            before = self._token(start - 1)[1]
+            return _is(before, String.Heredoc) and _is(self._token(start + len(value))[1], String.Heredoc)
         if _is(kind, String):
             return _is(behind, String)
         if _is(kind, Comment.Multiline):

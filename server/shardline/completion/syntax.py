@@ -10,7 +10,7 @@ from functools import cache, cached_property, lru_cache
 from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
-from shardline.completion import shell
+from shardline.completion import heredoc, shell
 from shardline.completion.languages import language
 from shardline.completion.lexer import LexedText
 
@@ -47,10 +47,11 @@ class Syntax:
 
     def __init__(self, text: str, language_name: str) -> None:
         self._text = text
+        self._name = language_name.lower()
         self._language = language(language_name)
         self._data = text.encode("utf-8", "replace")
         self._ascii = len(self._data) == len(text)
-        self._lexed = None if self._language else LexedText(text, language_name.lower())
+        self._lexed = None if self._language else LexedText(text, self._name)
 
     @cached_property
     def brackets(self) -> list[Bracket]:
@@ -61,16 +62,16 @@ class Syntax:
 
     def in_text(self, at: int) -> bool:
         """Whether the line feed at `at` stands within a string or comment, one that is still open included."""
+        if heredoc.in_heredoc(self._text, at, self._language.name if self._language else self._name):
+            return True
         if self._lexed:
             return self._lexed.in_text(at)
         if not self._language:
             return False
         byte = self._byte(at)
         grammar = self._language.grammar
-        return (
-            shell.in_heredoc(self._text, at, self._language.name)
-            or any(node.start_byte < byte and byte + 1 < node.end_byte for node in self._text_nodes)
-            or any(_covers(grammar, self._data + end.encode(), byte) for end in self._language.texts)
+        return any(node.start_byte < byte and byte + 1 < node.end_byte for node in self._text_nodes) or any(
+            _covers(grammar, self._data + end.encode(), byte) for end in self._language.texts
         )
 
     def kind_of_text(self, at: int) -> str | None:

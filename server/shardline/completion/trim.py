@@ -55,8 +55,9 @@ def _without_odd_space(source: Source, text: str) -> str:
     if not source.before.strip():
         syntax = syntax_of(before, source.language)
         _, is_open = syntax.unmatched(0, len(before))
-        if text.startswith(" *") or any(bracket.sign != "{" for bracket in is_open):
-            return text  # the star of a comment, or what is aligned with the line above
+        is_aligned = bool(is_open) and before[is_open[-1].at + 1 :].partition("\n")[0].strip() != ""
+        if text.startswith(" *") or is_aligned:
+            return text  # the star of a comment, or what stands below the first of a list
     kinds = (syntax_of(before + each, source.language).kind_of_text(len(before)) for each in (after, *QUOTES))
     in_text = any(kinds) or syntax_of(before + "\n", source.language).in_text(len(before))
     return text if in_text else text[1:]
