@@ -163,25 +163,22 @@ class ShardlineServer(LanguageServer):
         entry.answer(answer, budget=self.settings.completion.popup_budget if kind == "pop-up" else None)
         return [suggestion for suggestion in answer.suggestions if suggestion.text]
 
-    async def suggest_in_time(self, params: types.CompletionParams) -> tuple[Source | None, list[Suggestion]]:
-        """Suggest for a pop-up: what is there when `completion.popupBudget` is over, while the rest is being made.
-
-        The cursor's place comes with it; None where no such document is open.
-        """
-        source: Source | None = None
+    async def suggest_in_time(self, source: Source, *, by_hand: bool) -> list[Suggestion]:
+        """Suggest for a pop-up: what is there when `completion.popupBudget` is over, while the rest is being made."""
+        asked = self.documents.get(source.document)
 
         async def whole() -> list[Suggestion]:
-            nonlocal source
-            source = self.documents.source(params.text_document.uri, params.position)  # may be closed until it begins
+            if self.documents.get(source.document) is not asked:
+                return []  # closed or changed before this began
             try:
-                return await self.suggest(source, "pop-up", by_hand=_may_be_by_hand(params)) if source else []
+                return await self.suggest(source, "pop-up", by_hand=by_hand)
             except SupersededError:
                 return []
 
         suggestions = await self._unhurried.wait(whole(), self.settings.completion.popup_budget / 1000)
         if suggestions is None:
-            suggestions = [lines] if source and (lines := self.host.ready(source)) else []
-        return source, suggestions[:1]
+            suggestions = [lines] if (lines := self.host.ready(source)) else []
+        return suggestions[:1]
 
     def _objection(self, source: Source, *, by_hand: bool = True) -> str | None:
         deleted = source.document == self._deleted
@@ -227,10 +224,10 @@ def _register(server: ShardlineServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)
     async def completion(params: types.CompletionParams) -> types.CompletionList:
-        began = time.perf_counter()
-        source, suggestions = await server.suggest_in_time(params)
+        began, source = time.perf_counter(), server.documents.source(params.text_document.uri, params.position)
         if source is None:
             return types.CompletionList(is_incomplete=True, items=[])
+        suggestions = await server.suggest_in_time(source, by_hand=_may_be_by_hand(params))
         inserted = [Suggestion(text=text) for suggestion in suggestions if (text := suggestion.insertion)]
         number = server.recorder.show(source, inserted, "popup", time.perf_counter() - began)
         return items.completion_list(source, inserted, server.documents, server.tastes, number)
