@@ -36,6 +36,14 @@ SECRETS = (
 """Names of files that commonly hold passwords and keys: of the environment, of key pairs, and of programs."""
 
 
+READ_ONLY = (
+    *("comment", "debug", "deno", "diffview", "fugitive", "git", "gitfs", "gitlens", "gitlens-git", "hg", "jdt"),
+    *("man", "octo", "output", "review", "svn", "term", "vscode-settings", "vscode-terminal", "walkthrough"),
+    *("shardline", "walkthroughsnippet"),
+)
+"""Schemes of documents that editors show and nobody writes."""
+
+
 def setting(default: Any, sentence: str, **limits: float) -> Any:
     """Declare a setting with its default, what it does, and its `minimum` and `maximum` if it has them."""
     return field(default=default, metadata={"sentence": sentence, "limits": limits})
@@ -163,6 +171,11 @@ class CompletionSettings:
         "automatic", "Whether there are suggestions while one types, only when asked for by hand, or not at all."
     )
     exclude_languages: tuple[str, ...] = setting((), "Languages without suggestions, by the names that editors use.")
+    exclude_schemes: tuple[str, ...] = setting(
+        READ_ONLY,
+        "Kinds of documents without suggestions, by how their addresses begin: by default those that nobody writes, "
+        "such as history, output and decompiled code.",
+    )
     exclude_paths: tuple[str, ...] = setting(
         (), "Files without suggestions: patterns of names, such as *.min.js, or of paths, such as vendor/*."
     )

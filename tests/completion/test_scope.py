@@ -39,14 +39,31 @@ def objection(
     return scope.objection(source, CompletionSettings(**wish), by_hand=by_hand, deleted=deleted)
 
 
-@pytest.mark.parametrize("uri", ["file:///work/a.py", "untitled:Untitled-1", "vscode-notebook-cell:/work/a.ipynb#W0"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///work/a.py",
+        "untitled:Untitled-1",
+        "vscode-notebook-cell:/work/a.ipynb#W0",
+        "vscode-remote://ssh-remote%2Bhost/work/a.py",
+        "vscode-vfs://github/owner/name/a.py",
+        "vscode-interactive-input:/InteractiveInput-1",
+        "buffer:12",
+        "inmemory://model/1",
+    ],
+)
 def test_code_that_somebody_writes_is_completed(uri: str) -> None:
     assert objection(uri) is None
 
 
 @pytest.mark.parametrize("uri", ["git:/work/a.py?ref=HEAD", "output:tasks", "vscode-settings://x", "debug:1"])
 def test_what_nobody_writes_is_not(uri: str) -> None:
-    assert "are not completed" in (objection(uri) or "")
+    assert "completion.excludeSchemes" in (objection(uri) or "")
+    assert objection(uri, exclude_schemes=()) is None
+
+
+def test_secrets_of_other_machines_are_secrets() -> None:
+    assert "completion.secretPaths" in (objection("vscode-remote://ssh-remote%2Bhost/work/.env") or "")
 
 
 @pytest.mark.parametrize("name", [".env", ".env.local", "server.pem", "id_rsa", "id_ed25519.pub", "credentials.json"])

@@ -115,7 +115,10 @@ export async function deactivate(): Promise<void> {
 
 function options(names: string[], outputChannel: LogOutputChannel): LanguageClientOptions {
     return {
-        documentSelector: [{ scheme: "file" }, { scheme: "untitled" }, { notebook: "*" }],
+        documentSelector: [
+            ...["file", "untitled", "vscode-interactive-input", "vscode-remote", "vscode-vfs"].map((scheme) => ({ scheme })),
+            { notebook: "*" },
+        ],
         outputChannel,
         middleware: {
             // Beside ghost text the pop-up would offer what is shown already, and cover it.

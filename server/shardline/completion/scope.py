@@ -5,9 +5,6 @@ from shardline.completion.brackets import QUOTES
 from shardline.completion.syntax import Syntax
 from shardline.settings import CompletionSettings
 
-SCHEMES = frozenset(["file", "untitled", "vscode-notebook-cell"])
-"""Documents that somebody writes: others show history, output or settings."""
-
 
 def objection(source: Source, wish: CompletionSettings, *, by_hand: bool, deleted: bool) -> str | None:
     """Why nothing is suggested here, as a sentence with the setting to change; None where nothing speaks against it.
@@ -29,8 +26,8 @@ def _of_document(source: Source, wish: CompletionSettings) -> str | None:
     if source.language in wish.exclude_languages:
         return f"completion.excludeLanguages has {source.language}."
     scheme, _, address = source.document.partition(":")
-    if scheme not in SCHEMES:
-        return f"Documents of the kind {scheme}: are not completed."
+    if scheme.lower() in wish.exclude_schemes:
+        return f"completion.excludeSchemes has {scheme.lower()}."
     secrets = (paths.match_secret(path, wish.secret_paths) for path in paths.paths_of(address))
     if pattern := next(filter(None, secrets), None):
         return f"The file may hold secrets: completion.secretPaths has {pattern}."
