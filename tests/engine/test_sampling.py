@@ -32,6 +32,13 @@ def test_top_p_stays_in_the_nucleus(logits: torch.Tensor, p: float, seed: int) -
     assert likelier <= p + 1e-5
 
 
+@given(logits_of_ten, st.floats(0, 1), st.integers(0, 100))
+def test_min_p_leaves_out_what_is_far_less_likely_than_the_likeliest(logits: torch.Tensor, p: float, seed: int) -> None:
+    token, _ = Sampler(temperature=1.0, min_p=p, seed=seed)(logits)
+    probabilities = logits.softmax(0)
+    assert probabilities[token] >= p * probabilities.max() - 1e-6
+
+
 def test_top_p_zero_is_greedy() -> None:
     logits = torch.tensor([0.0, 3.0, 1.0])
     assert {Sampler(temperature=5.0, top_p=0.0, seed=seed)(logits)[0] for seed in range(20)} == {1}

@@ -152,7 +152,7 @@ async def test_echo_puts_the_prompt_before_the_text(client: openai.AsyncOpenAI, 
         ({"n": 129}, "n", "n must be a whole number from 1 to 128."),
         ({"n": 65, "prompt": ["a", "b"]}, "n", "at most 128 completions"),
         ({"logprobs": 6}, "logprobs", "from 0 to 5"),
-        ({"stop": list("abcde")}, "stop", "a list of up to 4"),
+        ({"stop": list("abcdefghijklmnopqrstuvwxyzABCDEFG")}, "stop", "a list of up to 32"),
         ({"stop": [""]}, "stop", "none of them empty"),
         ({"prompt": []}, "prompt", "prompt must be"),
         ({"prompt": [-1]}, "prompt", "prompt must be"),
@@ -169,8 +169,7 @@ async def test_echo_puts_the_prompt_before_the_text(client: openai.AsyncOpenAI, 
         ({"stream_options": {"include_usage": True}}, "stream_options", "only allowed where stream is true"),
         ({"stream": True, "stream_options": {"x": True}}, "stream_options", "may have include_usage"),
         ({"x": 1}, None, "Unrecognized request argument supplied: x"),
-        ({"x": 1, "top_k": 1}, None, "Unrecognized request arguments supplied: top_k, x"),
-        ({"model": ""}, "model", "you must provide a model parameter"),
+        ({"x": 1, "samplers": 1}, None, "Unrecognized request arguments supplied: samplers, x"),
     ],
 )
 async def test_what_is_wrong_is_told_by_name(
@@ -220,8 +219,7 @@ async def test_an_error_after_the_first_piece_is_told_in_the_stream(client: open
         await anext(stream)
 
 
-async def test_a_model_that_cannot_infill_says_so() -> None:
+async def test_a_model_that_cannot_infill_completes_the_prompt_without_the_suffix() -> None:
     async with started("plain") as server, server.openai() as client:
-        with pytest.raises(openai.BadRequestError) as caught:
-            await client.completions.create(model="plain", prompt="a", suffix="b")
-        assert caught.value.param == "suffix"
+        done = await client.completions.create(model="plain", prompt="say:a", suffix="b")
+        assert done.choices[0].text == "a"

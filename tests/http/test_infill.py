@@ -96,6 +96,14 @@ async def test_after_the_time_is_over_a_line_is_enough(server: Server) -> None:
     assert (await infill(server, prompt=f"say:{text}", n_predict=200))["content"] == text
 
 
+@pytest.mark.parametrize("milliseconds", [0.5, 2, 5, 10, 20])
+async def test_the_end_of_the_time_cuts_no_line_in_two(server: Server, milliseconds: float) -> None:
+    lines = [f"line {number} of many\n" for number in range(20)]
+    answer = await infill(server, prompt=f"say:{''.join(lines)}", n_predict=1000, t_max_predict_ms=milliseconds)
+    ends = {"".join(lines[:count]).rstrip("\n") for count in range(1, 21)}
+    assert answer["content"].rstrip("\n") in ends
+
+
 async def test_a_stream_is_the_whole_in_pieces(server: Server) -> None:
     fields = {"prompt": "say:one é", "stream": True}
     async with server.http.stream("POST", "/infill", json=fields) as answer:

@@ -28,10 +28,10 @@ class Request:
 
     `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it.
     `infilling` is how the suffix is shown to the model: auto, psm, spm or off. With `healing`, a prefix that ends
-    inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1
-    leave all tokens in. `choice` 0 begins as that says, 1 with the second likeliest token, 2 with the third: other
-    candidates for the same place. `prompt_ids` are exactly the tokens to continue, and then `prefix` and `suffix` are
-    not looked at. With `logprobs` each token is told of, with as many of the likeliest in its place.
+    inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
+    and `min_p` 0 leave all tokens in. `choice` 0 begins as that says, 1 with the second likeliest token, 2 with the
+    third: other candidates for the same place. `prompt_ids` are exactly the tokens to continue, and then `prefix` and
+    `suffix` are not looked at. With `logprobs` each token is told of, with as many of the likeliest in its place.
     """
 
     document: str
@@ -43,6 +43,7 @@ class Request:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
     choice: int = 0

@@ -61,6 +61,7 @@ def generate(
         Sampler(
             temperature=request.temperature,
             top_k=request.top_k,
+            min_p=request.min_p,
             top_p=request.top_p,
             seed=request.seed,
             choice=request.choice,

@@ -14,7 +14,8 @@ class Sampler:
 
     `temperature` 0 takes the likeliest token. Otherwise a token is drawn from the `top_k` likeliest (0: all)
     and of those from the likeliest that together have probability `top_p` (nucleus sampling, Holtzman et al.
-    2020, arXiv:1904.09751). The same `seed` draws the same tokens. `choice` is the rank of the first token, from 0
+    2020, arXiv:1904.09751), leaving out those whose probability is below `min_p` times that of the likeliest (Nguyen et
+    al. 2024, arXiv:2407.01082). The same `seed` draws the same tokens. `choice` is the rank of the first token, from 0
     for the likeliest; above 0 it is taken whatever the temperature.
     """
 
@@ -24,6 +25,7 @@ class Sampler:
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
         seed: int | None = None,
         choice: int = 0,
     ) -> None:
@@ -31,6 +33,7 @@ class Sampler:
         self._temperature = temperature
         self._top_k = top_k
         self._top_p = top_p
+        self._min_p = min_p
         self._generator = torch.Generator()
         if seed is None:
             self._generator.seed()
@@ -53,7 +56,7 @@ class Sampler:
             return int(logits.topk(rank + 1).indices[rank])
         if self._temperature == 0:
             return int(logits.cpu().numpy().argmax())
-        if not self._top_k and self._top_p >= 1:
+        if not self._top_k and self._top_p >= 1 and not self._min_p:
             return self._draw(logits)
         probabilities, ids = self._candidates(logits)
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)
@@ -73,7 +76,7 @@ class Sampler:
         kept, ids = logits.cpu().topk(min(self._top_k or len(logits), len(logits)))
         probabilities = ((kept - kept[0]).double() / self._temperature).softmax(0)  # never above 0, however cold
         before = probabilities.cumsum(0) - probabilities  # what the likelier tokens already have
-        inside = before < self._top_p
+        inside = (before < self._top_p) & (probabilities >= self._min_p * probabilities[0])
         inside[0] = True  # the likeliest stays whatever top_p says
         return probabilities[inside], ids[inside]
 

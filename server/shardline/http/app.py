@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from shardline.engine import Engine
 from shardline.errors import ShardlineError
-from shardline.http import completions, figures, infill
+from shardline.http import completions, figures, fim, infill, properties
 from shardline.http.admission import Admission
 from shardline.http.bodies import Bodies
 from shardline.http.connection import EndWithClient
@@ -105,9 +105,12 @@ def make_app(
     app = Starlette(
         routes=[
             Route("/health", health),
+            Route("/v1/health", health),
             Route("/metrics", count),
             *completions.routes(served, settings.model, slots),
+            *fim.routes(served, settings, slots),
             *infill.routes(served, settings, slots),
+            *properties.routes(settings.model, admission),
             *figures.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(service),
         ],

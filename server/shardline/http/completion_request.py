@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shardline.engine import Engine, Request
+from shardline.engine import Request
 from shardline.engine.window import crop
 from shardline.http.fields import field, texts
 from shardline.http.refusals import RequestError
 
 Prompt = str | tuple[int, ...]
 
-MOST_STOPS = 4
+MOST_STOPS = 32
+"""More than OpenAI takes: templates of editors' plugins name every signal of their model."""
+
 MOST_CHOICES = 128
 """A request may ask for so many, over all of its prompts."""
 
@@ -26,7 +28,11 @@ SEEDS = {"minimum": -(2**63), "maximum": 2**63 - 1}
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The fields that the API knows. Those behind `user` are not supported, but may say that they are not used."""
+    """The fields that the API and its extensions know.
+
+    Those behind `user` are not supported, but may say that they are not used. A model that cannot infill completes
+    the prompt without the suffix.
+    """
 
     model: str = field("")
     prompt: Any = field("")
@@ -34,6 +40,8 @@ class Body:
     max_tokens: int = field(16, minimum=1)
     temperature: float = field(1.0, minimum=0, maximum=2)
     top_p: float = field(1.0, minimum=0, maximum=1)
+    top_k: int = field(0, minimum=-1)
+    min_p: float = field(0.0, minimum=0, maximum=1)
     n: int = field(1, minimum=1, maximum=MOST_CHOICES)
     seed: int | None = field(None, **SEEDS)
     stop: Any = field(None)
@@ -48,10 +56,10 @@ class Body:
     logit_bias: Any = field(None)
 
 
-def requests_of(asked: Body, prompts: Sequence[Prompt], engine: Engine, context_tokens: int) -> list[Request]:
+def requests_of(asked: Body, prompts: Sequence[Prompt], context_tokens: int) -> list[Request]:
     """A request to the engine for each choice, those of the first prompt first; raises `RequestError`."""
     _check_support(asked)
-    _check_together(asked, prompts, infills=engine.infills)
+    _check_together(asked, prompts)
     _check_size(asked, prompts, context_tokens)
     stop = texts(asked.stop, "stop", most=MOST_STOPS)
     wanted = [
@@ -64,6 +72,8 @@ def requests_of(asked: Body, prompts: Sequence[Prompt], engine: Engine, context_
             max_tokens=asked.max_tokens,
             temperature=asked.temperature,
             top_p=asked.top_p,
+            top_k=max(0, asked.top_k),
+            min_p=asked.min_p,
             seed=None if asked.seed is None else _nth_seed(asked.seed, number),
             stop=stop,
             logprobs=asked.logprobs,
@@ -113,11 +123,9 @@ def _check_support(asked: Body) -> None:
             raise RequestError(f"{name} is not supported; leave it out.", param=name)
 
 
-def _check_together(asked: Body, prompts: Sequence[Prompt], *, infills: bool) -> None:
+def _check_together(asked: Body, prompts: Sequence[Prompt]) -> None:
     """Raise `RequestError` where one field is at odds with another, or with the model."""
     as_text = all(isinstance(prompt, str) for prompt in prompts)
-    if asked.suffix and not infills:
-        raise RequestError("This model cannot infill, so it cannot be given a suffix.", param="suffix")
     if asked.suffix and not as_text:
         raise RequestError("With a suffix, prompt must be a text.", param="suffix")
     if asked.echo and not (as_text and asked.logprobs is None):

@@ -41,7 +41,7 @@ def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]
         asked = read(Body, body)
         _check_model(asked.model, model)
         prompts = prompts_of(asked.prompt, settings.context_tokens)
-        requests = requests_of(asked, prompts, engine, settings.context_tokens)
+        requests = requests_of(asked, prompts, settings.context_tokens)
         answer = _Answer(asked, model, prompts, requests)
         chunks = complete_all(engine, slots, answer.requests)
         return await events.answer(answer.stream(chunks)) if asked.stream else JSONResponse(await answer.whole(chunks))
@@ -54,9 +54,7 @@ def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]
 
 
 def _check_model(asked: str, served: str) -> None:
-    if not asked:
-        raise RequestError("you must provide a model parameter", param="model")
-    if asked != served:
+    if asked not in ("", served):
         message = f"The model '{asked[:256]}' does not exist; this server has '{served}'."
         raise RequestError(message, status=404, param="model", code="model_not_found")
 

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shardline.http.refusals import RequestError
 
-OPEN = frozenset({"/health", "/", "/page.css", "/page.js"})
+OPEN = frozenset({"/health", "/v1/health", "/", "/page.css", "/page.js"})
 """What needs no key: whether the model is loaded, and the page, which asks for the key itself."""
 
 

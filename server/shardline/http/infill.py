@@ -1,4 +1,4 @@
-"""llama.cpp's `/infill`, as its editor plugins use it: tools/server/README.md of ggml-org/llama.cpp."""
+"""llama.cpp's `/infill` and `/completion`, as its plugins use them: tools/server/README.md of ggml-org/llama.cpp."""
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -28,8 +28,8 @@ class Body:
     """The fields that mean something here; all others are ignored.
 
     `prompt` stands between `input_prefix` and the cursor. What is None is as the settings say; `n_predict` below 0
-    is as much as the context has room for, and 0 reads the prompt only. After `t_max_predict_ms` nothing more is
-    generated, once there is a line. With `n_probs` tokens are told of, each with so many that were likely, up to 20.
+    is as much as the context has room for, and 0 reads the prompt only. After `t_max_predict_ms` it ends with the next
+    line. With `n_probs` tokens are told of, each with so many that were likely, up to 20.
     """
 
     input_prefix: str = field("")
@@ -40,6 +40,7 @@ class Body:
     temperature: float | None = field(None)
     top_k: int | None = field(None)
     top_p: float | None = field(None, minimum=0, maximum=1)
+    min_p: float = field(0.0, minimum=0, maximum=1)
     seed: int | None = field(None, minimum=-(2**63), maximum=2**63 - 1)
     stop: Any = field(None)
     stream: bool = field(False)
@@ -49,11 +50,18 @@ class Body:
 
 
 def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
-    """`/infill` for an engine that was loaded with these settings."""
+    """`/infill` and `/completion` for an engine that was loaded with these settings."""
 
     async def infill(request: HttpRequest) -> Response:
         asked = read(Body, await body_of(request))
-        wanted = _request(asked, settings)
+        return await answer_to(asked, _request(asked, settings))
+
+    async def completion(request: HttpRequest) -> Response:
+        asked = read(Body, await body_of(request))
+        whole = replace(asked, input_prefix="", input_suffix="", input_extra=None)
+        return await answer_to(whole, replace(_request(whole, settings), infilling="off", healing=False))
+
+    async def answer_to(asked: Body, wanted: Request) -> Response:
         shown = asked.response_fields
         if shown is not None and not (isinstance(shown, list) and all(isinstance(name, str) for name in shown)):
             raise RequestError("response_fields must be a list of names.", param="response_fields")
@@ -67,7 +75,7 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
             whole[TOKENS] = [token for part in parts for token in part.get(TOKENS, [])]
         return JSONResponse(whole if shown is None else _chosen(whole, shown))
 
-    return [Route("/infill", infill, methods=["POST"])]
+    return [Route("/infill", infill, methods=["POST"]), Route("/completion", completion, methods=["POST"])]
 
 
 def _request(asked: Body, settings: Settings) -> Request:
@@ -85,6 +93,7 @@ def _request(asked: Body, settings: Settings) -> Request:
         temperature=given.temperature if asked.temperature is None else max(0.0, asked.temperature),
         top_p=given.top_p if asked.top_p is None else asked.top_p,
         top_k=given.top_k if asked.top_k is None else max(0, asked.top_k),
+        min_p=asked.min_p,
         seed=None if seed is None or seed < 0 else seed,
         stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
         logprobs=min(asked.n_probs, MOST_LIKELY) if asked.n_probs > 0 else None,
@@ -119,17 +128,23 @@ class _Answer:
                 return
             last: Chunk | None = None
             first_at: float | None = None
-            has_line = False
+            said = ""
             async with aclosing(engine.complete(wanted)) as chunks:
                 async for last in chunks:
-                    if last.text or last.tokens:
-                        yield {"content": last.text, "stop": False, **_told(last.tokens)}
-                    has_line = has_line or "\n" in last.text
                     first_at = first_at or time.perf_counter()
-                    spent = 1000 * (time.perf_counter() - first_at)
-                    if has_line and 0 < self._asked.t_max_predict_ms <= spent:
+                    text, is_over = last.text, False
+                    if "\n" in said and self._is_late(first_at):
+                        rest, line_feed, _ = text.partition("\n")
+                        text, is_over = ("", True) if said.endswith("\n") else (rest, bool(line_feed))
+                    if text or (last.tokens and not is_over):
+                        yield {"content": text, "stop": False, **_told(last.tokens)}
+                    said += text
+                    if is_over:
                         break
             yield self._end(last)
+
+    def _is_late(self, first_at: float) -> bool:
+        return 0 < self._asked.t_max_predict_ms <= 1000 * (time.perf_counter() - first_at)
 
     def _end(self, last: Chunk | None) -> dict[str, Any]:
         usage = last.usage if last else NOTHING_SPENT
