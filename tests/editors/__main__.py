@@ -16,7 +16,7 @@ def main() -> int:
         sys.exit(str(error))
     paths = [str(install.PYTHON), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SHARDLINE_EDITORS": "1"}
-    command = [sys.executable, "-m", "pytest", str(Path(__file__).parent), *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", "-rs", str(Path(__file__).parent), *sys.argv[1:]]
     code = subprocess.run(command, env=environment, check=False).returncode
     sys.stdout.write(f"Screenshots are in {install.SCREENSHOTS}\n")
     return code
