@@ -7,5 +7,10 @@ augroup shardline
         \ path: 'shardline',
         \ filetype: ['python'],
         \ }])
-  autocmd User LspAttached setlocal omnifunc=g:LspOmniFunc
 augroup END
+
+" To change the model, put this into the braces above:
+"       \ initializationOptions: #{
+"       \   model: #{name: 'codellama/CodeLlama-7b-hf', maxMemory: {'0': '10GiB', 'cpu': '30GiB'}},
+"       \   generation: #{maxTokens: 128},
+"       \ },

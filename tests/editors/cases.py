@@ -70,7 +70,7 @@ CRLF = Case("crlf", STACK, "def peek(self):", POP.replace("pop()", "[-1]").repla
 EMOJI = Case("emoji", 'happy = True\nface = "🙂" |\n', "if", ' happy else "🙁"')
 BRACKETS = Case("brackets", "names = []\n|\n", "print(", "sorted(names))")
 WORD = Case("word", "def mean(numbers):\n    |\n", "return su", "m(numbers) / len(numbers)")
-TABBED_LINE = Case("tabs_line", "def add(a, b):\n\t|\n", "return", " a + b")
+TABBED_LINE = Case("tabs_line", "def check(a, b):\n\t|\n", "assert", " a < b")
 
 CASES = [LINE, LINES, TABS, CRLF, EMOJI, BRACKETS, WORD, TABBED_LINE]
 BELOW = [below for case in CASES if (below := case.below)]

@@ -1,4 +1,4 @@
-"""Emacs with lsp-mode and editor-config/lsp-mode.el: what `completion-at-point` inserts."""
+"""Emacs with lsp-mode and editor-config/lsp-mode.el: what company inserts."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ SESSION = Path(__file__).with_name("lsp_mode.el")
 
 
 @pytest.mark.parametrize("also", [(), YASNIPPET], ids=["plain", "yasnippet"])
-def test_completion_at_point_inserts_the_suggestion(also: tuple[str, ...], tmp_path: Path) -> None:
+def test_company_inserts_the_suggestion(also: tuple[str, ...], tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.configure("lsp-mode.el", ".emacs.d/init.el")
     arguments = [part for case in CASES for part in (str(home.write(case)), str(case.line), case.typed)]
