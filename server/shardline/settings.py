@@ -55,8 +55,8 @@ class ModelSettings:
 
     name: str = setting(
         EMBEDDED_MODEL,
-        "The model: a name on the Hugging Face hub, a folder with safetensors, or a GGUF file "
-        "(on the hub: owner/repository/file.gguf).",
+        "The model: a name on the Hugging Face hub (or owner/repository/file.gguf there), or the path of a folder with "
+        "safetensors or of a GGUF file, which begins with /, ./, ../ or ~.",
     )
     revision: str | None = setting(None, "The branch, tag or commit to take from the hub.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = setting(
