@@ -93,4 +93,4 @@ def test_an_unreachable_hub_is_said_in_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "~/nothing-here.gguf"])
 def test_a_path_that_does_not_exist_never_asks_the_hub(tmp_path: Path, name: str) -> None:
     answer = find("http://127.0.0.1:9", tmp_path, name=name)
-    assert answer["error"] == f"model.name: there is no folder or GGUF file {Path(name).expanduser().absolute()}."
+    assert answer["error"] == f"model.name: there is no file or folder {Path(name).expanduser().absolute()}."

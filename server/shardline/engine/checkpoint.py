@@ -182,7 +182,7 @@ def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpo
         return _in_folder(name, path, report, weights=weights)
     if path.suffix == GGUF and path.is_file():
         return _of_gguf(name, path, report)
-    raise CheckpointError(f"model.name: there is no folder or GGUF file {path}.")
+    raise CheckpointError(f"model.name: there is no file or folder {path}.")
 
 
 def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bool) -> Checkpoint:
