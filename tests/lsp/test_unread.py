@@ -81,5 +81,5 @@ async def test_a_client_that_leaves_far_too_much_unread_is_given_up() -> None:
     async with asyncio.timeout(GUARD_SECONDS):
         await process.stdin.drain()
         assert b"The client does not read" in await process.stderr.read()
+        assert await process.stdout.read()  # before the process is waited for, which ends with its pipes
         await process.wait()
-        assert await process.stdout.read()
