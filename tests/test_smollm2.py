@@ -103,7 +103,7 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
         [*COMMAND, "demo"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("30 layers", "json.load(file)", "for _ in range(n)", "first token", "tokens/s", "pop-up"):
+    for part in ("30 layers", "json.load(file)", "in range(n)", "first token", "tokens/s", "pop-up"):
         assert part in done.stdout
 
 

@@ -17,7 +17,15 @@ from shardline.statistics.store import Store
 from tests.lsp.test_tcp import TOKEN, listening
 from tests.lsp.wire import GHOST, Wire, at, opened, talking
 
-COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
+SERVER = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
+AS_USUAL = """
+import os, signal, sys
+for number in (signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+COMMAND = [sys.executable, "-c", AS_USUAL, *SERVER]
+"""Who runs tests in the background may have these signals ignored, and so would the server."""
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 EXPLAIN = {"command": "shardline.explain"}
 
@@ -67,7 +75,7 @@ async def test_a_signal_ends_it_though_its_client_reads_nothing_and_signals_come
 
 
 async def test_a_signal_that_was_ignored_when_it_was_started_stays_ignored() -> None:
-    nohup = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", *COMMAND]
+    nohup = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", *SERVER]
     async with talking(nohup) as wire:
         await wire.greet()
         wire.process.send_signal(signal.SIGHUP)

@@ -30,7 +30,7 @@ LONG = "\n".join(f"value_{number} = {number}" for number in range(400))
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THE_KEY", KEY)
+    monkeypatch.setenv("SHARDLINE_THE_KEY", KEY)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,7 +43,7 @@ async def server(tiny_folder: Path) -> AsyncIterator[Server]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def there(server: Server, key: None) -> AsyncIterator[RemoteEngine]:
     """An engine in front of it."""
-    async with opened(server.url, api_key_env="THE_KEY") as engine:
+    async with opened(server.url, api_key_env="SHARDLINE_THE_KEY") as engine:
         yield engine
 
 
@@ -110,7 +110,7 @@ async def _running(server: Server) -> int:
 
 @pytest.mark.parametrize(("model", "infills"), [("scripted", True), ("plain", False)])
 async def test_it_tells_whether_its_model_is_shown_what_follows(model: str, infills: bool) -> None:
-    async with started(model) as scripted, opened(scripted.url, api_key_env="THE_KEY") as engine:
+    async with started(model) as scripted, opened(scripted.url, api_key_env="SHARDLINE_THE_KEY") as engine:
         assert engine.infills == infills
         assert await said(engine, "say:a + b", suffix="\nb", infilling="auto") == "a + b"
         assert await said(engine, "say:a + b", suffix="\nb", infilling="off") == "a + b"
@@ -128,27 +128,27 @@ async def test_over_tls_its_certificate_is_one_that_this_machine_trusts(
         async with httpx.AsyncClient(base_url=secured.url, verify=trusting) as client:
             await until_loaded(client)
         with pytest.raises(AwayError, match="certificate"):
-            async with opened(secured.url, api_key_env="THE_KEY"):
+            async with opened(secured.url, api_key_env="SHARDLINE_THE_KEY"):
                 pass
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        async with opened(secured.url, api_key_env="THE_KEY") as engine:
+        async with opened(secured.url, api_key_env="SHARDLINE_THE_KEY") as engine:
             assert await said(engine, CODE, max_tokens=4)
 
 
 async def test_while_its_model_is_loaded_it_is_away() -> None:
     async with started("held", loaded=False) as held:
         with pytest.raises(AwayError, match="cannot answer now"):
-            async with opened(held.url, api_key_env="THE_KEY"):
+            async with opened(held.url, api_key_env="SHARDLINE_THE_KEY"):
                 pass
         await held.http.get("/test/release")
         await until_loaded(held.http)
-        async with opened(held.url, api_key_env="THE_KEY") as engine:
+        async with opened(held.url, api_key_env="SHARDLINE_THE_KEY") as engine:
             assert await said(engine, "say:a") == "a"
 
 
 async def test_an_editor_is_suggested_what_its_own_engine_would(server: Server, tiny_folder: Path) -> None:
     model = {"name": str(tiny_folder), "contextTokens": TOKENS}
-    remote = {"baseUrl": server.url, "apiKeyEnv": "THE_KEY"}
+    remote = {"baseUrl": server.url, "apiKeyEnv": "SHARDLINE_THE_KEY"}
     suggested = []
     wishes: list[dict[str, Any]] = [
         {"model": model, "remote": remote},

@@ -50,7 +50,7 @@ def test_what_a_model_depends_on_besides_makes_another_engine(monkeypatch: pytes
 def test_a_model_in_a_folder_is_the_same_wherever_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path)
-    relative, whole = ModelSettings(name="model"), ModelSettings(name=str(tmp_path / "model"))
+    relative, whole = ModelSettings(name="./model"), ModelSettings(name=str(tmp_path / "model"))
     assert registry.identify(relative) == registry.identify(whole)
     monkeypatch.chdir("/")
     assert registry.identify(relative) != registry.identify(whole)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import faulthandler
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -54,9 +55,12 @@ def making() -> Iterator[int]:
     """Wait until nobody makes the library; whoever keeps the file open that this yields is the one who does."""
     import fcntl  # here, because Windows has none
 
-    with build.library().with_suffix(".lock").open("w") as lock:
+    lock = os.open(build.library().with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock.fileno()
+        yield lock
+    finally:
+        os.close(lock)
 
 
 def failures() -> int:
