@@ -44,6 +44,7 @@ class SharedEngine:
         """Find the engine or start it, and wait until it is ready; raises `EngineError`."""
         try:
             entry = await process.find_or_start(self._settings, beside.placement if beside else {}, report)
+            self._left = entry
             ready: asyncio.Future[None] = self._loop.create_future()
             self._following = asyncio.create_task(self._follow(entry, report, ready))
             await ready
@@ -118,7 +119,6 @@ class SharedEngine:
 
     async def _follow(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
         """Be a client of the engine, until it or this one has enough."""
-        self._left = entry
         error: ShardlineError = AwayError("The engine has ended.")
         try:
             try:

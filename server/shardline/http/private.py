@@ -75,6 +75,7 @@ class Private:
 
     async def leave(self, request: HTTPRequest) -> Response:
         """Let a client leave, which knows then that it has: whoever asks whether it is used is told so."""
+        self._was_used = True  # also where it had no time to be there
         self._forget_client(request.path_params["client"])
         return JSONResponse({})
 
