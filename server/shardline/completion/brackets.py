@@ -3,9 +3,8 @@
 import re
 
 from shardline.completion import Source, context
-from shardline.completion.syntax import PAIRS, Syntax, syntax_of
+from shardline.completion.syntax import PAIRS, QUOTES, Syntax, syntax_of
 
-QUOTES = "\"'`"
 CLOSED_BY_EDITORS = frozenset(context.CLOSING + QUOTES + ">;,:")
 MATH = frozenset(["latex", "markdown", "plaintex", "quarto", "tex", "typst"])
 """Languages that quote formulas between dollar signs."""
@@ -34,15 +33,10 @@ def without_overlap(source: Source, text: str) -> tuple[str, str]:
         if not CLOSED_BY_EDITORS.issuperset(head):
             break
         at = len(text) - len(tail)
-        if text.endswith(tail) and _is_free(source, text, at) and len(_places(source, text[:at], head)) == length:
+        if text.endswith(tail) and _is_free(source, text, at) and len(repeats(source, text[:at], head)) == length:
             return text[:at], head
     closing = _closing(source, text, after)
     return (text if closing is None else text[:closing].rstrip()), ""
-
-
-def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
-    """The places in `text` of what `behind` the cursor is nothing but what editors close."""
-    return _places(source, text, behind)
 
 
 def is_between_brackets(source: Source) -> bool:
@@ -87,7 +81,7 @@ def _openers(source: Source, text: str) -> dict[int, int]:
     }
 
 
-def _places(source: Source, text: str, behind: str) -> tuple[int, ...]:
+def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
     """Where in `text` the signs of `behind` stand, one after the other, each closing what the document opened."""
     if not behind:
         return ()

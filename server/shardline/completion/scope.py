@@ -1,8 +1,7 @@
 """Whether a place is one for suggestions at all, and why not."""
 
 from shardline.completion import Source, context, paths
-from shardline.completion.brackets import QUOTES
-from shardline.completion.syntax import Syntax
+from shardline.completion.syntax import kind_at_cursor
 from shardline.settings import CompletionSettings
 
 
@@ -44,9 +43,7 @@ def _of_cursor(source: Source, wish: CompletionSettings) -> str | None:
     if wish.in_strings and wish.in_comments:
         return None
     before, after = context.window(source)
-    behind = (after, *QUOTES)  # a string may be one that nobody has closed yet
-    kinds = (Syntax(before + each, source.language).kind_of_text(len(before)) for each in behind)
-    kind = next((kind for kind in kinds if kind), None)
+    kind = kind_at_cursor(before, after, source.language)
     if kind == "comment" and not wish.in_comments:
         return "The cursor stands in a comment, and completion.inComments is off."
     if kind == "string" and not wish.in_strings:

@@ -71,7 +71,6 @@ class End:
         if opening is not None:
             self._start = opening
             self._base = width(self._before[opening:])
-        self._parsed: tuple[int, Syntax] | None = None  # the code of so many characters
         self._is_within_text = self._is_closed_behind()
         self._line_is_blank = not source.before.strip()
         self._next = 0
@@ -168,10 +167,7 @@ class End:
 
     def _syntax(self, text: str, at: int) -> Syntax:
         """The code up to `at`, the end of a line."""
-        code = self._before + text[: at + 1]
-        if self._parsed is None or self._parsed[0] != len(code):
-            self._parsed = len(code), syntax_of(code, self._language)
-        return self._parsed[1]
+        return syntax_of(self._before + text[: at + 1], self._language)
 
     def _is_note(self, text: str, at: int) -> bool:
         """Whether all there is up to now are comments and decorators of what will follow."""

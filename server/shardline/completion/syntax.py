@@ -14,6 +14,7 @@ from shardline.completion import heredoc, shell
 from shardline.completion.languages import language
 from shardline.completion.lexer import LexedText
 
+QUOTES = "\"'`"
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 PROSE = frozenset(
@@ -182,6 +183,12 @@ class Syntax:
             start = self._character(first)
             signs = self._data[first : token.end_byte].decode()
             yield from (Bracket(start + offset, sign) for offset, sign in enumerate(signs) if sign in "()[]{}")
+
+
+def kind_at_cursor(before: str, after: str, language_name: str) -> str | None:
+    """Return whether a cursor between the two stands in a "string" or a "comment", closed yet or not."""
+    kinds = (syntax_of(before + each, language_name).kind_of_text(len(before)) for each in (after, *QUOTES))
+    return next(filter(None, kinds), None)
 
 
 def _without_arms(brackets: list[Bracket], text: str) -> list[Bracket]:

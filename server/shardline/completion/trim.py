@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from shardline.completion import Source, context, indentation
-from shardline.completion.brackets import QUOTES, balanced, is_between_brackets, repeats, without_overlap
+from shardline.completion.brackets import balanced, is_between_brackets, repeats, without_overlap
 from shardline.completion.style import style
-from shardline.completion.syntax import syntax_of
+from shardline.completion.syntax import kind_at_cursor, syntax_of
 
 FENCE = "```"
 """How a model that was trained on chats ends its code; never code itself but in Markdown."""
@@ -58,9 +58,8 @@ def _without_odd_space(source: Source, text: str) -> str:
         is_aligned = bool(is_open) and before[is_open[-1].at + 1 :].partition("\n")[0].strip() != ""
         if text.startswith(" *") or is_aligned:
             return text  # the star of a comment, or what stands below the first of a list
-    kinds = (syntax_of(before + each, source.language).kind_of_text(len(before)) for each in (after, *QUOTES))
-    in_text = any(kinds) or syntax_of(before + "\n", source.language).in_text(len(before))
-    return text if in_text else text[1:]
+    in_text = syntax_of(before + "\n", source.language).in_text(len(before))
+    return text if in_text or kind_at_cursor(before, after, source.language) else text[1:]
 
 
 def _lines_in_text(source: Source, text: str) -> set[int]:
