@@ -55,7 +55,7 @@ def _working_directory() -> str | None:
 def _private_folder() -> str:
     """Return an empty folder that only this user can write to."""
     from shardline.errors import SettingsError
-    from shardline.private_files import make_private, runtime_folder
+    from shardline.folders import make_private, runtime_folder
 
     try:
         folder = runtime_folder() / "work"

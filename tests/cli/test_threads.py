@@ -8,27 +8,26 @@ from typing import Any
 
 import pytest
 
-from shardline.cli import threads
-from shardline.cli.threads import MULTITHREADING
+from shardline import threads
+from shardline.threads import MULTITHREADING
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads are left where they are")
 
 ENGINE = """
 import json, os, threading
-from shardline.cli import threads
+from shardline import threads
 
 threads.settle()
 here = os.sched_getaffinity(0)
 told = {}
 
 def work():
-    from shardline.engine import devices
     import torch
     before = set(os.listdir("/proc/self/task")) - {str(threading.get_native_id())}
     torch.ones(2000, 2000) @ torch.ones(2000, 2000)
     workers = set(os.listdir("/proc/self/task")) - before
     told["workers"] = sorted(sorted(os.sched_getaffinity(int(worker))) for worker in workers)
-    devices.use_any_cpu()
+    threads.use_any_cpu()
     told["freed"] = sorted(os.sched_getaffinity(0))
 
 thread = threading.Thread(target=work)

@@ -11,9 +11,9 @@ def main() -> None:
     children.isolate()  # before any import that the working directory could answer
     import traceback
 
-    from shardline.cli import threads
+    from shardline import threads
     from shardline.errors import ShardlineError
-    from shardline.private_files import refuse_open_umask
+    from shardline.folders import refuse_open_umask
     from shardline.terminal import printable
 
     threads.settle()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.table import Table
 
-from shardline import children
-from shardline.cli import plot, threads
-from shardline.cli.console import Console, progress_bar
+from shardline import children, threads
+from shardline.cli import plot
 from shardline.cli.options import Files
+from shardline.console import Console, progress_bar
 from shardline.errors import SettingsError, ShardlineError, first_line
 from shardline.settings import ModelSettings, Settings
 

@@ -5,8 +5,8 @@ import json
 from rich.table import Table
 
 from shardline.cli.bench import apart, spread
-from shardline.cli.console import Console
 from shardline.cli.options import Files
+from shardline.console import Console
 from shardline.settings import ModelSettings, Settings
 
 

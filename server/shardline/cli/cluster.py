@@ -10,8 +10,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from shardline.cli.console import Console, say
 from shardline.cli.plan import DOES_NOT_FIT
+from shardline.console import Console, say
 from shardline.engine.cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
 from shardline.engine.plan import GIB, MIB, in_words
 from shardline.errors import SettingsError

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from shardline import children
 from shardline.cli import plan
-from shardline.cli.console import Console
+from shardline.console import Console
 from shardline.errors import ProtocolError, ShardlineError
 from shardline.lsp.editor import Editor
 from shardline.settings import Settings, as_values, uncounted

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shardline import __version__
-from shardline.cli.console import Console
+from shardline.console import Console
 from shardline.engine.plan import in_words
 from shardline.errors import ShardlineError
 from shardline.settings import EMBEDDED_MODEL, Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from shardline.cli.console import Console, say
+from shardline.console import Console, say
 from shardline.engine import control, registry
 from shardline.engine.registry import Entry
 from shardline.errors import EngineError

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from shardline.cli.console import Console
+from shardline.console import Console
 from shardline.engine.plan import in_words
 from shardline.settings import Settings
 

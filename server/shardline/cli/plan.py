@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shardline.cli.console import Console
+from shardline.console import Console
 from shardline.engine.plan import in_words
 from shardline.settings import Settings
 

@@ -6,8 +6,8 @@ from typing import Any
 from rich.text import Text
 
 from shardline.cli.complete import read_source
-from shardline.cli.console import Console
 from shardline.completion import context
+from shardline.console import Console
 from shardline.engine import Request
 from shardline.settings import Settings
 

@@ -11,13 +11,13 @@ from rich.progress import Progress
 
 from shardline import children
 from shardline.cli import figures
-from shardline.cli.console import Console, progress_bar
 from shardline.cli.keystrokes import keystrokes
 from shardline.cli.options import Files
 from shardline.cli.passages import passages
 from shardline.cli.record import Record
 from shardline.cli.session import Session
 from shardline.completion.languages import name_of
+from shardline.console import Console, progress_bar
 from shardline.errors import ProtocolError, SettingsError
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import CLIENTS

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-from shardline.cli.console import Console
+from shardline.console import Console
 from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
 MACHINE = (

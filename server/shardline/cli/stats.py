@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from shardline.cli import plot
-from shardline.cli.console import Console
 from shardline.cli.options import Files
+from shardline.console import Console
 from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
 

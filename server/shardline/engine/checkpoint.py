@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path
 from tokenizers import Tokenizer
 
 from shardline.engine import Report, embedded, panics, unpack
@@ -16,6 +15,7 @@ from shardline.engine.config_values import MAX_VOCABULARY, check_sizes, refuse_c
 from shardline.engine.json_file import read_object
 from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
+from shardline.folders import cache_folder
 from shardline.model_path import GGUF, is_there, model_path
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
 
@@ -146,11 +146,6 @@ def is_present(settings: ModelSettings) -> bool:
     if name == EMBEDDED_MODEL and embedded.kept(cache_folder()).exists():
         return True
     return hub.cached(name, settings.revision, weights=True) is not None
-
-
-def cache_folder() -> Path:
-    """Where fetched and unpacked models are kept."""
-    return user_cache_path("shardline", appauthor=False)
 
 
 def begin_ids(tokenizer: Tokenizer) -> list[int]:

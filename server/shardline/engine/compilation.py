@@ -5,7 +5,7 @@ import threading
 import weakref
 from pathlib import Path
 
-from shardline.engine import devices
+from shardline import threads
 from shardline.engine.kernel import build, kept
 from shardline.engine.models.llama import LlamaModel
 from shardline.errors import ShardlineError, first_line
@@ -45,7 +45,7 @@ def compile_step(model: LlamaModel) -> threading.Thread | None:
 
 
 def _make(compiler: str, reference: "weakref.ref[LlamaModel]") -> None:
-    devices.use_any_cpu()
+    threads.use_any_cpu()
     try:
         with kept.making() as lock:
             complaint = "" if kept.find() else build.build(compiler, lock=lock)

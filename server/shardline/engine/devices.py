@@ -1,7 +1,6 @@
 """The devices of this machine, and how much of them is free."""
 
 import gc
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,12 +26,6 @@ def give_back() -> None:
     """Return to the devices what nobody holds any more."""
     gc.collect()  # modules and the hooks of accelerate hold each other
     torch.cuda.empty_cache()
-
-
-def use_any_cpu() -> None:
-    """Let this thread run wherever the process may, if torch's OpenMP has bound it or the one that made it to a CPU."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))
 
 
 def default_limits() -> dict[Device, int]:

@@ -17,8 +17,8 @@ from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
+from shardline.folders import make_folders, runtime_folder, write_private
 from shardline.model_path import model_path
-from shardline.private_files import make_folders, runtime_folder, write_private
 from shardline.settings import ModelSettings
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")

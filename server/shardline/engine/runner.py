@@ -10,6 +10,7 @@ from typing import Any, Never
 
 import torch
 
+from shardline import threads
 from shardline.engine import (
     Chunk,
     Progress,
@@ -216,7 +217,7 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
 def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> Runner:
     model, compilation = _load(planned, settings, report)
     if accounting.main_device(share.device for share in planned.plan.devices) != "cpu":
-        devices.use_any_cpu()  # it hands work to a GPU, which should not wait for whoever else wants this CPU
+        threads.use_any_cpu()  # it hands work to a GPU, which should not wait for whoever else wants this CPU
     runner = Runner(
         plan=planned.plan,
         model=model,

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from shardline.errors import SettingsError
-from shardline.private_files import runtime_folder
+from shardline.folders import runtime_folder
 
 VARIABLE = "SHARDLINE_API_KEY"
 """The environment variable that has the key, if it is set."""

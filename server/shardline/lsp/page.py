@@ -9,7 +9,7 @@ from lsprotocol import types
 from platformdirs import user_cache_path
 from pygls.lsp.server import LanguageServer
 
-from shardline.private_files import write_private
+from shardline.folders import write_private
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from shardline import children
-from shardline.engine.checkpoint import cache_folder
 from shardline.engine.quantize import int4_block
+from shardline.folders import cache_folder
 
 FOLDER = Path(__file__).parent
 COMPILERS = ("g++", "c++")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shardline.engine.kernel import build
-from shardline.private_files import check_private, make_folders, make_private
+from shardline.folders import check_private, make_folders, make_private
 
 MAX_FAILURES = 2
 """After so many it is not made again: there is a reason that this does not end."""

@@ -26,3 +26,9 @@ def unsettle() -> None:
     """Let what is imported from now on have its own way."""
     for name in ("GOMP_SPINCOUNT", "OMP_PROC_BIND"):
         os.environ.pop(name, None)
+
+
+def use_any_cpu() -> None:
+    """Let this thread run wherever the process may, if torch's OpenMP has bound it or the one that made it to a CPU."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))

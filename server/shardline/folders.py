@@ -6,7 +6,7 @@ import stat
 import warnings
 from pathlib import Path
 
-from platformdirs import user_runtime_path, user_state_path
+from platformdirs import user_cache_path, user_runtime_path, user_state_path
 
 OTHERS_WRITE = 0o022
 """The permissions to write that a group and everybody may have."""
@@ -74,3 +74,8 @@ def write_private(file: Path, text: str) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def cache_folder() -> Path:
+    """Where fetched and unpacked models are kept."""
+    return user_cache_path("shardline", appauthor=False)
