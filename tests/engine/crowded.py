@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shardline.engine.checkpoint import find
+from shardline.engine.checkpoints.checkpoint import find
 from shardline.engine.codec import Codec
 from shardline.engine.models.llama import LlamaMemory, LlamaModel
 from shardline.engine.plan import DeviceShare, Plan

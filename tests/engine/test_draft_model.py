@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from shardline.engine import Request, checkpoint, draft_placement, planning
+from shardline.engine import Request, draft_placement, planning
+from shardline.engine.checkpoints import checkpoint
 from shardline.engine.draft import GUESSES, FirstOf, PromptLookup
 from shardline.engine.draft_model import DraftModel, Followed
 from shardline.engine.models import Model

@@ -14,7 +14,7 @@ from tests.engine.gguf_files import write_gguf
 
 SCRIPT = """
 import json, sys
-from shardline.engine import checkpoint
+from shardline.engine.checkpoints import checkpoint
 from shardline.errors import CheckpointError
 from shardline.settings import ModelSettings
 for file in sys.argv[1:]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from shardline.engine.gpu_products import PART, multiply_int4, multiply_int8, pack_int4
-from shardline.engine.quantize import GROUP, Int8
+from shardline.engine.weights.cuda_matmul import PART, multiply_int4, multiply_int8, pack_int4
+from shardline.engine.weights.linear import GROUP, Int8
 
 SIZES = [(8, 32), (50, 64), (7, 2336), (4, 3 * 1024)]
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from shardline.engine import Request
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.codec import Codec
 from shardline.engine.local import LocalEngine
 from shardline.errors import CheckpointError, PromptError

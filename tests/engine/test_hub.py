@@ -13,7 +13,7 @@ from tests.engine.hub_peer import serving
 
 SCRIPT = """
 import json, sys
-from shardline.engine import checkpoint
+from shardline.engine.checkpoints import checkpoint
 from shardline.errors import ShardlineError
 from shardline.settings import ModelSettings
 told = []

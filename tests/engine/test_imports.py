@@ -29,7 +29,7 @@ SERVER = ["pygls", "lsprotocol", "typer", "rich"]
 MORE = ["cattrs", "gguf", "matplotlib", "platformdirs", "pytest", "tree_sitter", "hypothesis"]
 ENGINE = {module.name for module in pkgutil.walk_packages(engine.__path__, "shardline.engine.")}
 if find_spec("triton") is None:
-    ENGINE.remove("shardline.engine.gemv")
+    ENGINE.remove("shardline.engine.weights.triton_gemv")
 
 
 @pytest.mark.parametrize(

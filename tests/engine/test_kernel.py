@@ -15,7 +15,7 @@ import torch
 from shardline.engine.compilation import compile_step
 from shardline.engine.kernel import build, kept
 from shardline.engine.models.llama import LlamaModel
-from shardline.engine.quantize import int4_block
+from shardline.engine.weights.linear import int4_block
 from tests.engine.test_llama import CAPACITY, PROMPT, fill, load, make, read_alone_and_together
 
 COMPILER = build.compiler() or ""

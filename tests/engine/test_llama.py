@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from shardline.engine.gguf_weights import GgufWeights, stored_bits
+from shardline.engine.checkpoints.empty_model import empty_model
+from shardline.engine.checkpoints.gguf_names import stored_bits
 from shardline.engine.models.llama import LlamaMemory, LlamaModel
 from shardline.engine.models.loading import Loader
 from shardline.engine.models.outline import Outline
 from shardline.engine.models.shape import shape_of
 from shardline.engine.plan import Device, Plan
-from shardline.engine.quantize import Int4, Int8
-from shardline.engine.skeleton import empty_model
-from shardline.engine.tensors import SafetensorsWeights
+from shardline.engine.weights.gguf_source import GgufWeights
+from shardline.engine.weights.linear import Int4, Int8
+from shardline.engine.weights.safetensors_source import SafetensorsWeights
 
 CAPACITY = 64
 SIZES = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from shardline.engine import Request
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.codec import Codec
 from shardline.engine.infilling import FAMILIES, PREFIX, SUFFIX, Family, detect
 from shardline.engine.prompt import Prompt, build

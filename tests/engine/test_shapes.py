@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from shardline.engine.kernel.compiled import CompiledStep
 from shardline.engine.models.shape import shape_of
 from shardline.engine.models.stage import Layer, Stage
-from shardline.engine.quantize import Dense, Int4, Int8, Linear
+from shardline.engine.weights.linear import Dense, Int4, Int8, Linear
 from shardline.errors import CheckpointError
 from tests import tiny
 from tests.engine.gguf_files import write_gguf

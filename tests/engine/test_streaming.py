@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from shardline.engine import planning
-from shardline.engine.checkpoint import find
+from shardline.engine.checkpoints.checkpoint import find
 from shardline.engine.models.llama import LlamaModel
 from shardline.engine.models.streaming import BUFFERS, Streamed
 from shardline.engine.plan import MIB, Device

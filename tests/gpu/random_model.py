@@ -12,7 +12,7 @@ from shardline.engine.models.loading import Loader
 from shardline.engine.models.outline import Outline
 from shardline.engine.models.shape import Shape, shape_of
 from shardline.engine.plan import Device, Plan
-from shardline.engine.quantize import Linear
+from shardline.engine.weights.linear import Linear
 
 SMALL: Mapping[str, Any] = {
     "hidden_size": 256,

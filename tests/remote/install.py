@@ -9,7 +9,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from shardline.engine import checkpoint
+from shardline.engine.checkpoints import checkpoint
 from shardline.settings import ModelSettings
 from tests.editors import debian
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shardline.engine import FinishReason, Request, prompt
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.codec import Codec
 from shardline.engine.local import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine

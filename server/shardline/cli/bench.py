@@ -113,7 +113,8 @@ def _measure(way: Way, ids: Sequence[int], repeats: int) -> "Figures":
 
 
 def _subject(way: Way) -> Any:
-    from shardline.engine import benchmark, checkpoint, peers
+    from shardline.engine import benchmark, peers
+    from shardline.engine.checkpoints import checkpoint
 
     if not way.peer:
         return benchmark.Own(way.settings)

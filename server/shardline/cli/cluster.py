@@ -45,7 +45,8 @@ def plan(settings: Settings, machines: Machines, *, as_json: bool) -> int:
     memory = _bytes(machines.gpu_memory)
     if settings.model.name.endswith(".gguf"):
         raise SettingsError("--model: vLLM takes a name on the hub or a folder with safetensors, no GGUF file.")
-    from shardline.engine import checkpoint, planning, sizes  # here, because they import torch
+    from shardline.engine import planning, sizes  # here, because they import torch
+    from shardline.engine.checkpoints import checkpoint
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
     cluster = Cluster(

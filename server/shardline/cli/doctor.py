@@ -17,6 +17,7 @@ from shardline import __version__
 from shardline.console import Console
 from shardline.engine.plan import in_words
 from shardline.errors import ShardlineError
+from shardline.folders import cache_folder
 from shardline.settings import EMBEDDED_MODEL, Settings
 
 PACKAGES = (
@@ -119,9 +120,8 @@ def _compiler(_: Settings) -> Iterator[Finding]:
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
-    from shardline.engine import checkpoint
 
-    cache = checkpoint.cache_folder()
+    cache = cache_folder()
     existing = _nearest_existing(cache)
     free = shutil.disk_usage(existing).free
     writable = os.access(existing, os.W_OK)
@@ -143,7 +143,7 @@ def _nearest_existing(folder: Path) -> Path:
 
 
 def _hub(settings: Settings) -> Iterator[Finding]:
-    from shardline.engine import hub
+    from shardline.engine.checkpoints import hub
 
     if hub.reachable():
         yield Finding("Hugging Face hub", "reachable")
@@ -153,7 +153,8 @@ def _hub(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from shardline.engine import checkpoint, devices, draft_placement, planning
+    from shardline.engine import devices, draft_placement, planning
+    from shardline.engine.checkpoints import checkpoint
 
     name = settings.model.name
     try:

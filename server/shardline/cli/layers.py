@@ -12,7 +12,8 @@ from shardline.settings import Settings
 
 def layers(settings: Settings, *, depth: int | None, as_json: bool) -> None:
     """Print the modules down to `depth`, all of them where it is None."""
-    from shardline.engine import checkpoint, planning
+    from shardline.engine import planning
+    from shardline.engine.checkpoints import checkpoint
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
     modules = planning.modules(settings.model, source, depth=depth)

@@ -24,7 +24,8 @@ FREE = ("free", "░", "bright_black")
 
 def plan(settings: Settings, *, as_json: bool) -> int:
     """Print the plan for these settings; returns the exit code."""
-    from shardline.engine import checkpoint, draft_placement, planning
+    from shardline.engine import draft_placement, planning
+    from shardline.engine.checkpoints import checkpoint
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
     planned = planning.make(settings.model, source)

@@ -14,8 +14,9 @@ from shardline.settings import Settings
 
 def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -> None:
     """Print the prompt for `position` (FILE:LINE:COLUMN, from 1)."""
-    from shardline.engine import checkpoint, planning
+    from shardline.engine import planning
     from shardline.engine import prompt as prompts
+    from shardline.engine.checkpoints import checkpoint
     from shardline.engine.codec import Codec
 
     source = read_source(position)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shardline.engine import Request, checkpoint, planning
+from shardline.engine import Request, planning
+from shardline.engine.checkpoints import checkpoint
 from shardline.engine.codec import Codec
 from shardline.engine.draft import Draft, PromptLookup
 from shardline.engine.generate import PREFILL_STEP, decode, prefill

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from tokenizers import Encoding, Tokenizer
 
 from shardline.engine import panics
-from shardline.engine.checkpoint import Checkpoint, begin_ids, end_ids
+from shardline.engine.checkpoints.checkpoint import Checkpoint, begin_ids, end_ids
 from shardline.engine.infilling import Infilling, detect
 from shardline.engine.vocabulary import Vocabulary
 from shardline.errors import CheckpointError, PromptError, first_line
 
 if TYPE_CHECKING:
-    from shardline.engine.models.shape import Config
+    from shardline.engine.checkpoints.config_values import Config
 
 GUARD = "☺"
 """Written in front of a text that goes on in a line, so that no tokenizer takes it for a beginning."""

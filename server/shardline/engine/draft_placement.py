@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shardline.engine import Report, checkpoint, placement, planning
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine import Report, placement, planning
+from shardline.engine.checkpoints import checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.plan import DeviceShare, Plan, in_words
 from shardline.engine.planning import Planned
 from shardline.errors import EngineError, SettingsError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from shardline.engine.models.shape import Config
+    from shardline.engine.checkpoints.config_values import Config
 
 PREFIX, SUFFIX = "{prefix}", "{suffix}"
 

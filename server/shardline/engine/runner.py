@@ -17,7 +17,6 @@ from shardline.engine import (
     Report,
     Request,
     accounting,
-    checkpoint,
     devices,
     draft_placement,
     planning,
@@ -25,6 +24,7 @@ from shardline.engine import (
     room,
 )
 from shardline.engine.batch import Batch, Member, out_of_memory
+from shardline.engine.checkpoints import checkpoint
 from shardline.engine.codec import Codec
 from shardline.engine.compilation import compile_step
 from shardline.engine.draft_model import DraftModel

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from shardline.engine import planning
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.cluster import Sizes
 from shardline.engine.models.shape import shape_of
 from shardline.engine.skeleton import build_skeleton, widths_of

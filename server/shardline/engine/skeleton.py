@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from shardline.engine.checkpoints.empty_model import empty_model
 from shardline.engine.models.outline import Outline
 from shardline.engine.models.shape import Shape, Widths
 from shardline.engine.models.streaming import BUFFERS
-from shardline.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -39,23 +39,6 @@ class Skeleton:
     """Bytes that one device needs while it computes, beside weights and KV cache."""
     fetched_at_once: int
     """How many layers that wait elsewhere are on the device that computes them at a time."""
-
-
-def empty_model(config: "PreTrainedConfig", dtype: torch.dtype) -> nn.Module:
-    """The model of `config` on the meta device, with no weights; raises `CheckpointError` for one without text."""
-    from transformers import AutoModelForCausalLM  # here, because it takes a second
-
-    try:
-        with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
-    except Exception as error:
-        raise CheckpointError(
-            f"model.name: a {config.model_type} model is none that Shardline can complete text with "
-            f"({first_line(error)})."
-        ) from error
-    model.tie_weights()
-    whole: nn.Module = model
-    return whole
 
 
 def build_skeleton(

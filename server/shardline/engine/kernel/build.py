@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from shardline import children
-from shardline.engine.quantize import int4_block
+from shardline.engine.weights.linear import int4_block
 from shardline.folders import cache_folder
 
 FOLDER = Path(__file__).parent

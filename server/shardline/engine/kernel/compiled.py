@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Layer, Stage
-from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear, int4_block
+from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear, int4_block
 
 MOST_ROWS = 8
 """Tokens of one step: more are read faster by torch."""

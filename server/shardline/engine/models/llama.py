@@ -15,7 +15,7 @@ from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Stage
 from shardline.engine.models.step import Compute, Step, rows_for
 from shardline.engine.models.streaming import Streamed
-from shardline.engine.quantize import Dense, Int8
+from shardline.engine.weights.linear import Dense, Int8
 from shardline.errors import first_line
 
 log = logging.getLogger(__name__)

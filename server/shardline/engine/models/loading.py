@@ -15,13 +15,13 @@ from shardline.engine.models.reading import mismatch, missing, reading
 from shardline.engine.models.shape import Shape
 from shardline.engine.models.stage import Layer, Stage
 from shardline.engine.models.streaming import Streamed
-from shardline.engine.packed import Keeper, Weights, file_name, open_kept
 from shardline.engine.plan import Plan
-from shardline.engine.quantize import GROUP, Dense, Int4, Int8, Linear
-from shardline.engine.tensors import SafetensorsWeights
+from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear
+from shardline.engine.weights.packed_file import Keeper, Weights, file_name, open_kept
+from shardline.engine.weights.safetensors_source import SafetensorsWeights
 
 if TYPE_CHECKING:
-    from shardline.engine.checkpoint import Checkpoint
+    from shardline.engine.checkpoints.checkpoint import Checkpoint
 
 LAYER = "model.layers.{}"
 
@@ -154,7 +154,7 @@ def load(
         file = source.folder / file_name(dtype)
         if keeps and (kept := open_kept(file, sizes_of(shape), dtype)):
             return load_from(kept)
-        from shardline.engine.gguf_weights import GgufWeights  # here, because it takes a while
+        from shardline.engine.weights.gguf_source import GgufWeights  # here, because it takes a while
 
         weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
         if not keeps:

@@ -10,7 +10,7 @@ from shardline.engine import panics
 from shardline.errors import CheckpointError, EngineError, PlacementError, first_line
 
 if TYPE_CHECKING:
-    from shardline.engine.checkpoint import Checkpoint
+    from shardline.engine.checkpoints.checkpoint import Checkpoint
 
 
 @contextmanager

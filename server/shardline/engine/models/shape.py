@@ -8,11 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shardline.engine.config_values import MAX_WIDTH, flag, real, whole
+from shardline.engine.checkpoints.config_values import MAX_WIDTH, Config, flag, real, whole
 from shardline.errors import CheckpointError, first_line
-
-Config = Mapping[str, Any]
-"""A config.json."""
 
 FAMILIES = ("llama", "mistral", "qwen2")
 

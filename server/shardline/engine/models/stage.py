@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shardline.engine.models.shape import Shape
-from shardline.engine.quantize import Linear
+from shardline.engine.weights.linear import Linear
 
 Memory = Sequence[tuple[Tensor, Tensor]]
 """The keys and values of each layer of a stage, of shape (kv heads, capacity, head size)."""

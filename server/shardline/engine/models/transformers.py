@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from shardline.engine import Report
-from shardline.engine.checkpoint import Checkpoint
+from shardline.engine.checkpoints.checkpoint import Checkpoint
+from shardline.engine.checkpoints.tqdm_progress import bar_class
 from shardline.engine.models.reading import mismatch, missing, reading
 from shardline.engine.plan import Plan
-from shardline.engine.progress import bar_class
 from shardline.errors import PlacementError
 
 CUTTABLE = {"full_attention", "sliding_attention", "chunked_attention"}

@@ -6,7 +6,8 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
-from shardline.engine import Report, checkpoint
+from shardline.engine import Report
+from shardline.engine.checkpoints import checkpoint
 from shardline.engine.codec import Codec
 from shardline.engine.remote.connection import Connection
 from shardline.engine.remote.recognition import Served

@@ -12,11 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from shardline.engine import Progress, Report
-from shardline.engine.config_values import check_sizes
-from shardline.engine.gguf_file import open_gguf
+from shardline.engine.checkpoints.config_values import check_sizes
+from shardline.engine.checkpoints.empty_model import empty_model
+from shardline.engine.checkpoints.gguf_file import open_gguf
+from shardline.engine.checkpoints.gguf_names import stored_bits
+from shardline.engine.checkpoints.manifest import STORED_BITS
 from shardline.engine.plan import GIB
-from shardline.engine.skeleton import empty_model
-from shardline.engine.unpack import STORED_BITS
 from shardline.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ def write_outline(file: Path, folder: Path) -> "PreTrainedConfig":
     """Write the config and the tokenizer of `file`; returns the config."""
     from transformers import AutoConfig, AutoTokenizer  # here, because they take a second, and files are unpacked once
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
-
-    from shardline.engine.gguf_weights import stored_bits
 
     bits = stored_bits(file)  # first: whatever it announces is then known to be there
     values: dict[str, Any] = load_gguf_checkpoint(str(file))["config"]

@@ -17,8 +17,8 @@ from huggingface_hub.errors import (
 )
 
 from shardline.engine import Report
-from shardline.engine.progress import bar_class
-from shardline.engine.weights import has_safetensors, refuse_missing
+from shardline.engine.checkpoints.safetensors_files import has_safetensors, refuse_missing
+from shardline.engine.checkpoints.tqdm_progress import bar_class
 from shardline.errors import CheckpointError
 
 OUTLINE = (".json", ".txt", ".model")

@@ -7,6 +7,9 @@ from typing import Any
 
 from shardline.errors import CheckpointError
 
+Config = Mapping[str, Any]
+"""A config.json."""
+
 MAX_LAYERS = 1024
 MAX_EXPERTS = 4096
 MAX_WIDTH = 2**20

@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from shardline.engine.quantize import Linear
-from shardline.engine.weights import safetensors_files
+from shardline.engine.checkpoints.safetensors_files import safetensors_files
+from shardline.engine.weights.linear import Linear
 from shardline.errors import CheckpointError
 
 REAL = ("BF16", "F16", "F32", "F64")

@@ -4,8 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
-from shardline.engine.json_file import read_object
+from shardline.engine.checkpoints.json_file import read_object
 from shardline.errors import CheckpointError
+
+STORED_BITS = "stored_bits.json"
+"""Which weights of the file stay packed, and in how many bits: reading it from the file takes seconds."""
 
 NAME = "manifest.json"
 MAX_HASHED = 64 * 2**20

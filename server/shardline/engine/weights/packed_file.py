@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from shardline.engine.quantize import ALIGNMENT, Int4, Int8, Linear
+from shardline.engine.weights.linear import ALIGNMENT, Int4, Int8, Linear
 from shardline.errors import first_line
 
 log = logging.getLogger(__name__)

@@ -14,16 +14,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from shardline.engine import Report, manifest
+from shardline.engine import Report
+from shardline.engine.checkpoints import manifest
 from shardline.errors import CheckpointError, EngineError, first_line
 
 MAX_STEM = 40
 """Characters of a file's name that its folder is named by, so that no name there is too long for a disk."""
 
 PROBE_BYTES = 2**20
-
-STORED_BITS = "stored_bits.json"
-"""Which weights of the file stay packed, and in how many bits: reading it from the file takes seconds."""
 
 
 def unpack(file: Path, cache: Path, report: Report, *, weights: bool = True) -> Path:
@@ -60,11 +58,11 @@ def kept_in(cache: Path) -> Iterator[None]:
 def _write(file: Path, folder: Path, report: Report, *, weights: bool) -> None:
     """Write what `file` holds; raises `CheckpointError` where it is damaged, and `OSError` where the disk refuses."""
     try:
-        from shardline.engine import gguf_folder  # here, because it imports torch
+        from shardline.engine.checkpoints import gguf_convert  # here, because it imports torch
 
-        config = gguf_folder.write_outline(file, folder)
+        config = gguf_convert.write_outline(file, folder)
         if weights:
-            gguf_folder.write_weights(file, config, folder, report)
+            gguf_convert.write_weights(file, config, folder, report)
     except EngineError:
         raise
     except Exception as error:

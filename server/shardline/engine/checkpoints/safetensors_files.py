@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from shardline.engine.json_file import read_object
+from shardline.engine.checkpoints.json_file import read_object
 from shardline.errors import CheckpointError
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")

@@ -10,33 +10,9 @@ from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shardline.engine.gguf_file import open_gguf
-from shardline.engine.quantize import GROUP, Int4, Int8, Linear
-
-NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-
-
-def stored_bits(file: Path) -> dict[str, int]:
-    """How many bits the weights that stay packed have, by their names in Hugging Face's models."""
-    bits = {Kind.Q4_0: 4, Kind.Q4_1: 4, Kind.Q8_0: 8}
-    return {
-        name: bits[tensor.tensor_type]
-        for tensor in open_gguf(file).tensors
-        if tensor.tensor_type in bits and (name := _own_name(tensor.name))
-    }
+from shardline.engine.checkpoints.gguf_file import open_gguf
+from shardline.engine.checkpoints.gguf_names import stored_name
+from shardline.engine.weights.linear import GROUP, Int4, Int8, Linear
 
 
 class GgufWeights:
@@ -52,7 +28,7 @@ class GgufWeights:
 
     def tensor(self, name: str) -> Tensor | None:
         """A tensor on the CPU, unpacked, or None where there is none of this name."""
-        stored = self._tensors.get(_stored_name(name))
+        stored = self._tensors.get(stored_name(name))
         if stored is None:
             return None
         dense = torch.from_numpy(gguf.dequantize(stored.data, stored.tensor_type).copy())
@@ -60,14 +36,14 @@ class GgufWeights:
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of a tensor, unread; None where there is none of this name."""
-        stored = self._tensors.get(_stored_name(name))
+        stored = self._tensors.get(stored_name(name))
         return None if stored is None else tuple(int(size) for size in reversed(stored.shape))
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
         """The modules `names`, one under the other, where all have 4 bits, or 8; else None."""
-        stored = [self._tensors.get(_stored_name(f"{name}.weight")) for name in names]
+        stored = [self._tensors.get(stored_name(f"{name}.weight")) for name in names]
         kinds = {tensor.tensor_type for tensor in stored if tensor is not None}
-        if None in stored or any(_stored_name(f"{name}.bias") in self._tensors for name in names):
+        if None in stored or any(stored_name(f"{name}.bias") in self._tensors for name in names):
             return None
         if kinds == {Kind.Q8_0}:
             dense = [weight for name in names if (weight := self.tensor(f"{name}.weight")) is not None]
@@ -104,24 +80,3 @@ def _four_bits(blocks: NDArray[numpy.uint8], kind: Kind) -> tuple[Tensor, Tensor
     nibbles = rows[:, :, head:]
     numbers = torch.cat((nibbles & 15, nibbles >> 4), 2).flatten(1).to(torch.int32)
     return numbers, scales, zeros
-
-
-def _stored_name(name: str) -> str:
-    stem, _, kind = name.rpartition(".")
-    if stem.startswith("model.layers."):
-        number, _, module = stem.removeprefix("model.layers.").partition(".")
-        return f"blk.{number}.{NAMES[module]}.{kind}"
-    return f"{NAMES[stem]}.{kind}"
-
-
-def _own_name(stored: str) -> str | None:
-    stem, _, kind = stored.rpartition(".")
-    if stem.startswith("blk."):
-        number, _, part = stem.removeprefix("blk.").partition(".")
-        module = _MODULES.get(part)
-        return f"model.layers.{number}.{module}.{kind}" if module else None
-    module = _MODULES.get(stem)
-    return f"{module}.{kind}" if module else None
-
-
-_MODULES = {stored: module for module, stored in NAMES.items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shardline.engine import gpu_products
+from shardline.engine.weights import cuda_matmul
 
 GROUP = 32
 """How many weights of a row share a scale in 4 bits, as in GGUF's Q4_0 and Q4_1."""
@@ -95,7 +95,7 @@ class Int8(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
-        multiply = gpu_products.multiply_int8 if x.is_cuda else torch.ops.aten._weight_int8pack_mm
+        multiply = cuda_matmul.multiply_int8 if x.is_cuda else torch.ops.aten._weight_int8pack_mm
         return self._with_bias(multiply(x, self.values, self.scales))
 
     def rows(self, ids: Tensor) -> Tensor:
@@ -131,13 +131,13 @@ class Int4(Linear):
         """Take `numbers`, shape (out, in), as they are; `scales` and `zeros` have shape (out, groups)."""
         both = torch.stack([scales, zeros], 2).to(dtype)
         if numbers.is_cuda:
-            return cls(gpu_products.pack_int4(numbers.view(len(numbers), -1, GROUP)), both, bias)
+            return cls(cuda_matmul.pack_int4(numbers.view(len(numbers), -1, GROUP)), both, bias)
         return cls(pack_int4(numbers), both.transpose(0, 1).contiguous(), bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x`, shape (n, in features)."""
         if x.is_cuda:
-            return self._with_bias(gpu_products.multiply_int4(x, self.packed, self.scales_and_zeros))
+            return self._with_bias(cuda_matmul.multiply_int4(x, self.packed, self.scales_and_zeros))
         multiply = torch.ops.aten._weight_int4pack_mm_for_cpu if x.is_cpu else torch.ops.aten._weight_int4pack_mm
         return self._with_bias(multiply(x, self.packed, GROUP, self.scales_and_zeros))
 

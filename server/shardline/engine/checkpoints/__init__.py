@@ -1,0 +1,1 @@
+"""Model checkpoints on the hub, in folders and in GGUF files."""
