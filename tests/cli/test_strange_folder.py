@@ -106,7 +106,7 @@ def test_a_compiler_works_in_a_folder_of_ours(folder: Path, tmp_path: Path, own_
     compiler = tmp_path / "compiler"
     compiler.write_text(f"#!/bin/sh\npwd > '{told}'\nls -A >> '{told}'\nexit 1\n")
     compiler.chmod(0o755)
-    code = f"from shardline.engine.kernel.build import build; build({str(compiler)!r})"
+    code = f"from shardline.engine.models.llama.native.build import build; build({str(compiler)!r})"
     run([sys.executable, "-P", "-c", code], folder)
     where, *files = told.read_text().splitlines()
     assert files == []

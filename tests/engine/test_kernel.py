@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from shardline.engine.compilation import compile_step
-from shardline.engine.kernel import build, kept
-from shardline.engine.models.llama import LlamaModel
+from shardline.engine.models.llama.compilation import compile_step
+from shardline.engine.models.llama.model import LlamaModel
+from shardline.engine.models.llama.native import build, kept
 from shardline.engine.weights.linear import int4_block
 from tests.engine.test_llama import CAPACITY, PROMPT, fill, load, make, read_alone_and_together
 
@@ -261,7 +261,7 @@ USING = """
 import sys
 from pathlib import Path
 from shardline import logs
-from shardline.engine.compilation import compile_step
+from shardline.engine.models.llama.compilation import compile_step
 from tests.engine.test_llama import load
 logs.configure("info")
 model = load(Path(sys.argv[1]), dtype="bfloat16")
@@ -314,7 +314,7 @@ def test_processes_that_come_while_it_is_made_wait_for_it(tmp_path: Path, own_ca
     compiler.write_text(MAKES_NOTHING.format(runs=runs))
     compiler.chmod(0o755)
     kept.open_folder()
-    code = f"from shardline.engine.compilation import _make; _make({str(compiler)!r}, lambda: None)"
+    code = f"from shardline.engine.models.llama.compilation import _make; _make({str(compiler)!r}, lambda: None)"
     several = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [one.wait() for one in several] == [0, 0, 0]
     assert runs.read_text() == "run\n"

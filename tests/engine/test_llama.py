@@ -15,10 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from shardline.engine.checkpoints.empty_model import empty_model
 from shardline.engine.checkpoints.gguf_names import stored_bits
-from shardline.engine.models.llama import LlamaMemory, LlamaModel
-from shardline.engine.models.loading import Loader
-from shardline.engine.models.outline import Outline
-from shardline.engine.models.shape import shape_of
+from shardline.engine.models.llama.config import shape_of
+from shardline.engine.models.llama.loader import Loader
+from shardline.engine.models.llama.meta_modules import Outline
+from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Device, Plan
 from shardline.engine.weights.gguf_source import GgufWeights
 from shardline.engine.weights.linear import Int4, Int8

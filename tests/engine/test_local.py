@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from shardline.engine import Progress, Request
 from shardline.engine.local import LocalEngine
-from shardline.engine.models.stage import Layer
+from shardline.engine.models.llama.stage import Layer
 from shardline.engine.runner import Runner
 from shardline.errors import CheckpointError, EngineError, NotReadyError
 from shardline.settings import ModelSettings

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, LlamaConfig, PreTrainedConfig
 
-from shardline.engine.models.shape import shape_of
+from shardline.engine.models.llama.config import shape_of
 from shardline.engine.placement import modules, place
 from shardline.engine.plan import GIB, KIB, MIB, Plan
 from shardline.engine.skeleton import Skeleton, build_skeleton

@@ -13,9 +13,9 @@ from gguf import GGMLQuantizationType as Kind
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from shardline.engine.kernel.compiled import CompiledStep
-from shardline.engine.models.shape import shape_of
-from shardline.engine.models.stage import Layer, Stage
+from shardline.engine.models.llama.config import shape_of
+from shardline.engine.models.llama.native_step import CompiledStep
+from shardline.engine.models.llama.stage import Layer, Stage
 from shardline.engine.weights.linear import Dense, Int4, Int8, Linear
 from shardline.errors import CheckpointError
 from tests import tiny

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from shardline.engine.kv_cache import KVCaches
-from shardline.engine.models.llama import LlamaMemory, LlamaModel
-from shardline.engine.models.step import FEWEST_ROWS, rows_for
+from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS, rows_for
+from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Device
 from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, fill, load, make
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from shardline.engine import planning
 from shardline.engine.checkpoints.checkpoint import find
-from shardline.engine.models.llama import LlamaModel
-from shardline.engine.models.streaming import BUFFERS, Streamed
+from shardline.engine.models.llama.layer_streaming import BUFFERS, Streamed
+from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.plan import MIB, Device
 from shardline.errors import PlacementError
 from shardline.settings import ModelSettings

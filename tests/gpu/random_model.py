@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shardline.engine.models.llama import LlamaModel
-from shardline.engine.models.loading import Loader
-from shardline.engine.models.outline import Outline
-from shardline.engine.models.shape import Shape, shape_of
+from shardline.engine.models.llama.config import Shape, shape_of
+from shardline.engine.models.llama.loader import Loader
+from shardline.engine.models.llama.meta_modules import Outline
+from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.plan import Device, Plan
 from shardline.engine.weights.linear import Linear
 

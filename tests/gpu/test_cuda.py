@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from shardline.engine.models.llama import LlamaMemory, LlamaModel
-from shardline.engine.models.step import FEWEST_ROWS
+from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS
+from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Device
 from shardline.engine.runner import Runner
 from tests.engine.test_generation_laws import CODE, open_tiny, text

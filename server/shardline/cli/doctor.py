@@ -107,7 +107,7 @@ def _devices(_: Settings) -> Iterator[Finding]:
 
 
 def _compiler(_: Settings) -> Iterator[Finding]:
-    from shardline.engine.kernel import build
+    from shardline.engine.models.llama.native import build
 
     if not build.supported():
         return

@@ -1,20 +1,24 @@
 """What a placement costs each device, whether that is too much, and what would help then."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shardline.engine import devices
-from shardline.engine.plan import Device, DeviceShare, in_words
+from shardline.engine.plan import (
+    SPILLED,
+    Device,
+    DeviceMap,
+    DeviceShare,
+    Limits,
+    device_of,
+    in_words,
+    main_device,
+    waiting_places,
+)
 from shardline.engine.skeleton import KV_CACHE_BUFFER, Skeleton
 
 if TYPE_CHECKING:
     from shardline.settings import ModelSettings
-
-DeviceMap = Mapping[str, Device]
-Limits = Mapping[Device, int]
-
-SPILLED: Device = "disk"
-"""Where accelerate puts what fits nowhere."""
 
 
 def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_asked: bool) -> tuple[DeviceShare, ...]:
@@ -50,16 +54,6 @@ def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_as
     )
 
 
-def waiting_places(main: Device) -> tuple[Device, ...]:
-    """Places from which weights are fetched to `main` to be computed."""
-    return ("disk",) if main == "cpu" else ("cpu", "disk")
-
-
-def main_device(used: Iterable[Device]) -> Device:
-    """Where offloaded layers are computed: the first accelerator of those used, else the CPU."""
-    return next((device for device in used if device not in ("cpu", "disk")), "cpu")
-
-
 def _weights(skeleton: Skeleton, device_map: DeviceMap) -> dict[Device, int]:
     """Bytes of parameters and buffers on each device; tied weights count once on each device they are on."""
     seen: set[tuple[Device, int]] = set()
@@ -84,15 +78,6 @@ def _fetched(skeleton: Skeleton, device_map: DeviceMap, places: Sequence[Device]
         if whole and device_of(device_map, name) in places:
             sizes.append(sum(weight.nbytes for weight in module.parameters()))
     return sum(sorted(sizes)[-skeleton.fetched_at_once :])
-
-
-def device_of(device_map: DeviceMap, name: str) -> Device | None:
-    """The device of the nearest named ancestor of `name`, or its own."""
-    while name:
-        if name in device_map:
-            return device_map[name]
-        name = name.rpartition(".")[0]
-    return device_map.get("")
 
 
 def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked: bool) -> list[str]:

@@ -10,17 +10,8 @@ from typing import Any
 from torch import nn
 
 from shardline.engine import devices
-from shardline.engine.accounting import (
-    SPILLED,
-    DeviceMap,
-    Limits,
-    device_of,
-    refusal_of,
-    shares_of,
-    waiting_places,
-    warnings_about,
-)
-from shardline.engine.plan import Plan
+from shardline.engine.accounting import refusal_of, shares_of, warnings_about
+from shardline.engine.plan import SPILLED, DeviceMap, Limits, Plan, device_of, waiting_places
 from shardline.engine.skeleton import KV_CACHE_BUFFER, Skeleton
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,15 @@ Device = int | str
 """A device as Hugging Face names it: the number of a GPU, "cpu", "mps" or "disk"."""
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+DeviceMap = Mapping[str, Device]
+"""Where modules go, by their names."""
+
+Limits = Mapping[Device, int]
+"""How many bytes devices may hold."""
+
+SPILLED: Device = "disk"
+"""Where accelerate puts what fits nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +91,22 @@ def in_words(size: float) -> str:
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
     return f"{size:.0f} bytes"
+
+
+def waiting_places(main: Device) -> tuple[Device, ...]:
+    """Places from which weights are fetched to `main` to be computed."""
+    return ("disk",) if main == "cpu" else ("cpu", "disk")
+
+
+def main_device(used: Iterable[Device]) -> Device:
+    """Where offloaded layers are computed: the first accelerator of those used, else the CPU."""
+    return next((device for device in used if device not in ("cpu", "disk")), "cpu")
+
+
+def device_of(device_map: DeviceMap, name: str) -> Device | None:
+    """The device of the nearest named ancestor of `name`, or its own."""
+    while name:
+        if name in device_map:
+            return device_map[name]
+        name = name.rpartition(".")[0]
+    return device_map.get("")

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from shardline.engine import placement
-from shardline.engine.accounting import device_of
 from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.checkpoints.json_file import read_object
 from shardline.engine.checkpoints.manifest import STORED_BITS
 from shardline.engine.generate import PREFILL_STEP
-from shardline.engine.models.shape import FAMILIES, Shape, shape_of
-from shardline.engine.plan import Plan
+from shardline.engine.models.llama.config import FAMILIES, Shape, shape_of
+from shardline.engine.plan import Plan, device_of
 from shardline.engine.skeleton import PackedBytes, Skeleton, build_skeleton
 from shardline.engine.weights.linear import GROUP, packed_bytes
 from shardline.errors import PlacementError, SettingsError

@@ -16,7 +16,6 @@ from shardline.engine import (
     Progress,
     Report,
     Request,
-    accounting,
     devices,
     draft_placement,
     planning,
@@ -26,12 +25,13 @@ from shardline.engine import (
 from shardline.engine.batch import Batch, Member, out_of_memory
 from shardline.engine.checkpoints import checkpoint
 from shardline.engine.codec import Codec
-from shardline.engine.compilation import compile_step
 from shardline.engine.draft_model import DraftModel
 from shardline.engine.generate import PREFILL_STEP, SHORT_STEP, generate, prefill, score
 from shardline.engine.kv_cache import KVCache, KVCaches
-from shardline.engine.models import Model, loading
-from shardline.engine.plan import Plan
+from shardline.engine.models import Model
+from shardline.engine.models.llama import loader
+from shardline.engine.models.llama.compilation import compile_step
+from shardline.engine.plan import Plan, main_device
 from shardline.engine.planning import Planned
 from shardline.engine.prompt import prompt_budget
 from shardline.engine.steps import Cancelled, Steps, finish
@@ -216,7 +216,7 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
 
 def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> Runner:
     model, compilation = _load(planned, settings, report)
-    if accounting.main_device(share.device for share in planned.plan.devices) != "cpu":
+    if main_device(share.device for share in planned.plan.devices) != "cpu":
         threads.use_any_cpu()  # it hands work to a GPU, which should not wait for whoever else wants this CPU
     runner = Runner(
         plan=planned.plan,
@@ -237,11 +237,11 @@ def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Repor
 def _load(planned: Planned, settings: ModelSettings, report: Report) -> tuple[Model[Any], threading.Thread | None]:
     """The model, and what still compiles its step."""
     if planned.shape is None:
-        from shardline.engine.models import transformers  # here, because it takes a second
+        from shardline.engine.models import hf_transformers  # here, because it takes a second
 
         folder = settings.offload_folder
-        return transformers.load(planned.source, planned.plan, report, offload_folder=folder), None
-    model = loading.load(
+        return hf_transformers.load(planned.source, planned.plan, report, offload_folder=folder), None
+    model = loader.load(
         planned.source,
         planned.plan,
         planned.shape,

@@ -7,7 +7,7 @@ from torch import Tensor
 from shardline.engine import planning
 from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.cluster import Sizes
-from shardline.engine.models.shape import shape_of
+from shardline.engine.models.llama.config import shape_of
 from shardline.engine.skeleton import build_skeleton, widths_of
 from shardline.settings import ModelSettings
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from shardline.engine.checkpoints.empty_model import empty_model
-from shardline.engine.models.outline import Outline
-from shardline.engine.models.shape import Shape, Widths
-from shardline.engine.models.streaming import BUFFERS
+from shardline.engine.models.llama.config import Shape, Widths
+from shardline.engine.models.llama.layer_streaming import BUFFERS
+from shardline.engine.models.llama.meta_modules import Outline
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from shardline.engine.models.shape import Shape
+from shardline.engine.models.llama.config import Shape
 
 
 class Weight(nn.Module):

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from shardline.engine import Progress, Report
-from shardline.engine.accounting import device_of, main_device, waiting_places
-from shardline.engine.models.llama import LlamaModel
-from shardline.engine.models.outline import sizes_of
-from shardline.engine.models.reading import mismatch, missing, reading
-from shardline.engine.models.shape import Shape
-from shardline.engine.models.stage import Layer, Stage
-from shardline.engine.models.streaming import Streamed
-from shardline.engine.plan import Plan
+from shardline.engine.models.llama.config import Shape
+from shardline.engine.models.llama.layer_streaming import Streamed
+from shardline.engine.models.llama.meta_modules import sizes_of
+from shardline.engine.models.llama.model import LlamaModel
+from shardline.engine.models.llama.stage import Layer, Stage
+from shardline.engine.models.load_errors import mismatch, missing, reading
+from shardline.engine.plan import Plan, device_of, main_device, waiting_places
 from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear
 from shardline.engine.weights.packed_file import Keeper, Weights, file_name, open_kept
 from shardline.engine.weights.safetensors_source import SafetensorsWeights

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shardline.engine.kernel import compiled
-from shardline.engine.models.shape import Shape
-from shardline.engine.models.stage import Stage
-from shardline.engine.models.step import Compute, Step, rows_for
-from shardline.engine.models.streaming import Streamed
+from shardline.engine.models.llama import native_step
+from shardline.engine.models.llama.config import Shape
+from shardline.engine.models.llama.cuda_graph import Compute, Step, rows_for
+from shardline.engine.models.llama.layer_streaming import Streamed
+from shardline.engine.models.llama.stage import Stage
 from shardline.engine.weights.linear import Dense, Int8
 from shardline.errors import first_line
 
@@ -40,15 +40,17 @@ class LlamaMemory:
         """The shortest captured step that sees the first `end` rows, if there is one."""
         return self.steps.get(min((rows for rows in self.steps if rows >= end), default=0))
 
-    def text(self, ids: Sequence[int]) -> compiled.Text:
+    def text(self, ids: Sequence[int]) -> native_step.Text:
         """`ids` after what was read, as the compiled step wants them."""
-        return compiled.Text(ids, self.length, *self._addresses)
+        return native_step.Text(ids, self.length, *self._addresses)
 
     @cached_property
     def _addresses(self) -> tuple[Array[c_void_p], Array[c_void_p]]:
         """Where the keys and the values of each layer begin."""
         layers = [layer for part in self.parts for layer in part]
-        return compiled.addresses([keys for keys, _ in layers]), compiled.addresses([values for _, values in layers])
+        return native_step.addresses([keys for keys, _ in layers]), native_step.addresses(
+            [values for _, values in layers]
+        )
 
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
@@ -74,7 +76,7 @@ class LlamaModel:
         self._norm = norm
         self._head = head
         self._capacity = capacity
-        self._compiled: compiled.CompiledStep | None = None
+        self._compiled: native_step.CompiledStep | None = None
         self._home = next(embedding.buffers()).device
         # Fetching weights takes so long that starting kernels costs nothing beside it.
         self._captures = all(s.device.type == "cuda" and not isinstance(s.layers, Streamed) for s in stages)
@@ -98,11 +100,11 @@ class LlamaModel:
         """Whether `compile` can do anything for this model."""
         stage, *others = self._stages
         whole = not others and not isinstance(stage.layers, Streamed)
-        return whole and compiled.runs(self._shape, stage, self._embedding, self._head)
+        return whole and native_step.runs(self._shape, stage, self._embedding, self._head)
 
     def compile(self, library: Path) -> None:
         """Read few tokens with `library` from now on; raises `OSError` or `ValueError` where it cannot be trusted."""
-        step = compiled.CompiledStep(
+        step = native_step.CompiledStep(
             library,
             self._shape,
             embedding=self._embedding,
@@ -139,7 +141,7 @@ class LlamaModel:
 
     def _read(self, texts: Sequence[tuple[Sequence[int], LlamaMemory]], *, every: bool) -> Tensor:
         together = [token for ids, _ in texts for token in ids]
-        if self._compiled and len(together) <= compiled.MOST_ROWS:
+        if self._compiled and len(together) <= native_step.MOST_ROWS:
             return self._compiled([memory.text(ids) for ids, memory in texts], every=every)
         x = self._embedding.rows(torch.tensor(together, device=self._home))
         spans = [range(memory.length, memory.length + len(ids)) for ids, memory in texts]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shardline.engine.models.shape import Shape
+from shardline.engine.models.llama.config import Shape
 from shardline.engine.weights.linear import Linear
 
 Memory = Sequence[tuple[Tensor, Tensor]]

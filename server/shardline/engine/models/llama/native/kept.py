@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from shardline.engine.kernel import build
+from shardline.engine.models.llama.native import build
 from shardline.folders import check_private, make_folders, make_private
 
 MAX_FAILURES = 2

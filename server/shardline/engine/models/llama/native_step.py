@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shardline.engine.models.shape import Shape
-from shardline.engine.models.stage import Layer, Stage
+from shardline.engine.models.llama.config import Shape
+from shardline.engine.models.llama.stage import Layer, Stage
 from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear, int4_block
 
 MOST_ROWS = 8

@@ -6,8 +6,8 @@ import weakref
 from pathlib import Path
 
 from shardline import threads
-from shardline.engine.kernel import build, kept
-from shardline.engine.models.llama import LlamaModel
+from shardline.engine.models.llama.model import LlamaModel
+from shardline.engine.models.llama.native import build, kept
 from shardline.errors import ShardlineError, first_line
 
 log = logging.getLogger(__name__)

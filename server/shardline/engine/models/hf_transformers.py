@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from shardline.engine import Report
 from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.checkpoints.tqdm_progress import bar_class
-from shardline.engine.models.reading import mismatch, missing, reading
+from shardline.engine.models.load_errors import mismatch, missing, reading
 from shardline.engine.plan import Plan
 from shardline.errors import PlacementError
 
