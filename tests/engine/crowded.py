@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from shardline.engine.checkpoints.checkpoint import find
-from shardline.engine.codec import Codec
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import DeviceShare, Plan
 from shardline.engine.runner import MOST_CACHES, Runner, open_runner
+from shardline.engine.tokenization.tokenizer import Codec
 from shardline.settings import ModelSettings
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from shardline.engine import Chunk, Request
-from shardline.engine.codec import Codec
 from shardline.engine.generate import SHORT_STEP
 from shardline.engine.local import LocalEngine
 from shardline.engine.runner import MOST_CACHES, Runner
 from shardline.engine.steps import Cancelled
+from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import Crowded, crowded

@@ -15,6 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from shardline.engine import Progress, planning
 from shardline.engine.checkpoints import checkpoint, embedded_model
 from shardline.engine.runner import open_runner
+from shardline.engine.tokenization.tokenizer import begin_ids
 from shardline.engine.weights.linear import ALIGNMENT
 from shardline.errors import CheckpointError, EngineError, NotReadyError, PlacementError
 from shardline.settings import ModelSettings
@@ -137,9 +138,9 @@ def test_a_tokenizer_of_bos_is_put_once_at_the_very_start(tiny_folder: Path) -> 
     from tokenizers.processors import TemplateProcessing
 
     tokenizer = tiny.tokenizer()
-    assert checkpoint.begin_ids(tokenizer) == []
+    assert begin_ids(tokenizer) == []
     tokenizer.post_processor = TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 1)])
-    assert checkpoint.begin_ids(tokenizer) == [1]
+    assert begin_ids(tokenizer) == [1]
 
 
 def test_a_gguf_file_completes_as_the_model_it_was_made_from(

@@ -12,12 +12,12 @@ from tokenizers.decoders import Metaspace
 from tokenizers.models import BPE, WordLevel
 
 from shardline.engine import Request
-from shardline.engine.codec import Encoded
 from shardline.engine.healing import HealingSampler
-from shardline.engine.prompt import MOST_TOKENS, cut_back
 from shardline.engine.runner import Runner, open_runner
 from shardline.engine.sampling import Sampler
-from shardline.engine.vocabulary import Vocabulary
+from shardline.engine.tokenization.prompt import MOST_TOKENS, cut_back
+from shardline.engine.tokenization.token_bytes import Vocabulary
+from shardline.engine.tokenization.tokenizer import Encoded
 from shardline.settings import ModelSettings
 from tests.engine.test_prompt import PLAIN, STARCODER
 

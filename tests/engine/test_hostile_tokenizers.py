@@ -14,8 +14,8 @@ from tokenizers.processors import TemplateProcessing
 
 from shardline.engine import Request
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.codec import Codec
 from shardline.engine.local import LocalEngine
+from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import CheckpointError, PromptError
 from shardline.settings import ModelSettings
 from tests.engine.test_generation_laws import CODE, open_tiny, text

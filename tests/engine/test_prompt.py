@@ -10,9 +10,9 @@ from tokenizers import AddedToken
 
 from shardline.engine import Request
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.codec import Codec
-from shardline.engine.infilling import FAMILIES, PREFIX, SUFFIX, Family, detect
-from shardline.engine.prompt import Prompt, build
+from shardline.engine.tokenization.infilling import FAMILIES, PREFIX, SUFFIX, Family, detect
+from shardline.engine.tokenization.prompt import Prompt, build
+from shardline.engine.tokenization.tokenizer import Codec
 from tests import codellama, tiny
 
 BASE = Path("no-such-folder")  # nothing is read from it

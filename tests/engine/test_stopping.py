@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.engine.stopping import StopSequences
+from shardline.engine.tokenization.stop_sequences import StopSequences
 
 few_letters = st.text(alphabet="ab\n", max_size=30)
 stops = st.lists(st.text(alphabet="ab\n", min_size=1, max_size=4), max_size=3)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from shardline.engine import Request, window
-from shardline.engine.codec import Codec, Encoded
-from shardline.engine.prompt import build, build_ahead, cut_back, known_ahead
+from shardline.engine.tokenization.prompt import build, build_ahead, cut_back, known_ahead
+from shardline.engine.tokenization.tokenizer import Codec, Encoded
 from tests import tiny
 
 BASE = Path("no-such-folder")  # nothing is read from it

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from shardline.engine import FinishReason, Request, prompt
+from shardline.engine import FinishReason, Request
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.codec import Codec
 from shardline.engine.local import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine
 from shardline.engine.remote.fallback import FallbackEngine
+from shardline.engine.tokenization import prompt
+from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import AwayError, GenerationError
 from shardline.settings import ModelSettings
 from tests import tiny

@@ -15,9 +15,9 @@ from shardline.settings import Settings
 def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -> None:
     """Print the prompt for `position` (FILE:LINE:COLUMN, from 1)."""
     from shardline.engine import planning
-    from shardline.engine import prompt as prompts
     from shardline.engine.checkpoints import checkpoint
-    from shardline.engine.codec import Codec
+    from shardline.engine.tokenization import prompt as prompts
+    from shardline.engine.tokenization.tokenizer import Codec
 
     source = read_source(position)
     prefix, suffix = context.window(source)

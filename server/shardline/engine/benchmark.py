@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from shardline.engine import Request, planning
 from shardline.engine.checkpoints import checkpoint
-from shardline.engine.codec import Codec
 from shardline.engine.draft import Draft, PromptLookup
 from shardline.engine.generate import PREFILL_STEP, decode, prefill
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.runner import open_runner
 from shardline.engine.sampling import Sampler
 from shardline.engine.steps import finish, run
+from shardline.engine.tokenization.tokenizer import Codec
 from shardline.settings import ModelSettings
 
 LONG, SHORT, WRITTEN = 1000, 64, 64

@@ -14,11 +14,11 @@ from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
 from shardline.engine.sampling import Sampler
 from shardline.engine.steps import Read, Steps
-from shardline.engine.stopping import StopSequences
+from shardline.engine.tokenization.stop_sequences import StopSequences
 
 if TYPE_CHECKING:
-    from shardline.engine.codec import Codec
-    from shardline.engine.prompt import Prompt
+    from shardline.engine.tokenization.prompt import Prompt
+    from shardline.engine.tokenization.tokenizer import Codec
 
 PREFILL_STEP = 256
 """Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from shardline.engine.sampling import Sampler
-from shardline.engine.vocabulary import Vocabulary
+from shardline.engine.tokenization.token_bytes import Vocabulary
 
 
 class HealingSampler:

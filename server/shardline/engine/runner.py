@@ -11,20 +11,9 @@ from typing import Any, Never
 import torch
 
 from shardline import threads
-from shardline.engine import (
-    Chunk,
-    Progress,
-    Report,
-    Request,
-    devices,
-    draft_placement,
-    planning,
-    prompt,
-    room,
-)
+from shardline.engine import Chunk, Progress, Report, Request, devices, draft_placement, planning, room
 from shardline.engine.batch import Batch, Member, out_of_memory
 from shardline.engine.checkpoints import checkpoint
-from shardline.engine.codec import Codec
 from shardline.engine.draft_model import DraftModel
 from shardline.engine.generate import PREFILL_STEP, SHORT_STEP, generate, prefill, score
 from shardline.engine.kv_cache import KVCache, KVCaches
@@ -33,8 +22,10 @@ from shardline.engine.models.llama import loader
 from shardline.engine.models.llama.compilation import compile_step
 from shardline.engine.plan import Plan, main_device
 from shardline.engine.planning import Planned
-from shardline.engine.prompt import prompt_budget
 from shardline.engine.steps import Cancelled, Steps, finish
+from shardline.engine.tokenization import prompt
+from shardline.engine.tokenization.prompt import prompt_budget
+from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import PlacementError
 from shardline.settings import ModelSettings
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from tokenizers import Tokenizer
 
 from shardline.engine import Report, panics
 from shardline.engine.checkpoints import embedded_model, gguf_unpack
-from shardline.engine.checkpoints.config_values import MAX_VOCABULARY, Config, check_sizes, refuse_code
+from shardline.engine.checkpoints.config_values import Config, check_sizes, refuse_code
 from shardline.engine.checkpoints.json_file import read_object
 from shardline.engine.checkpoints.safetensors_files import has_safetensors, refuse_missing, safetensors_files
 from shardline.errors import CheckpointError, first_line
@@ -145,30 +144,6 @@ def is_present(settings: ModelSettings) -> bool:
     if name == EMBEDDED_MODEL and embedded_model.kept(cache_folder()).exists():
         return True
     return hub.cached(name, settings.revision, weights=True) is not None
-
-
-def begin_ids(tokenizer: Tokenizer) -> list[int]:
-    """The ids that open every prompt: what the tokenizer puts before a text (for CodeLlama, `<s>`)."""
-    with_specials: Sequence[int] = tokenizer.encode("a", add_special_tokens=True).ids
-    plain: Sequence[int] = tokenizer.encode("a", add_special_tokens=False).ids
-    opening = list(with_specials[: len(with_specials) - len(plain)])
-    return opening if [*opening, *plain] == list(with_specials) else []
-
-
-def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[int]:
-    """The ids that end a text: those the config and generation config name, and every other special token."""
-    named = [config.get("eos_token_id")]
-    generation = folder / "generation_config.json"
-    if generation.exists():
-        named.append(read_object(generation).get("eos_token_id"))
-    tokens = [token for item in named for token in (item if isinstance(item, list) else [item])]
-    ends = {
-        token
-        for token in tokens
-        if isinstance(token, int) and not isinstance(token, bool) and 0 <= token < MAX_VOCABULARY
-    }
-    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    return frozenset(ends | special)
 
 
 def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpoint:

@@ -9,7 +9,7 @@ from typing import Any
 from shardline.engine import Chunk, FinishReason, Request, Usage
 from shardline.engine.remote.connection import Connection
 from shardline.engine.remote.dialect import Dialect, Piece, Question
-from shardline.engine.stopping import StopSequences
+from shardline.engine.tokenization.stop_sequences import StopSequences
 from shardline.errors import EngineError, GenerationError
 
 END_SECONDS = 1.0

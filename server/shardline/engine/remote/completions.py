@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from shardline.engine import FinishReason, Request
-from shardline.engine.prompt import lines_ahead
 from shardline.engine.remote.dialect import Piece, Question, count_of, logprob_of, text_of, wishes
 from shardline.engine.remote.prompts import Ids, Text, spelled
+from shardline.engine.tokenization.prompt import lines_ahead
 
 PATH = "/v1/completions"
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardline.engine import Request
-from shardline.engine import prompt as prompts
-from shardline.engine.codec import Codec
-from shardline.engine.prompt import Prompt
+from shardline.engine.tokenization import prompt as prompts
+from shardline.engine.tokenization.prompt import Prompt
+from shardline.engine.tokenization.tokenizer import Codec
 
 SHORTEST, LONGEST = 2, 8
 """Characters per token, of which code has more and fewer: a server that refuses a long prompt must not be sent one, and

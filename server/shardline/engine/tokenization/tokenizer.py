@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from tokenizers import Encoding, Tokenizer
 
 from shardline.engine import panics
-from shardline.engine.checkpoints.checkpoint import Checkpoint, begin_ids, end_ids
-from shardline.engine.infilling import Infilling, detect
-from shardline.engine.vocabulary import Vocabulary
+from shardline.engine.checkpoints.checkpoint import Checkpoint
+from shardline.engine.checkpoints.config_values import MAX_VOCABULARY
+from shardline.engine.checkpoints.json_file import read_object
+from shardline.engine.tokenization.infilling import Infilling, detect
+from shardline.engine.tokenization.token_bytes import Vocabulary
 from shardline.errors import CheckpointError, PromptError, first_line
 
 if TYPE_CHECKING:
@@ -129,3 +131,27 @@ class Codec:
             raise CheckpointError(
                 f"model.name: the tokenizer has {count} tokens and the model knows {self.size}; it is another model's."
             )
+
+
+def begin_ids(tokenizer: Tokenizer) -> list[int]:
+    """The ids that open every prompt: what the tokenizer puts before a text (for CodeLlama, `<s>`)."""
+    with_specials: Sequence[int] = tokenizer.encode("a", add_special_tokens=True).ids
+    plain: Sequence[int] = tokenizer.encode("a", add_special_tokens=False).ids
+    opening = list(with_specials[: len(with_specials) - len(plain)])
+    return opening if [*opening, *plain] == list(with_specials) else []
+
+
+def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[int]:
+    """The ids that end a text: those the config and generation config name, and every other special token."""
+    named = [config.get("eos_token_id")]
+    generation = folder / "generation_config.json"
+    if generation.exists():
+        named.append(read_object(generation).get("eos_token_id"))
+    tokens = [token for item in named for token in (item if isinstance(item, list) else [item])]
+    ends = {
+        token
+        for token in tokens
+        if isinstance(token, int) and not isinstance(token, bool) and 0 <= token < MAX_VOCABULARY
+    }
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return frozenset(ends | special)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shardline.engine import Request, window
-from shardline.engine.codec import Codec, Encoded
-from shardline.engine.infilling import PREFIX, SUFFIX
-from shardline.engine.vocabulary import Vocabulary
+from shardline.engine.tokenization.infilling import PREFIX, SUFFIX
+from shardline.engine.tokenization.token_bytes import Vocabulary
+from shardline.engine.tokenization.tokenizer import Codec, Encoded
 from shardline.errors import PromptError
 
 STEPS = 4
