@@ -12,8 +12,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from shardline.engine import Progress, planning
+from shardline.engine import Progress
 from shardline.engine.checkpoints import checkpoint, embedded_model
+from shardline.engine.placement import planner
 from shardline.engine.runner import open_runner
 from shardline.engine.tokenization.tokenizer import begin_ids
 from shardline.engine.weights.linear import ALIGNMENT
@@ -179,8 +180,8 @@ def test_what_is_packed_is_computed_in_bfloat16_on_a_cpu_unless_told_otherwise(
 ) -> None:
     source = checkpoint.find(ModelSettings(name=str(tiny_folder)), lambda _: None)
     wish = {"name": str(tiny_folder), "quantization": quantization}
-    assert planning.make(ModelSettings(**wish), source).plan.dtype == "bfloat16"  # type: ignore[arg-type]
-    assert planning.make(ModelSettings(**wish, dtype="float32"), source).plan.dtype == "float32"  # type: ignore[arg-type]
+    assert planner.make(ModelSettings(**wish), source).plan.dtype == "bfloat16"  # type: ignore[arg-type]
+    assert planner.make(ModelSettings(**wish, dtype="float32"), source).plan.dtype == "float32"  # type: ignore[arg-type]
 
 
 def test_a_plan_for_a_gguf_file_unpacks_no_weights(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_plan_for_a_gguf_file_unpacks_no_weights(tiny_folder: Path, tmp_path: 
     wish = ModelSettings(name=str(tmp_path / "tiny.gguf"))
     outline = checkpoint.find(wish, lambda _: None, weights=False)
     assert not list(outline.folder.glob("*.safetensors"))
-    planned = planning.make(wish, outline)
+    planned = planner.make(wish, outline)
     assert planned.plan.devices[0].layers == 4
     assert planned.context_tokens == 512
 

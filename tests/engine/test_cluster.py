@@ -9,9 +9,16 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.cluster import UTILIZATION, Cluster, ClusterPlan, Sizes, lay_out, layers_of_stages
+from shardline.engine.placement.vllm_cluster import (
+    UTILIZATION,
+    Cluster,
+    ClusterPlan,
+    Sizes,
+    lay_out,
+    layers_of_stages,
+)
+from shardline.engine.placement.vllm_sizes import sizes_of
 from shardline.engine.plan import GIB
-from shardline.engine.sizes import sizes_of
 from shardline.settings import ModelSettings
 from tests import codellama
 

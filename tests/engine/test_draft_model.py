@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from shardline.engine import Request, draft_placement, planning
+from shardline.engine import Request
 from shardline.engine.checkpoints import checkpoint
 from shardline.engine.draft import GUESSES, FirstOf, PromptLookup
 from shardline.engine.draft_model import DraftModel, Followed
 from shardline.engine.models import Model
+from shardline.engine.placement import draft_placement, planner
+from shardline.engine.placement.planner import Planned
 from shardline.engine.plan import Plan
-from shardline.engine.planning import Planned
 from shardline.engine.runner import Runner, caches_for
 from shardline.engine.sampling import Sampler
 from shardline.engine.steps import Cancelled
@@ -232,7 +233,7 @@ def test_one_that_cannot_be_read_is_called_by_its_setting(tiny_folder: Path, tmp
 
 def plan(folder: Path, **wish: object) -> Planned:
     wishes = ModelSettings(name=str(folder), context_tokens=512, **wish)  # type: ignore[arg-type]
-    made = planning.make(wishes, checkpoint.find(wishes, lambda _: None))
+    made = planner.make(wishes, checkpoint.find(wishes, lambda _: None))
     return draft_placement.with_draft(made, wishes, lambda _: None, weights=False)
 
 

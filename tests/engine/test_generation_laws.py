@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from shardline.engine import Chunk, FinishReason, Request
-from shardline.engine.generate import PREFILL_STEP
+from shardline.engine.placement.planner import PREFILL_STEP
 from shardline.engine.plan import KIB
 from shardline.engine.runner import Runner, open_runner
 from shardline.settings import ModelSettings

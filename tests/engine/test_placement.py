@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, LlamaConfig, PreTrainedConfig
 
 from shardline.engine.models.llama.config import shape_of
-from shardline.engine.placement import modules, place
+from shardline.engine.placement.device_map import modules, place
+from shardline.engine.placement.meta_model import Skeleton, build_skeleton
 from shardline.engine.plan import GIB, KIB, MIB, Plan
-from shardline.engine.skeleton import Skeleton, build_skeleton
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings
 from tests import tiny

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shardline.engine import devices, room
 from shardline.engine.local import LocalEngine
+from shardline.engine.placement import devices, room
 from shardline.engine.plan import MIB, DeviceShare, Plan
 from shardline.engine.runner import open_runner
 from shardline.errors import CheckpointError, NoRoomError, PlacementError

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from shardline.engine import planning
 from shardline.engine.checkpoints.checkpoint import find
 from shardline.engine.models.llama.layer_streaming import BUFFERS, Streamed
 from shardline.engine.models.llama.model import LlamaModel
+from shardline.engine.placement import planner
 from shardline.engine.plan import MIB, Device
 from shardline.errors import PlacementError
 from shardline.settings import ModelSettings
@@ -111,9 +111,9 @@ def test_one_is_taken_off_before_the_next_is_loaded() -> None:
     assert len(Streamed((load_one(number) for number in range(4)), CPU)) == 4
 
 
-def planned(folder: Path, **wish: object) -> planning.Planned:
+def planned(folder: Path, **wish: object) -> planner.Planned:
     settings = ModelSettings(name=str(folder), context_tokens=64, **wish)  # type: ignore[arg-type]
-    return planning.make(settings, find(settings, lambda _: None))
+    return planner.make(settings, find(settings, lambda _: None))
 
 
 def test_a_gpu_with_too_little_memory_streams_instead_of_leaving_it_to_transformers(tiny_folder: Path) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from shardline.cli.plan import DOES_NOT_FIT
 from shardline.console import Console, say
-from shardline.engine.cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
+from shardline.engine.placement.vllm_cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
 from shardline.engine.plan import GIB, MIB, in_words
 from shardline.errors import SettingsError
 from shardline.settings import Settings
@@ -45,18 +45,18 @@ def plan(settings: Settings, machines: Machines, *, as_json: bool) -> int:
     memory = _bytes(machines.gpu_memory)
     if settings.model.name.endswith(".gguf"):
         raise SettingsError("--model: vLLM takes a name on the hub or a folder with safetensors, no GGUF file.")
-    from shardline.engine import planning, sizes  # here, because they import torch
     from shardline.engine.checkpoints import checkpoint
+    from shardline.engine.placement import planner, vllm_sizes  # here, because they import torch
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
     cluster = Cluster(
         nodes=machines.nodes,
         gpus_per_node=machines.gpus_per_node,
         gpu_memory=memory,
-        context_tokens=planning.context_tokens(settings.model, source),
+        context_tokens=planner.context_tokens(settings.model, source),
         sequences=machines.sequences,
     )
-    made = lay_out(sizes.sizes_of(settings.model, source), cluster)
+    made = lay_out(vllm_sizes.sizes_of(settings.model, source), cluster)
     if as_json:
         print(json.dumps({**made.as_json(), **_told(made)}, indent=2))  # noqa: T201
     else:

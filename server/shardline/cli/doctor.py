@@ -87,7 +87,7 @@ def _remote(settings: Settings) -> Iterator[Finding]:
 def _devices(_: Settings) -> Iterator[Finding]:
     import torch
 
-    from shardline.engine import devices
+    from shardline.engine.placement import devices
 
     for device, free in devices.free_memory().items():
         if isinstance(device, int):
@@ -153,14 +153,14 @@ def _hub(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from shardline.engine import devices, draft_placement, planning
     from shardline.engine.checkpoints import checkpoint
+    from shardline.engine.placement import devices, draft_placement, planner
 
     name = settings.model.name
     try:
         present = checkpoint.is_present(settings.model)
         source = checkpoint.find(settings.model, lambda _: None, weights=False)
-        planned = planning.make(settings.model, source)
+        planned = planner.make(settings.model, source)
         planned = draft_placement.with_draft(planned, settings.model, lambda _: None, weights=False)
         plan = planned.plan
         if plan.fits:

@@ -12,11 +12,11 @@ from shardline.settings import Settings
 
 def layers(settings: Settings, *, depth: int | None, as_json: bool) -> None:
     """Print the modules down to `depth`, all of them where it is None."""
-    from shardline.engine import planning
     from shardline.engine.checkpoints import checkpoint
+    from shardline.engine.placement import planner
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
-    modules = planning.modules(settings.model, source, depth=depth)
+    modules = planner.modules(settings.model, source, depth=depth)
     if as_json:
         print(json.dumps(modules, indent=2))  # noqa: T201
     else:

@@ -24,11 +24,11 @@ FREE = ("free", "░", "bright_black")
 
 def plan(settings: Settings, *, as_json: bool) -> int:
     """Print the plan for these settings; returns the exit code."""
-    from shardline.engine import draft_placement, planning
     from shardline.engine.checkpoints import checkpoint
+    from shardline.engine.placement import draft_placement, planner
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
-    planned = planning.make(settings.model, source)
+    planned = planner.make(settings.model, source)
     planned = draft_placement.with_draft(planned, settings.model, lambda _: None, weights=False)
     made = planned.plan
     if as_json:

@@ -14,8 +14,8 @@ from shardline.settings import Settings
 
 def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -> None:
     """Print the prompt for `position` (FILE:LINE:COLUMN, from 1)."""
-    from shardline.engine import planning
     from shardline.engine.checkpoints import checkpoint
+    from shardline.engine.placement import planner
     from shardline.engine.tokenization import prompt as prompts
     from shardline.engine.tokenization.tokenizer import Codec
 
@@ -24,7 +24,7 @@ def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -
     found = checkpoint.find(settings.model, lambda _: None, weights=False)
     codec = Codec.of(found)
     max_tokens = settings.generation.max_tokens
-    budget = prompts.prompt_budget(planning.context_tokens(settings.model, found), max_tokens)
+    budget = prompts.prompt_budget(planner.context_tokens(settings.model, found), max_tokens)
     infilling = settings.completion.infilling
     request = Request(
         document=source.document,

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shardline.engine import Request, planning
+from shardline.engine import Request
 from shardline.engine.checkpoints import checkpoint
 from shardline.engine.draft import Draft, PromptLookup
-from shardline.engine.generate import PREFILL_STEP, decode, prefill
+from shardline.engine.generate import decode, prefill
 from shardline.engine.kv_cache import KVCache
+from shardline.engine.placement import planner
+from shardline.engine.placement.planner import PREFILL_STEP
 from shardline.engine.runner import open_runner
 from shardline.engine.sampling import Sampler
 from shardline.engine.steps import finish, run
@@ -161,7 +163,7 @@ def tokens(settings: ModelSettings) -> tuple[list[int], list[int]]:
     """
     source = checkpoint.find(settings, lambda _: None, weights=False)
     codec = Codec.of(source)
-    room = planning.context_tokens(settings, source) - 2
+    room = planner.context_tokens(settings, source) - 2
     files = sorted(Path(__file__).parent.rglob("*.py"))
     text = "".join(file.read_text(encoding="utf-8") for file in files)
     return codec.encode(text[: 10 * LONG]).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids

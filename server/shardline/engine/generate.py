@@ -12,6 +12,7 @@ from shardline.engine import Chunk, FinishReason, Request, Token, Usage, window
 from shardline.engine.draft import Draft, FirstOf, PromptLookup
 from shardline.engine.healing import HealingSampler
 from shardline.engine.kv_cache import KVCache
+from shardline.engine.placement.planner import PREFILL_STEP
 from shardline.engine.sampling import Sampler
 from shardline.engine.steps import Read, Steps
 from shardline.engine.tokenization.stop_sequences import StopSequences
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from shardline.engine.tokenization.prompt import Prompt
     from shardline.engine.tokenization.tokenizer import Codec
 
-PREFILL_STEP = 256
-"""Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
 
 SHORT_STEP = 64
 """As many where others may be waiting for their next token: a little slower, but they wait a quarter as long."""

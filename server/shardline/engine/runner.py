@@ -11,17 +11,18 @@ from typing import Any, Never
 import torch
 
 from shardline import threads
-from shardline.engine import Chunk, Progress, Report, Request, devices, draft_placement, planning, room
+from shardline.engine import Chunk, Progress, Report, Request
 from shardline.engine.batch import Batch, Member, out_of_memory
 from shardline.engine.checkpoints import checkpoint
 from shardline.engine.draft_model import DraftModel
-from shardline.engine.generate import PREFILL_STEP, SHORT_STEP, generate, prefill, score
+from shardline.engine.generate import SHORT_STEP, generate, prefill, score
 from shardline.engine.kv_cache import KVCache, KVCaches
 from shardline.engine.models import Model
 from shardline.engine.models.llama import loader
 from shardline.engine.models.llama.compilation import compile_step
+from shardline.engine.placement import devices, draft_placement, planner, room
+from shardline.engine.placement.planner import PREFILL_STEP, Planned
 from shardline.engine.plan import Plan, main_device
-from shardline.engine.planning import Planned
 from shardline.engine.steps import Cancelled, Steps, finish
 from shardline.engine.tokenization import prompt
 from shardline.engine.tokenization.prompt import prompt_budget
@@ -190,7 +191,7 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
     source = checkpoint.find(settings, report)
     if beside:
         settings = room.as_if_alone(settings, beside)
-    planned = draft_placement.with_draft(planning.make(settings, source), settings, report)
+    planned = draft_placement.with_draft(planner.make(settings, source), settings, report)
     if not planned.plan.fits:
         raise PlacementError(planned.plan.refusal)
     devices.check_present([share.device for share in planned.plan.devices])

@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from shardline.engine import placement
 from shardline.engine.checkpoints.checkpoint import Checkpoint
 from shardline.engine.checkpoints.json_file import read_object
 from shardline.engine.checkpoints.manifest import STORED_BITS
-from shardline.engine.generate import PREFILL_STEP
 from shardline.engine.models.llama.config import FAMILIES, Shape, shape_of
+from shardline.engine.placement import device_map
+from shardline.engine.placement.meta_model import PackedBytes, Skeleton, build_skeleton
 from shardline.engine.plan import Plan, device_of
-from shardline.engine.skeleton import PackedBytes, Skeleton, build_skeleton
 from shardline.engine.weights.linear import GROUP, packed_bytes
 from shardline.errors import PlacementError, SettingsError
 from shardline.settings import ModelSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+PREFILL_STEP = 256
+"""Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def modules(settings: ModelSettings, source: Checkpoint, *, depth: int | None) -
     skeleton = planned.skeleton
     if planned.shape:
         skeleton = _skeleton(settings, source, skeleton.dtype, planned.context_tokens, source.config(), packs=True)
-    return placement.modules(skeleton, planned.plan, depth=depth)
+    return device_map.modules(skeleton, planned.plan, depth=depth)
 
 
 def context_tokens(settings: ModelSettings, source: Checkpoint) -> int:
@@ -77,7 +79,7 @@ def _plan(settings: ModelSettings, source: Checkpoint, tokens: int, shape: Shape
     def plan_in(dtype: torch.dtype) -> Planned:
         made_of = shape or source.config()
         skeleton = _skeleton(settings, source, dtype, tokens, made_of, packs=shape is not None)
-        plan = placement.place(skeleton, settings, context_tokens=tokens)
+        plan = device_map.place(skeleton, settings, context_tokens=tokens)
         return Planned(source=source, plan=plan, skeleton=skeleton, context_tokens=tokens, shape=shape)
 
     dtype = source.dtype(settings.dtype)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from shardline.engine import devices
+from shardline.engine.placement import devices
 from shardline.engine.plan import DeviceShare, Plan, in_words
 from shardline.errors import NoRoomError
 from shardline.settings import ModelSettings

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from shardline.engine import devices
+from shardline.engine.placement import devices
+from shardline.engine.placement.meta_model import KV_CACHE_BUFFER, Skeleton
 from shardline.engine.plan import (
     SPILLED,
     Device,
@@ -15,7 +16,6 @@ from shardline.engine.plan import (
     main_device,
     waiting_places,
 )
-from shardline.engine.skeleton import KV_CACHE_BUFFER, Skeleton
 
 if TYPE_CHECKING:
     from shardline.settings import ModelSettings

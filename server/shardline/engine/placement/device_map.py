@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from shardline.engine import devices
-from shardline.engine.accounting import refusal_of, shares_of, warnings_about
+from shardline.engine.placement import devices
+from shardline.engine.placement.memory import refusal_of, shares_of, warnings_about
+from shardline.engine.placement.meta_model import KV_CACHE_BUFFER, Skeleton
 from shardline.engine.plan import SPILLED, DeviceMap, Limits, Plan, device_of, waiting_places
-from shardline.engine.skeleton import KV_CACHE_BUFFER, Skeleton
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings
 

@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shardline.engine import Report, placement, planning
+from shardline.engine import Report
 from shardline.engine.checkpoints import checkpoint
 from shardline.engine.checkpoints.checkpoint import Checkpoint
+from shardline.engine.placement import device_map, planner
+from shardline.engine.placement.planner import Planned
 from shardline.engine.plan import DeviceShare, Plan, in_words
-from shardline.engine.planning import Planned
 from shardline.errors import EngineError, SettingsError
 from shardline.settings import ModelSettings
 
@@ -45,12 +46,12 @@ def naming_the_draft() -> Iterator[None]:
 def _place(planned: Planned, wish: ModelSettings, source: Checkpoint) -> Planned:
     plan = planned.plan
     left = {share.device: share.limit - share.used for share in plan.devices if share.limit is not None}
-    limits = {device: limit for device, limit in placement.limits_of(wish).items() if device != "disk"}
+    limits = {device: limit for device, limit in device_map.limits_of(wish).items() if device != "disk"}
     rooms = {device: max(0, left.get(device, limit)) for device, limit in limits.items()}
     needed = 0
     for device in sorted(rooms, key=lambda device: device not in left):  # those of the model first
         there = dataclasses.replace(wish, device_map=device, max_memory={str(device): rooms[device]})
-        drafted = planning.make(there, source)
+        drafted = planner.make(there, source)
         (share,) = drafted.plan.devices
         if drafted.plan.fits:
             shares = _with_share(plan, share, limits[device])

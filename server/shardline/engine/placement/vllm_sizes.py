@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from shardline.engine import planning
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.cluster import Sizes
 from shardline.engine.models.llama.config import shape_of
-from shardline.engine.skeleton import build_skeleton, widths_of
+from shardline.engine.placement import planner
+from shardline.engine.placement.meta_model import build_skeleton, widths_of
+from shardline.engine.placement.vllm_cluster import Sizes
 from shardline.settings import ModelSettings
 
 
@@ -16,7 +16,7 @@ def sizes_of(settings: ModelSettings, source: Checkpoint) -> Sizes:
     """The sizes of the model in the dtype that the settings say; layers count as large as the largest."""
     made_of = shape_of(source.values) or source.config()
     widths, dtype = widths_of(made_of), source.dtype(settings.dtype)
-    tokens = planning.context_tokens(settings, source)
+    tokens = planner.context_tokens(settings, source)
     skeleton = build_skeleton(made_of, dtype=dtype, context_tokens=tokens, prefill_tokens=tokens)
     layers = [list(skeleton.model.get_submodule(name).parameters()) for name in skeleton.layers]
     return Sizes(

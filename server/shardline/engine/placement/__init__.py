@@ -1,0 +1,1 @@
+"""Which layers go on which device, before any weight is read."""
