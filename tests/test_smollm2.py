@@ -14,7 +14,7 @@ from shardline.cli.evaluate import evaluate
 from shardline.cli.options import Files
 from shardline.engine import Request
 from shardline.engine.checkpoints import embedded_model
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.errors import CheckpointError
 from shardline.folders import cache_folder
 from shardline.settings import GenerationSettings, ModelSettings, Settings

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from shardline.engine.checkpoints.checkpoint import find
+from shardline.engine.local.opener import open_runner
+from shardline.engine.local.runner import MOST_CACHES, Runner
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import DeviceShare, Plan
-from shardline.engine.runner import MOST_CACHES, Runner, open_runner
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.settings import ModelSettings
 

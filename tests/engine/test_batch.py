@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from shardline.engine import Chunk, Request
-from shardline.engine.generate import SHORT_STEP
-from shardline.engine.local import LocalEngine
-from shardline.engine.runner import MOST_CACHES, Runner
-from shardline.engine.steps import Cancelled
+from shardline.engine.generation.generate import SHORT_STEP
+from shardline.engine.generation.steps import Cancelled
+from shardline.engine.local.engine import LocalEngine
+from shardline.engine.local.runner import MOST_CACHES, Runner
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings

@@ -14,8 +14,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from shardline.engine import Progress
 from shardline.engine.checkpoints import checkpoint, embedded_model
+from shardline.engine.local.opener import open_runner
 from shardline.engine.placement import planner
-from shardline.engine.runner import open_runner
 from shardline.engine.tokenization.tokenizer import begin_ids
 from shardline.engine.weights.linear import ALIGNMENT
 from shardline.errors import CheckpointError, EngineError, NotReadyError, PlacementError

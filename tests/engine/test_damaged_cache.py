@@ -22,7 +22,7 @@ OPEN = """
 import json, sys, threading
 from shardline import logs
 from shardline.engine import Request
-from shardline.engine.runner import open_runner
+from shardline.engine.local.opener import open_runner
 from shardline.errors import ShardlineError
 from shardline.settings import ModelSettings
 logs.configure("warning")

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shardline.engine.draft import GUESSES, LONGEST_PAUSE, Draft, PromptLookup
-from shardline.engine.generate import decode, prefill
-from shardline.engine.kv_cache import KVCache
-from shardline.engine.sampling import Sampler
-from shardline.engine.steps import finish
-from shardline.engine.steps import run as run_alone
+from shardline.engine.generation.generate import decode, prefill
+from shardline.engine.generation.kv_cache import KVCache
+from shardline.engine.generation.prompt_lookup import GUESSES, LONGEST_PAUSE, Draft, PromptLookup
+from shardline.engine.generation.sampling import Sampler
+from shardline.engine.generation.steps import finish
+from shardline.engine.generation.steps import run as run_alone
 
 WORDS = 12
 

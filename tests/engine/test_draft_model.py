@@ -13,15 +13,15 @@ from torch import Tensor
 
 from shardline.engine import Request
 from shardline.engine.checkpoints import checkpoint
-from shardline.engine.draft import GUESSES, FirstOf, PromptLookup
-from shardline.engine.draft_model import DraftModel, Followed
+from shardline.engine.generation.draft_model import DraftModel, Followed
+from shardline.engine.generation.prompt_lookup import GUESSES, FirstOf, PromptLookup
+from shardline.engine.generation.sampling import Sampler
+from shardline.engine.generation.steps import Cancelled
+from shardline.engine.local.runner import Runner, caches_for
 from shardline.engine.models import Model
 from shardline.engine.placement import draft_placement, planner
 from shardline.engine.placement.planner import Planned
 from shardline.engine.plan import Plan
-from shardline.engine.runner import Runner, caches_for
-from shardline.engine.sampling import Sampler
-from shardline.engine.steps import Cancelled
 from shardline.errors import CheckpointError, PlacementError, SettingsError
 from shardline.settings import ModelSettings
 from tests import tiny

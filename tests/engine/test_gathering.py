@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import NOTHING_SPENT, Chunk, FinishReason, Token
-from shardline.engine.gathering import Gathering
+from shardline.engine.local.chunk_coalescing import Gathering
 
 TEXTS = st.lists(st.text("ab\n ", max_size=3), min_size=1)
 

@@ -12,9 +12,10 @@ from tokenizers.decoders import Metaspace
 from tokenizers.models import BPE, WordLevel
 
 from shardline.engine import Request
-from shardline.engine.healing import HealingSampler
-from shardline.engine.runner import Runner, open_runner
-from shardline.engine.sampling import Sampler
+from shardline.engine.generation.healing import HealingSampler
+from shardline.engine.generation.sampling import Sampler
+from shardline.engine.local.opener import open_runner
+from shardline.engine.local.runner import Runner
 from shardline.engine.tokenization.prompt import MOST_TOKENS, cut_back
 from shardline.engine.tokenization.token_bytes import Vocabulary
 from shardline.engine.tokenization.tokenizer import Encoded

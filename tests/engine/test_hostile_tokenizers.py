@@ -14,7 +14,7 @@ from tokenizers.processors import TemplateProcessing
 
 from shardline.engine import Request
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import CheckpointError, PromptError
 from shardline.settings import ModelSettings

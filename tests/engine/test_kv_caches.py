@@ -1,8 +1,8 @@
 """One cache for each document, as many as there is room for."""
 
-from shardline.engine.kv_cache import KVCaches
+from shardline.engine.generation.kv_cache import KVCaches
+from shardline.engine.local.runner import MOST_CACHES, caches_for
 from shardline.engine.plan import DeviceShare, Plan
-from shardline.engine.runner import MOST_CACHES, caches_for
 from tests.engine.test_draft import Echo, table
 
 

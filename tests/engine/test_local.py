@@ -13,9 +13,9 @@ import pytest
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from shardline.engine import Progress, Request
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
+from shardline.engine.local.runner import Runner
 from shardline.engine.models.llama.stage import Layer
-from shardline.engine.runner import Runner
 from shardline.errors import CheckpointError, EngineError, NotReadyError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import crowded

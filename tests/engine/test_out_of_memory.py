@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from shardline.engine import Request
-from shardline.engine.local import LocalEngine
-from shardline.engine.runner import Runner
+from shardline.engine.local.engine import LocalEngine
+from shardline.engine.local.runner import Runner
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import crowded

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
+from shardline.engine.local.opener import open_runner
 from shardline.engine.placement import devices, room
 from shardline.engine.plan import MIB, DeviceShare, Plan
-from shardline.engine.runner import open_runner
 from shardline.errors import CheckpointError, NoRoomError, PlacementError
 from shardline.settings import ModelSettings
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.engine.sampling import BLOCK, Sampler
+from shardline.engine.generation.sampling import BLOCK, Sampler
 
 logits_of_ten = st.lists(st.floats(-5, 5, width=32), min_size=10, max_size=10).map(torch.tensor)
 

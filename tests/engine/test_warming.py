@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from shardline.engine import Request, Usage
-from shardline.engine.generate import SHORT_STEP
-from shardline.engine.kv_cache import KVCaches
-from shardline.engine.local import LocalEngine
+from shardline.engine.generation.generate import SHORT_STEP
+from shardline.engine.generation.kv_cache import KVCaches
+from shardline.engine.local.engine import LocalEngine
+from shardline.engine.local.runner import MOST_CACHES, Runner
 from shardline.engine.plan import Plan
-from shardline.engine.runner import MOST_CACHES, Runner
 from shardline.engine.tokenization.infilling import FAMILIES, Infilling
 from shardline.engine.tokenization.prompt import build, known_ahead
 from shardline.errors import EngineError

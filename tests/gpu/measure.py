@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from shardline.engine.draft import PromptLookup
-from shardline.engine.generate import decode, prefill
-from shardline.engine.kv_cache import KVCache
+from shardline.engine.generation.generate import decode, prefill
+from shardline.engine.generation.kv_cache import KVCache
+from shardline.engine.generation.prompt_lookup import PromptLookup
+from shardline.engine.generation.sampling import Sampler
+from shardline.engine.generation.steps import finish, run
 from shardline.engine.plan import Device
-from shardline.engine.sampling import Sampler
-from shardline.engine.steps import finish, run
 from tests import codellama
 from tests.gpu import random_model
 from tests.gpu.dispatched import Dispatched

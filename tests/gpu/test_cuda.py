@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from shardline.engine.local.runner import Runner
 from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Device
-from shardline.engine.runner import Runner
 from tests.engine.test_generation_laws import CODE, open_tiny, text
 from tests.engine.test_llama import FAMILIES, PROMPT, load, make, reference
 from tests.engine.test_streaming import WAITING

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from shardline.engine import Request
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.http.presence import Presence
 from shardline.settings import ModelSettings
 from tests.http.scripted_server import KEY

@@ -6,7 +6,7 @@ from typing import Any
 
 from shardline import logs
 from shardline.engine import Request
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.lsp.server import ShardlineServer
 from shardline.lsp.transport import serve_stdio
 from shardline.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 
 from shardline.engine import FinishReason, Request
 from shardline.engine.checkpoints.checkpoint import Checkpoint
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine
 from shardline.engine.remote.fallback import FallbackEngine
 from shardline.engine.tokenization import prompt

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shardline.engine import FinishReason, Request
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine
 from shardline.settings import ModelSettings, RemoteSettings, Settings
 from tests.editors.waiting import until

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from shardline.engine import FinishReason, Request
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.engine.remote.engine import RemoteEngine
 from shardline.errors import AwayError
 from shardline.settings import ModelSettings

@@ -27,7 +27,7 @@ def _remote(settings: Settings) -> Engine:
 
 def _here(settings: Settings) -> Engine:
     if settings.engine.mode == "inprocess":
-        from shardline.engine.local import LocalEngine
+        from shardline.engine.local.engine import LocalEngine
 
         return LocalEngine(settings.model)
     from shardline.engine.shared import SharedEngine

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from shardline import logs
 from shardline.engine import Report, registry
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.http import private
 from shardline.http.app import Door
 from shardline.http.process import Address, serve
 from shardline.settings import ModelSettings, Settings, merge_strictly
 
 if TYPE_CHECKING:
-    from shardline.engine.runner import Runner
+    from shardline.engine.local.runner import Runner
 
 
 def engine_process() -> None:
@@ -27,9 +27,9 @@ def engine_process() -> None:
     logs.configure(settings.log.level)
 
     def open_runner(model: ModelSettings, report: Report, _: Any) -> "Runner":
-        from shardline.engine import runner  # imports torch
+        from shardline.engine.local import opener  # imports torch
 
-        return runner.open_runner(model, report, order["beside"])
+        return opener.open_runner(model, report, order["beside"])
 
     engine = LocalEngine(settings.model, open_runner)
     key = secrets.token_urlsafe(32)

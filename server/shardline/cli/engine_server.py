@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shardline import logs
 from shardline.engine import Progress, control, registry
-from shardline.engine.local import LocalEngine
+from shardline.engine.local.engine import LocalEngine
 from shardline.errors import EngineError, SettingsError
 from shardline.http import key, private
 from shardline.http.app import Door

@@ -17,14 +17,14 @@ from torch.nn import functional
 
 from shardline.engine import Request
 from shardline.engine.checkpoints import checkpoint
-from shardline.engine.draft import Draft, PromptLookup
-from shardline.engine.generate import decode, prefill
-from shardline.engine.kv_cache import KVCache
+from shardline.engine.generation.generate import decode, prefill
+from shardline.engine.generation.kv_cache import KVCache
+from shardline.engine.generation.prompt_lookup import Draft, PromptLookup
+from shardline.engine.generation.sampling import Sampler
+from shardline.engine.generation.steps import finish, run
+from shardline.engine.local.opener import open_runner
 from shardline.engine.placement import planner
 from shardline.engine.placement.planner import PREFILL_STEP
-from shardline.engine.runner import open_runner
-from shardline.engine.sampling import Sampler
-from shardline.engine.steps import finish, run
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.settings import ModelSettings
 

@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from shardline.engine import Chunk, Request
-from shardline.engine.runner import Runner, open_runner
+from shardline.engine.local.opener import open_runner
+from shardline.engine.local.runner import Runner
 from shardline.settings import ModelSettings
 
 PREFIX, WRITTEN = 400, 128

@@ -7,7 +7,7 @@ from typing import Any, Never, TypeVar
 
 from torch import Tensor
 
-from shardline.engine.kv_cache import KVCache
+from shardline.engine.generation.kv_cache import KVCache
 
 Out = TypeVar("Out")
 Result = TypeVar("Result")

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shardline.engine.draft import GUESSES, Patience
-from shardline.engine.generate import prefill
-from shardline.engine.kv_cache import KVCache
+from shardline.engine.generation.generate import prefill
+from shardline.engine.generation.kv_cache import KVCache
+from shardline.engine.generation.prompt_lookup import GUESSES, Patience
+from shardline.engine.generation.steps import finish
 from shardline.engine.models import Model
-from shardline.engine.steps import finish
 
 
 class DraftModel:

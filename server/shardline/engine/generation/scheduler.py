@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shardline.engine.kv_cache import KVCache, KVCaches, read_batch
+from shardline.engine.generation.kv_cache import KVCache, KVCaches, read_batch
+from shardline.engine.generation.steps import Cancelled, Read, Steps
 from shardline.engine.models import Model
-from shardline.engine.steps import Cancelled, Read, Steps
 from shardline.errors import GenerationError
 
 FEW = 8

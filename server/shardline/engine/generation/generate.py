@@ -9,12 +9,12 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from shardline.engine import Chunk, FinishReason, Request, Token, Usage, window
-from shardline.engine.draft import Draft, FirstOf, PromptLookup
-from shardline.engine.healing import HealingSampler
-from shardline.engine.kv_cache import KVCache
+from shardline.engine.generation.healing import HealingSampler
+from shardline.engine.generation.kv_cache import KVCache
+from shardline.engine.generation.prompt_lookup import Draft, FirstOf, PromptLookup
+from shardline.engine.generation.sampling import Sampler
+from shardline.engine.generation.steps import Read, Steps
 from shardline.engine.placement.planner import PREFILL_STEP
-from shardline.engine.sampling import Sampler
-from shardline.engine.steps import Read, Steps
 from shardline.engine.tokenization.stop_sequences import StopSequences
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ with it. What comes after is what the model would have written had it seen whole
 import torch
 from torch import Tensor
 
-from shardline.engine.sampling import Sampler
+from shardline.engine.generation.sampling import Sampler
 from shardline.engine.tokenization.token_bytes import Vocabulary
 
 

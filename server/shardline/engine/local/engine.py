@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
-from shardline.engine.gathering import Gathering
+from shardline.engine.local.chunk_coalescing import Gathering
 from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
 if TYPE_CHECKING:
-    from shardline.engine.runner import Runner
+    from shardline.engine.local.runner import Runner
 
 LEAVE_SECONDS = 0.002
 """What one who has enough with the first line needs to leave: another step would only take the CPUs from it."""
@@ -31,7 +31,7 @@ Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
 
 
 def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any]) -> "Runner":
-    from shardline.engine.runner import open_runner  # imports torch
+    from shardline.engine.local.opener import open_runner  # imports torch
 
     return open_runner(settings, report, beside)
 

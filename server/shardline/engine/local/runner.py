@@ -2,33 +2,26 @@
 
 import logging
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Never
 
 import torch
 
-from shardline import threads
-from shardline.engine import Chunk, Progress, Report, Request
-from shardline.engine.batch import Batch, Member, out_of_memory
-from shardline.engine.checkpoints import checkpoint
-from shardline.engine.draft_model import DraftModel
-from shardline.engine.generate import SHORT_STEP, generate, prefill, score
-from shardline.engine.kv_cache import KVCache, KVCaches
+from shardline.engine import Chunk, Request
+from shardline.engine.generation.draft_model import DraftModel
+from shardline.engine.generation.generate import SHORT_STEP, generate, prefill, score
+from shardline.engine.generation.kv_cache import KVCache, KVCaches
+from shardline.engine.generation.scheduler import Batch, Member, out_of_memory
+from shardline.engine.generation.steps import Cancelled, Steps, finish
 from shardline.engine.models import Model
-from shardline.engine.models.llama import loader
-from shardline.engine.models.llama.compilation import compile_step
-from shardline.engine.placement import devices, draft_placement, planner, room
-from shardline.engine.placement.planner import PREFILL_STEP, Planned
-from shardline.engine.plan import Plan, main_device
-from shardline.engine.steps import Cancelled, Steps, finish
+from shardline.engine.placement import devices
+from shardline.engine.placement.planner import PREFILL_STEP
+from shardline.engine.plan import Plan
 from shardline.engine.tokenization import prompt
 from shardline.engine.tokenization.prompt import prompt_budget
 from shardline.engine.tokenization.tokenizer import Codec
-from shardline.errors import PlacementError
-from shardline.settings import ModelSettings
 
 MOST_CACHES = 8
 """More documents than this are seldom worked on at once, and memory is left to others."""
@@ -181,71 +174,3 @@ def caches_for(plan: Plan) -> int:
         if share.limit is not None and share.kv_cache
     ]
     return 1 + max(0, min([*rooms, MOST_CACHES - 1]))
-
-
-def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any] | None = None) -> Runner:
-    """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`.
-
-    `beside` is the placement of a model that stays until this one is ready; see `Engine.load`.
-    """
-    source = checkpoint.find(settings, report)
-    if beside:
-        settings = room.as_if_alone(settings, beside)
-    planned = draft_placement.with_draft(planner.make(settings, source), settings, report)
-    if not planned.plan.fits:
-        raise PlacementError(planned.plan.refusal)
-    devices.check_present([share.device for share in planned.plan.devices])
-    if beside:
-        room.check(planned.plan)
-    codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
-    try:
-        return _fill(planned, settings, codec, report)
-    except BaseException as error:
-        traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the weights in them
-        devices.give_back()
-        raise
-
-
-def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> Runner:
-    model, compilation = _load(planned, settings, report)
-    if main_device(share.device for share in planned.plan.devices) != "cpu":
-        threads.use_any_cpu()  # it hands work to a GPU, which should not wait for whoever else wants this CPU
-    runner = Runner(
-        plan=planned.plan,
-        model=model,
-        codec=codec,
-        context_tokens=planned.context_tokens,
-        compilation=compilation,
-        draft_model=_load_draft(planned.draft, settings, codec, report) if planned.draft else None,
-    )
-    report(Progress(activity="Warming up"))
-    warm_up = Request(document="", prefix="a", max_tokens=1)
-    for _ in runner.complete(warm_up, threading.Event()):
-        pass
-    runner.forget(warm_up.document)
-    return runner
-
-
-def _load(planned: Planned, settings: ModelSettings, report: Report) -> tuple[Model[Any], threading.Thread | None]:
-    """The model, and what still compiles its step."""
-    if planned.shape is None:
-        from shardline.engine.models import hf_transformers  # here, because it takes a second
-
-        folder = settings.offload_folder
-        return hf_transformers.load(planned.source, planned.plan, report, offload_folder=folder), None
-    model = loader.load(
-        planned.source,
-        planned.plan,
-        planned.shape,
-        report,
-        quantization=settings.quantization,
-        capacity=planned.context_tokens,
-    )
-    return model, compile_step(model)
-
-
-def _load_draft(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> DraftModel:
-    with draft_placement.naming_the_draft():
-        model, _ = _load(planned, settings, report)
-    known = min(codec.tokenizer.get_vocab_size(), planned.source.values.get("vocab_size") or codec.size)
-    return DraftModel(model, vocabulary=known, context_tokens=planned.context_tokens)

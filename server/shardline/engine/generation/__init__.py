@@ -1,0 +1,1 @@
+"""Sequences, their KV caches, and the scheduler that runs them."""

@@ -1,0 +1,1 @@
+"""One model in this process."""
