@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shardline import logs
-from shardline.engine import control, registry
+from shardline.engine.shared import control, registry
 from shardline.statistics.store import Store, own_file
 from tests import tiny
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shardline.engine import registry
+from shardline.engine.shared import registry
 from shardline.settings import EMBEDDED_MODEL, ModelSettings
 from tests import hub_cache
 from tests.engine.gguf_files import write_gguf

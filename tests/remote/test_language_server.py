@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shardline.engine import control, registry
+from shardline.engine.shared import control, registry
 from tests.lsp.clients import Client, started
 from tests.remote.remotes import GUARD_SECONDS, Peer, serving
 

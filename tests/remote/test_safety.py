@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import Request
-from shardline.engine.remote import answer as answers
+from shardline.engine.remote import answer_stream as answers
 from shardline.engine.remote.address import is_loopback, root_of
-from shardline.engine.remote.completions import OpenAI, SGLang, Vllm
-from shardline.engine.remote.connection import MOST_BYTES, Connection
 from shardline.engine.remote.dialect import Dialect
 from shardline.engine.remote.engine import RemoteEngine
+from shardline.engine.remote.http_client import MOST_BYTES, Connection
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
+from shardline.engine.remote.openai import OpenAI, SGLang, Vllm
 from shardline.engine.remote.prompts import Text
 from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefusedError, SettingsError
 from shardline.settings import RemoteSettings

@@ -29,8 +29,8 @@ from rich.table import Table
 from shardline.cli import figures
 from shardline.cli.record import Outcome, Record
 from shardline.cli.replay import Script, type_file
-from shardline.engine import control, registry
-from shardline.engine.connection import Connection
+from shardline.engine.shared import control, registry
+from shardline.engine.shared.h11_client import Connection
 from shardline.errors import AwayError
 from shardline.settings import Settings
 

@@ -20,7 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from shardline.engine import control, registry
+from shardline.engine.shared import control, registry
 from shardline.lsp.editor import Editor
 
 COMMAND = [sys.executable, "-m", "shardline"]

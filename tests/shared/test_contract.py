@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import uvicorn
 
-from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, control, registry
-from shardline.engine.connection import Connection
+from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request
 from shardline.engine.scripted import ScriptedEngine
-from shardline.engine.shared import SharedEngine
+from shardline.engine.shared import control, registry
+from shardline.engine.shared.engine import SharedEngine
+from shardline.engine.shared.h11_client import Connection
 from shardline.errors import AwayError, CheckpointError, GenerationError, NotReadyError, ShardlineError
 from shardline.http import private
 from shardline.http.app import Door, make_app

@@ -12,8 +12,9 @@ import psutil
 import pytest
 from lsprotocol import types
 
-from shardline.engine import Progress, Request, control, process, registry
-from shardline.engine.shared import SharedEngine
+from shardline.engine import Progress, Request
+from shardline.engine.shared import control, launcher, registry
+from shardline.engine.shared.engine import SharedEngine
 from shardline.errors import AwayError
 from shardline.settings import ModelSettings, Settings
 from tests.lsp.clients import asking, started
@@ -62,7 +63,7 @@ async def test_a_window_whose_engine_hangs_is_answered_by_the_next_and_others_ar
 
 
 async def test_one_that_hangs_while_it_loads_is_killed_and_lost(tiny_folder: Path) -> None:
-    entry = await process.find_or_start(wished(tiny_folder), {})
+    entry = await launcher.find_or_start(wished(tiny_folder), {})
     with stopped(entry.pid) as hung:
         engine = SharedEngine(wished(tiny_folder), silence=0.5)
         async with within_guard():
@@ -102,7 +103,7 @@ async def test_a_window_that_leaves_an_engine_that_hangs_does_not_wait_for_it(ti
 
 
 async def test_engines_that_hang_are_listed_and_stopped(tiny_folder: Path) -> None:
-    entries = [await process.find_or_start(wished(tiny_folder, context_tokens=size), {}) for size in (256, 512)]
+    entries = [await launcher.find_or_start(wished(tiny_folder, context_tokens=size), {}) for size in (256, 512)]
     first, second = entries
     with stopped(first.pid), stopped(second.pid):
         async with within_guard():
@@ -122,7 +123,7 @@ async def test_where_somebody_who_hangs_starts_an_engine_that_is_told(tiny_folde
     await holder.stdout.readline()
     told: asyncio.Queue[Progress] = asyncio.Queue()
     with stopped(holder.pid):
-        starting = asyncio.ensure_future(process.find_or_start(wished(tiny_folder), {}, told.put_nowait))
+        starting = asyncio.ensure_future(launcher.find_or_start(wished(tiny_folder), {}, told.put_nowait))
         async with within_guard():
             activity = (await told.get()).activity
             assert f"process {holder.pid}" in activity

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from lsprotocol import types
 
-from shardline.engine import control, process, registry
-from shardline.engine.registry import Entry
+from shardline.engine.shared import control, launcher, registry
+from shardline.engine.shared.registry import Entry
 from shardline.settings import ModelSettings, Settings
 from tests.http.servers import SERVE, Server
 from tests.http.servers import started as listening
@@ -138,7 +138,7 @@ async def test_an_engine_that_is_killed_before_it_can_be_asked_is_started_again(
 
 async def test_one_that_hangs_when_it_starts_is_killed_when_nobody_waits_for_it(tiny_folder: Path) -> None:
     wished = Settings(model=ModelSettings(name=str(tiny_folder)))
-    starting = asyncio.ensure_future(process.find_or_start(wished, {}))
+    starting = asyncio.ensure_future(launcher.find_or_start(wished, {}))
     async with asyncio.timeout(GUARD):
         while not (engines := running_engines()):  # noqa: ASYNC110  nothing tells that a process has begun
             await asyncio.sleep(0)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shardline.engine import registry
-from shardline.engine.registry import Entry
+from shardline.engine.shared import registry
+from shardline.engine.shared.registry import Entry
 from shardline.errors import EngineError
 from shardline.settings import ModelSettings
 

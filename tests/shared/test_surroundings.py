@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shardline.engine import registry
+from shardline.engine.shared import registry
 from tests.http.servers import SERVE
 from tests.http.servers import started as listening
 from tests.lsp.clients import Client, started

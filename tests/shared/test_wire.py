@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline import errors
-from shardline.engine import Chunk, Progress, Request, wire
+from shardline.engine import Chunk, Progress, Request
+from shardline.engine.shared import serialization
 from shardline.errors import EngineError, ShardlineError
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ShardlineError)]
@@ -22,20 +23,20 @@ def sent(values: Any) -> Any:
 
 @given(RECORDS)
 def test_a_record_is_read_as_it_was_written(record: Any) -> None:
-    read = wire.read(sent(wire.write(record)), type(record))
+    read = serialization.read(sent(serialization.write(record)), type(record))
     assert repr(read) == repr(record)  # where a number is not one, it is not equal to itself
 
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_error_keeps_its_class_and_its_sentence(kind: type[ShardlineError]) -> None:
-    error = wire.read_error(sent(wire.write_error(kind("It failed."))))
+    error = serialization.read_error(sent(serialization.write_error(kind("It failed."))))
     assert type(error) is kind
     assert str(error) == "It failed."
 
 
 @pytest.mark.parametrize("name", ["OtherError", "first_line", "Exception", "", None])
 def test_an_error_that_is_not_known_here_is_one_of_the_engine(name: str | None) -> None:
-    error = wire.read_error({"error": name, "sentence": "It failed."})
+    error = serialization.read_error({"error": name, "sentence": "It failed."})
     assert type(error) is EngineError
     assert str(error) == "It failed."
 
@@ -43,4 +44,4 @@ def test_an_error_that_is_not_known_here_is_one_of_the_engine(name: str | None) 
 @pytest.mark.parametrize("values", [None, 3, [], {}, {"document": "d"}])
 def test_what_is_no_request_is_told_so(values: Any) -> None:
     with pytest.raises(EngineError):
-        wire.read(values, Request)
+        serialization.read(values, Request)

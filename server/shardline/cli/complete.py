@@ -4,11 +4,11 @@ import asyncio
 import json
 from pathlib import Path
 
-from shardline.cli.engine import open_engine
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Completer
 from shardline.completion.languages import name_of
 from shardline.console import say
+from shardline.engine.factory import open_engine
 from shardline.errors import SettingsError
 from shardline.settings import Settings
 

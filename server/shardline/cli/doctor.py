@@ -65,8 +65,8 @@ def _versions(_: Settings) -> Iterator[Finding]:
 def _remote(settings: Settings) -> Iterator[Finding]:
     if not settings.is_remote:
         return
-    from shardline.engine.remote.connection import Connection
-    from shardline.engine.remote.recognition import Served, recognize
+    from shardline.engine.remote.detection import Served, recognize
+    from shardline.engine.remote.http_client import Connection
 
     async def ask() -> Served:
         connection = Connection(settings.remote)

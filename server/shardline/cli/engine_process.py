@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from shardline import logs
-from shardline.engine import Report, registry
+from shardline.engine import Report
 from shardline.engine.local.engine import LocalEngine
+from shardline.engine.shared import registry
 from shardline.http import private
 from shardline.http.app import Door
 from shardline.http.process import Address, serve

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shardline import logs
-from shardline.engine import Progress, control, registry
+from shardline.engine import Progress
 from shardline.engine.local.engine import LocalEngine
+from shardline.engine.shared import control, registry
 from shardline.errors import EngineError, SettingsError
 from shardline.http import key, private
 from shardline.http.app import Door

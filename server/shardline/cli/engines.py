@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from shardline.console import Console, say
-from shardline.engine import control, registry
-from shardline.engine.registry import Entry
+from shardline.engine.shared import control, registry
+from shardline.engine.shared.registry import Entry
 from shardline.errors import EngineError
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from shardline.cli import scores
-from shardline.cli.engine import open_engine
 from shardline.cli.holes import Hole, cut
 from shardline.cli.options import Files
 from shardline.cli.scores import Result
@@ -17,6 +16,7 @@ from shardline.completion import context
 from shardline.completion.completer import Completer
 from shardline.console import Console, progress_bar
 from shardline.engine import Engine, Request
+from shardline.engine.factory import open_engine
 from shardline.errors import SettingsError
 from shardline.settings import Settings
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection
 
 from shardline import __version__, logs
-from shardline.cli.engine import open_engine
+from shardline.engine.factory import open_engine
 from shardline.errors import SettingsError
 from shardline.lsp import transport
 from shardline.lsp.server import ShardlineServer

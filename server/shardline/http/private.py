@@ -16,7 +16,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from shardline import __version__
-from shardline.engine import Progress, Request, wire
+from shardline.engine import Progress, Request
+from shardline.engine.shared import serialization
 from shardline.errors import NotReadyError, ShardlineError
 from shardline.http.app import Service
 from shardline.http.fields import body_of
@@ -100,10 +101,10 @@ class Private:
         """How the engine is, or was when it had come as far as that."""
         loading, engine = self._loading, self._engine
         if progress:
-            return {"version": __version__, "ready": False, "progress": wire.write(progress)}
+            return {"version": __version__, "ready": False, "progress": serialization.write(progress)}
         state: dict[str, Any] = {"version": __version__, "ready": loading.ready}
         if loading.error:
-            return {**state, **wire.write_error(loading.error)}
+            return {**state, **serialization.write_error(loading.error)}
         return {**state, "infills": engine.infills, "placement": engine.placement} if loading.ready else state
 
     async def _states(self, client: str) -> AsyncGenerator[Any, None]:
@@ -125,16 +126,16 @@ class Private:
         try:
             async with aclosing(self._engine.complete(request)) as chunks:
                 async for chunk in chunks:
-                    yield wire.write(chunk)
+                    yield serialization.write(chunk)
         except ShardlineError as error:
-            yield wire.write_error(error)
+            yield serialization.write_error(error)
 
     def _own(self, client: str, values: Mapping[str, Any]) -> Request:
         """The request, for a document of this client."""
         document = str(values["document"])
         if client in self._documents:
             self._documents[client].add(document)
-        return wire.read({**values, "document": _full_name(client, document)}, Request)
+        return serialization.read({**values, "document": _full_name(client, document)}, Request)
 
 
 class Lines(Response):
@@ -160,7 +161,7 @@ def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
         try:
             return JSONResponse({"answer": await answer(request.path_params["client"], await body_of(request))})
         except ShardlineError as error:
-            return JSONResponse(wire.write_error(error))
+            return JSONResponse(serialization.write_error(error))
 
     return respond
 

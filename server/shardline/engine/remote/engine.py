@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
-from shardline.engine.remote.answer import NO_ANSWER, NotHeld, answer, no_completion
-from shardline.engine.remote.completions import OpenAI, SGLang, Vllm, weighed
-from shardline.engine.remote.connection import UNKNOWN, Connection
+from shardline.engine.remote.answer_stream import NO_ANSWER, NotHeld, answer, no_completion
+from shardline.engine.remote.detection import Served, infills, recognize
 from shardline.engine.remote.dialect import Dialect
+from shardline.engine.remote.http_client import UNKNOWN, Connection
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
+from shardline.engine.remote.openai import OpenAI, SGLang, Vllm, weighed
 from shardline.engine.remote.prompts import LONGEST, Ids, Text
-from shardline.engine.remote.recognition import Served, infills, recognize
 from shardline.engine.remote.shardline import Shardline
-from shardline.engine.remote.tokenizer import find_codec
+from shardline.engine.remote.tokenizer_match import find_codec
 from shardline.errors import NotReadyError, RemoteRefusedError, ShardlineError
 from shardline.settings import Settings
 

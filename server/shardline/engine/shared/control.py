@@ -8,9 +8,10 @@ import signal
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from shardline.engine import Progress, Report, registry
-from shardline.engine.connection import Connection
-from shardline.engine.registry import Entry
+from shardline.engine import Progress, Report
+from shardline.engine.shared import registry
+from shardline.engine.shared.h11_client import Connection
+from shardline.engine.shared.registry import Entry
 from shardline.errors import EngineError, NotReadyError
 
 T = TypeVar("T")

@@ -30,6 +30,6 @@ def _here(settings: Settings) -> Engine:
         from shardline.engine.local.engine import LocalEngine
 
         return LocalEngine(settings.model)
-    from shardline.engine.shared import SharedEngine
+    from shardline.engine.shared.engine import SharedEngine
 
     return SharedEngine(settings)

@@ -16,8 +16,9 @@ from typing import Any
 from filelock import Timeout
 
 from shardline import children
-from shardline.engine import Progress, Report, control, registry
-from shardline.engine.registry import Entry
+from shardline.engine import Progress, Report
+from shardline.engine.shared import control, registry
+from shardline.engine.shared.registry import Entry
 from shardline.errors import AwayError, EngineError
 from shardline.settings import Settings, as_values
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from shardline.engine import Report
 from shardline.engine.checkpoints import checkpoint
-from shardline.engine.remote.connection import Connection
-from shardline.engine.remote.recognition import Served
+from shardline.engine.remote.detection import Served
+from shardline.engine.remote.http_client import Connection
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import EngineError
 from shardline.model_path import is_there, model_path

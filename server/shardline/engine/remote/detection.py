@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shardline.engine.remote.connection import Connection
 from shardline.engine.remote.dialect import count_of
+from shardline.engine.remote.http_client import Connection
 from shardline.errors import CheckpointError, RemoteRefusedError
 from shardline.settings import RemoteSettings
 

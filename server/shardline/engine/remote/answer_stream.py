@@ -7,8 +7,8 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from shardline.engine import Chunk, FinishReason, Request, Usage
-from shardline.engine.remote.connection import Connection
 from shardline.engine.remote.dialect import Dialect, Piece, Question
+from shardline.engine.remote.http_client import Connection
 from shardline.engine.tokenization.stop_sequences import StopSequences
 from shardline.errors import EngineError, GenerationError
 

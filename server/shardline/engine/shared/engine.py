@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from shardline.engine import Chunk, Engine, Progress, Report, Request, control, process, registry, wire
-from shardline.engine.connection import Connection
-from shardline.engine.registry import Entry
+from shardline.engine import Chunk, Engine, Progress, Report, Request
+from shardline.engine.shared import control, launcher, registry, serialization
+from shardline.engine.shared.h11_client import Connection
+from shardline.engine.shared.registry import Entry
 from shardline.errors import AwayError, EngineError, NotReadyError, ShardlineError
 from shardline.settings import Settings
 
@@ -43,7 +44,7 @@ class SharedEngine:
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find the engine or start it, and wait until it is ready; raises `EngineError`."""
         try:
-            entry = await process.find_or_start(self._settings, beside.placement if beside else {}, report)
+            entry = await launcher.find_or_start(self._settings, beside.placement if beside else {}, report)
             self._left = entry
             ready: asyncio.Future[None] = self._loop.create_future()
             self._following = asyncio.create_task(self._follow(entry, report, ready))
@@ -71,7 +72,7 @@ class SharedEngine:
                 async with aclosing(self._lines("complete", request)) as lines:
                     async for values in lines:
                         said = True
-                        yield wire.read(values, Chunk)
+                        yield serialization.read(values, Chunk)
                 return
             except AwayError as error:
                 if said or not tries_left:
@@ -79,7 +80,7 @@ class SharedEngine:
 
     async def warm(self, request: Request) -> None:
         """Have the prompt of `request` read ahead; raises `EngineError`."""
-        await self._answer("warm", request=wire.write(request))
+        await self._answer("warm", request=serialization.write(request))
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed; an engine that is lost keeps nothing."""
@@ -90,7 +91,9 @@ class SharedEngine:
 
     async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
         """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
-        scores: list[float] = await self._answer("score_suffix", request=wire.write(request), texts=list(texts))
+        scores: list[float] = await self._answer(
+            "score_suffix", request=serialization.write(request), texts=list(texts)
+        )
         return scores
 
     @property
@@ -147,7 +150,7 @@ class SharedEngine:
                     if not ready.done():
                         ready.set_result(None)
                 elif "progress" in state:
-                    report(wire.read(state["progress"], Progress))
+                    report(serialization.read(state["progress"], Progress))
 
     async def _kill(self, entry: Entry) -> ShardlineError:
         """Kill the engine, which hangs; returns what is told of that."""
@@ -206,7 +209,7 @@ class SharedEngine:
 
     async def _lines(self, action: str, request: Request) -> AsyncGenerator[Any, None]:
         connection = await self._connect()
-        asked = {"request": wire.write(request)}
+        asked = {"request": serialization.write(request)}
         try:
             async with aclosing(connection.lines("POST", f"{self._path}/{action}", asked)) as lines:
                 async for values in lines:
@@ -237,4 +240,4 @@ async def _next(values: AsyncGenerator[Any, None]) -> Any:
 def _check(values: Any) -> None:
     """Raise the error that the engine answered with, if it is one."""
     if "error" in values:
-        raise wire.read_error(values)
+        raise serialization.read_error(values)

@@ -8,7 +8,7 @@ from typing import Any
 
 import h11
 
-from shardline.engine.registry import Entry
+from shardline.engine.shared.registry import Entry
 from shardline.errors import AwayError, EngineError
 
 MOST_BYTES = 1 << 16
