@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from shardline.cli.evaluate import evaluate
-from shardline.cli.options import Files
 from shardline.engine import Request
 from shardline.engine.checkpoints import embedded_model
 from shardline.engine.local.engine import LocalEngine
 from shardline.errors import CheckpointError
 from shardline.folders import cache_folder
+from shardline.measure.output import Files
+from shardline.measure.quality.evaluate import evaluate
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 from tests.documentation import README
 from tests.http.servers import SERVE

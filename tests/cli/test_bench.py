@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from shardline.cli.bench import bench
-from shardline.cli.bench_clients import bench_clients
-from shardline.cli.options import Files
 from shardline.errors import SettingsError
+from shardline.measure.output import Files
+from shardline.measure.speed.bench import bench
+from shardline.measure.speed.clients import bench_clients
 from shardline.settings import ModelSettings, Settings
 
 SPREADS = ["decode_tokens_per_second", "prefill_tokens_per_second", "time_to_first_token_ms"]

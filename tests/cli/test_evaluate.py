@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from shardline.cli.evaluate import VARIANTS, evaluate
-from shardline.cli.holes import Hole, cut
-from shardline.cli.options import Files
-from shardline.cli.scores import Result
 from shardline.completion import Source
 from shardline.errors import SettingsError
+from shardline.measure.output import Files
+from shardline.measure.quality.evaluate import VARIANTS, evaluate
+from shardline.measure.quality.holes import Hole, cut
+from shardline.measure.quality.scores import Result
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 
 FOLDER = Path(__file__).parent.parent / "engine"

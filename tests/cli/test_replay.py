@@ -15,17 +15,17 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from lsprotocol.types import InlineCompletionItem
 
-from shardline.cli.figures import percentile, report
-from shardline.cli.keystrokes import Keystroke, keystrokes
-from shardline.cli.options import Files
-from shardline.cli.passages import Passage, passages
-from shardline.cli.record import Outcome, Record, Request
-from shardline.cli.replay import Script, replay
-from shardline.cli.session import Session
 from shardline.errors import SettingsError
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import VSCODE
 from shardline.lsp.editor import Editor
+from shardline.measure.output import Files
+from shardline.measure.typing.keystrokes import Keystroke, keystrokes
+from shardline.measure.typing.outcomes import Outcome, Record, Request
+from shardline.measure.typing.passages import Passage, passages
+from shardline.measure.typing.replay import Script, replay
+from shardline.measure.typing.summary import percentile, report
+from shardline.measure.typing.typist import Session
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 from shardline.statistics.store import Store
 

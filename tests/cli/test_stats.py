@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shardline.cli.options import Files
 from shardline.cli.stats import stats
+from shardline.measure.output import Files
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Counts, Key, Label, shown_after
 from shardline.statistics.store import Store, own_file
 from tests.cli.test_commands import output

@@ -138,7 +138,7 @@ def test_a_folder_that_others_could_write_to_is_closed_and_emptied_before_work(
 
 def test_a_picture_is_drawn_by_no_settings_from_there_and_a_name_is_no_formula(folder: Path, tmp_path: Path) -> None:
     (folder / "matplotlibrc").write_text("text.usetex: True\n")
-    code = "from pathlib import Path; from shardline.cli.plot import bars\n"
+    code = "from pathlib import Path; from shardline.measure.plot import bars\n"
     code += f"bars(Path({str(tmp_path / 'a.png')!r}), title='a$\\\\b$', unit='', groups=['$^$'], series={{'$_$': [1]}})"
     done = run([sys.executable, "-P", "-c", code], folder)
     assert done.returncode == 0, done.stderr

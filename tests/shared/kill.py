@@ -26,12 +26,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from shardline.cli import figures
-from shardline.cli.record import Outcome, Record
-from shardline.cli.replay import Script, type_file
 from shardline.engine.shared import control, registry
 from shardline.engine.shared.h11_client import Connection
 from shardline.errors import AwayError
+from shardline.measure.typing import summary
+from shardline.measure.typing.outcomes import Outcome, Record
+from shardline.measure.typing.replay import Script, type_file
 from shardline.settings import Settings
 
 LOOK_SECONDS = 0.02
@@ -141,7 +141,7 @@ async def measure(script: Script, kills: int, hangs: int) -> tuple[Record, list[
 
 def report(record: Record, faults: list[Fault], left: int) -> dict[str, Any]:
     """The figures as `--json` writes them."""
-    counts, replayed = Counter(fault.doing for fault in faults), figures.report(record)
+    counts, replayed = Counter(fault.doing for fault in faults), summary.report(record)
     kills, hangs = ([fault for fault in faults if fault.hangs is kind] for kind in (False, True))
     return {
         "kills": len(kills),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.cli.figures import percentile
+from shardline.measure.typing.summary import percentile
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, STEPS, Counts, Key, figures, grouped, shown_after
 
 keys = st.builds(

@@ -21,6 +21,7 @@ from shardline.cli.options import (
     Set,
 )
 from shardline.errors import SettingsError
+from shardline.measure.output import Files
 
 app = typer.Typer(
     help="A language server that completes code with a model sharded over your own devices.",
@@ -177,7 +178,7 @@ def prompt(
 
     Needs no weights.
     """
-    from shardline.cli import prompt as command
+    from shardline.cli.inspect import prompt as command
 
     settings = options.read(model, config, assignments, infilling=infilling)
     command.prompt(position, settings, healing=healing, as_json=as_json)
@@ -212,7 +213,7 @@ def plan(
     With --engine vllm: on which machine, and the commands that bring them there. Needs no weights and no GPU. Exit code
     3: the model does not fit.
     """
-    from shardline.cli import plan as command
+    from shardline.cli.inspect import plan as command
 
     wish = options.read(
         model,
@@ -227,7 +228,7 @@ def plan(
         raise typer.Exit(command.plan(wish, as_json=as_json))
     if engine != "vllm":
         raise SettingsError(f"--engine: there is no {engine}; there is vllm.")
-    from shardline.cli import cluster
+    from shardline.cli.inspect import cluster
 
     machines = cluster.Machines(nodes=nodes, gpus_per_node=gpus_per_node, gpu_memory=gpu_memory, sequences=sequences)
     raise typer.Exit(cluster.plan(wish, machines, as_json=as_json))
@@ -247,7 +248,7 @@ def layers(
 
     Each with its type, parameters, bytes and devices.
     """
-    from shardline.cli import layers as command
+    from shardline.cli.inspect import layers as command
 
     command.layers(options.read(model, config, assignments), depth=depth, as_json=as_json)
 
@@ -271,7 +272,7 @@ def evaluate(
     Cuts holes into source files and fills them the whole way from cursor to suggestion. Control-C stops it and
     keeps the results so far.
     """
-    from shardline.cli import evaluate as command
+    from shardline.measure.quality import evaluate as command
 
     command.evaluate(
         folder,
@@ -279,7 +280,7 @@ def evaluate(
         holes=holes,
         seed=seed,
         variants=variants.split(","),
-        files=options.Files(json=json_file, plot=plot),
+        files=Files(json=json_file, plot=plot),
     )
 
 
@@ -303,19 +304,19 @@ def bench(
     As it is set and packed in 8 and 4 bits, beside other programs, each in a process of its own; or, with --clients,
     only how much it writes for several at once. Leave the machine alone meanwhile.
     """
-    from shardline.cli import bench as command
+    from shardline.measure.speed import bench as command
 
     settings = options.read(model, config, assignments)
     if clients is not None:
-        from shardline.cli.bench_clients import bench_clients
+        from shardline.measure.speed.clients import bench_clients
 
-        bench_clients(settings, clients=clients, repeats=repeats, files=options.Files(json=json_file))
+        bench_clients(settings, clients=clients, repeats=repeats, files=Files(json=json_file))
         return
     command.bench(
         settings,
         repeats=repeats,
         against=[name for name in against.split(",") if name],
-        files=options.Files(json=json_file, plot=plot),
+        files=Files(json=json_file, plot=plot),
     )
 
 
@@ -343,11 +344,11 @@ def replay(
     does, and checks each suggestion against the document. Exit code 1: the server ended. Control-C stops it and keeps
     the figures so far.
     """
-    from shardline.cli import replay as command
+    from shardline.measure.typing import replay as command
 
     script = command.Script(file=file, keystrokes=keystrokes, seed=seed, client=client, speed=speed, server=server)
     settings = options.read(model, config, assignments)
-    raise typer.Exit(command.replay(script, settings, options.Files(json=json_file, plot=plot)))
+    raise typer.Exit(command.replay(script, settings, Files(json=json_file, plot=plot)))
 
 
 @app.command()
@@ -371,7 +372,7 @@ def stats(
     if forget:
         command.forget(store)
     else:
-        command.stats(store, days=days, today=date.today(), files=options.Files(json=json_file, plot=plot))
+        command.stats(store, days=days, today=date.today(), files=Files(json=json_file, plot=plot))
 
 
 @app.command()
@@ -381,7 +382,7 @@ def doctor(model: Model = None, config: Config = None, assignments: Set = None) 
     Looks at versions, devices, memory, folders, the hub, the model and its placement. Exit code 1: completing
     cannot work.
     """
-    from shardline.cli import doctor as command
+    from shardline.cli.inspect import doctor as command
 
     raise typer.Exit(command.doctor(options.read(model, config, assignments)))
 

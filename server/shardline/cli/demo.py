@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from shardline import children
-from shardline.cli import plan
+from shardline.cli.inspect import plan
 from shardline.console import Console
 from shardline.errors import ProtocolError, ShardlineError
 from shardline.lsp.editor import Editor

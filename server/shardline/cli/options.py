@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,11 +114,3 @@ def _pairs(text: str, flag: str) -> dict[str, Any]:
     if not pairs or not all(key.strip() and value.strip() for key, _, value in pairs):
         raise SettingsError(f"{flag}: write for example {flag} 0=10GiB,cpu=30GiB, not {text!r}.")
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Files:
-    """Where the figures go besides the terminal."""
-
-    json: Path | None = None
-    plot: Path | None = None

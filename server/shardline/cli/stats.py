@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from shardline.cli import plot
-from shardline.cli.options import Files
 from shardline.console import Console
+from shardline.measure import plot
+from shardline.measure.output import Files
 from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
 

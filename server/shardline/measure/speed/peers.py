@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from shardline.engine.benchmark import perplexity
+from shardline.measure.speed.subject import perplexity
 
 
 class Transformers:

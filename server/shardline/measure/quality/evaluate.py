@@ -8,16 +8,16 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from shardline.cli import scores
-from shardline.cli.holes import Hole, cut
-from shardline.cli.options import Files
-from shardline.cli.scores import Result
 from shardline.completion import context
 from shardline.completion.completer import Completer
 from shardline.console import Console, progress_bar
 from shardline.engine import Engine, Request
 from shardline.engine.factory import open_engine
 from shardline.errors import SettingsError
+from shardline.measure.output import Files
+from shardline.measure.quality import scores
+from shardline.measure.quality.holes import Hole, cut
+from shardline.measure.quality.scores import Result
 from shardline.settings import Settings
 
 Fill = Callable[[Hole], Awaitable[str]]

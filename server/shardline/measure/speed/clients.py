@@ -4,9 +4,9 @@ import json
 
 from rich.table import Table
 
-from shardline.cli.bench import apart, spread
-from shardline.cli.options import Files
 from shardline.console import Console
+from shardline.measure.output import Files
+from shardline.measure.speed.bench import apart, spread
 from shardline.settings import ModelSettings, Settings
 
 
@@ -31,6 +31,6 @@ def bench_clients(settings: Settings, *, clients: int, repeats: int, files: File
 
 
 def _measure(model: ModelSettings, clients: int, repeats: int) -> tuple[str, list[tuple[float, float]]]:
-    from shardline.engine import benchmark, crowd
+    from shardline.measure.speed import concurrency, subject
 
-    return benchmark.device_name(), crowd.tokens_per_second(model, clients, repeats)
+    return subject.device_name(), concurrency.tokens_per_second(model, clients, repeats)

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
-from shardline.cli import plot
-from shardline.cli.holes import Hole
+from shardline.measure import plot
+from shardline.measure.quality.holes import Hole
 
 SPECIAL_TOKEN = re.compile(r"<\|\w+\|>|</?s>|<fim_\w+>|<｜[^｜]+｜>|<(PRE|SUF|MID|EOT)>|\[(PREFIX|SUFFIX|INST)\]")
 """How models of all families name the tokens that are no text."""

@@ -10,18 +10,18 @@ from pathlib import Path
 from rich.progress import Progress
 
 from shardline import children
-from shardline.cli import figures
-from shardline.cli.keystrokes import keystrokes
-from shardline.cli.options import Files
-from shardline.cli.passages import passages
-from shardline.cli.record import Record
-from shardline.cli.session import Session
 from shardline.completion.languages import name_of
 from shardline.console import Console, progress_bar
 from shardline.errors import ProtocolError, SettingsError
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import CLIENTS
 from shardline.lsp.editor import Editor
+from shardline.measure.output import Files
+from shardline.measure.typing import summary
+from shardline.measure.typing.keystrokes import keystrokes
+from shardline.measure.typing.outcomes import Record
+from shardline.measure.typing.passages import passages
+from shardline.measure.typing.typist import Session
 from shardline.settings import Settings, as_values, uncounted
 
 ANSWER_SECONDS = 10.0
@@ -55,14 +55,14 @@ def replay(script: Script, settings: Settings, files: Files) -> int:
     except KeyboardInterrupt:
         console.print("Stopped; these are the figures so far.")
     head = {"file": str(script.file), "server": script.server or "shardline", "client": script.client}
-    report = {**head, "speed": script.speed, "seed": script.seed, **figures.report(record)}
-    console.print(figures.table(report))
+    report = {**head, "speed": script.speed, "seed": script.seed, **summary.report(record)}
+    console.print(summary.table(report))
     if problem:
         console.print(f"! {problem}", style="yellow")
     if files.json is not None:
         files.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if files.plot is not None:
-        figures.draw(record, files.plot, title=f"{script.file.name} typed in front of {head['server']}")
+        summary.draw(record, files.plot, title=f"{script.file.name} typed in front of {head['server']}")
     return 1 if problem else 0
 
 

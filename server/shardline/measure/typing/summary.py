@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from shardline.cli import plot
-from shardline.cli.record import Outcome, Record
+from shardline.measure import plot
+from shardline.measure.typing.outcomes import Outcome, Record
 
 ANSWERED = (Outcome.EMPTY, Outcome.SHOWN, Outcome.STALE, Outcome.UNTRUE)
 

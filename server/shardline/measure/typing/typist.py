@@ -7,13 +7,13 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from shardline.cli.keystrokes import Keystroke
-from shardline.cli.passages import Passage
-from shardline.cli.record import Outcome, Record, Request
 from shardline.lsp.buffer import Buffer
 from shardline.lsp.clients import ENDED, Client
 from shardline.lsp.edit import Edit
 from shardline.lsp.editor import Editor
+from shardline.measure.typing.keystrokes import Keystroke
+from shardline.measure.typing.outcomes import Outcome, Record, Request
+from shardline.measure.typing.passages import Passage
 
 ACCEPTED = 0.3
 """The share of right suggestions that are accepted; over the others one types on."""

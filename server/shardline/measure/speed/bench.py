@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.table import Table
 
 from shardline import children, threads
-from shardline.cli import plot
-from shardline.cli.options import Files
 from shardline.console import Console, progress_bar
 from shardline.errors import SettingsError, ShardlineError, first_line
+from shardline.measure import plot
+from shardline.measure.output import Files
 from shardline.settings import ModelSettings, Settings
 
 if TYPE_CHECKING:
-    from shardline.engine.benchmark import Figures
+    from shardline.measure.speed.subject import Figures
 
 PEERS = {"transformers": "transformers", "llama.cpp": "llama_cpp", "vllm": "vllm"}
 """What there is to measure against, and the module that it needs."""
@@ -93,31 +93,31 @@ def apart(function: Callable[..., Measured], *arguments: Any) -> Measured:
 
 
 def _device_and_bandwidth() -> tuple[str, float]:
-    from shardline.engine import benchmark
+    from shardline.measure.speed import subject
 
-    return benchmark.device_name(), benchmark.bandwidth()
+    return subject.device_name(), subject.bandwidth()
 
 
 def _code(model: ModelSettings) -> list[int]:
-    from shardline.engine import benchmark
+    from shardline.measure.speed import subject
 
-    return benchmark.tokens(model)[0]
+    return subject.tokens(model)[0]
 
 
 def _measure(way: Way, ids: Sequence[int], repeats: int) -> "Figures":
     if way.peer:
         threads.unsettle()  # peers run as they do by themselves
-    from shardline.engine import benchmark
+    from shardline.measure.speed import subject
 
-    return benchmark.measure(_subject(way), ids, repeats)
+    return subject.measure(_subject(way), ids, repeats)
 
 
 def _subject(way: Way) -> Any:
-    from shardline.engine import benchmark, peers
     from shardline.engine.checkpoints import checkpoint
+    from shardline.measure.speed import peers, subject
 
     if not way.peer:
-        return benchmark.Own(way.settings)
+        return subject.Own(way.settings)
     if find_spec(PEERS[way.peer]) is None:
         raise RuntimeError("it is not installed")
     source = checkpoint.find(way.settings, lambda _: None)
@@ -132,13 +132,13 @@ def _subject(way: Way) -> Any:
 
 def _drafts(model: ModelSettings, repeats: int) -> dict[str, float]:
     """What drafts gain on code that repeats itself, and on text that does not: drawn at random."""
-    from shardline.engine import benchmark
+    from shardline.measure.speed import subject
 
-    subject = benchmark.Own(model)
-    code, repeating = benchmark.tokens(model)
+    own = subject.Own(model)
+    code, repeating = subject.tokens(model)
     gains = {
-        "drafts, on code that repeats itself": subject.gain_of_drafts(repeating, temperature=0.0, repeats=repeats),
-        "drafts, on code that does not": subject.gain_of_drafts(code[:200], temperature=1.0, repeats=repeats),
+        "drafts, on code that repeats itself": own.gain_of_drafts(repeating, temperature=0.0, repeats=repeats),
+        "drafts, on code that does not": own.gain_of_drafts(code[:200], temperature=1.0, repeats=repeats),
     }
     return {name: statistics.median(values) for name, values in gains.items()}
 
@@ -154,7 +154,7 @@ def _start(model: ModelSettings, repeats: int) -> float:
 
     ours = (
         "from shardline.settings import ModelSettings\n"
-        f"from shardline.engine.benchmark import first_token\nfirst_token({model!r})"
+        f"from shardline.measure.speed.subject import first_token\nfirst_token({model!r})"
     )
     times = [(seconds(ours), seconds("import torch")) for _ in range(repeats + 1)][1:]
     return statistics.median(mine / theirs for mine, theirs in times)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from shardline.cli.plan import DOES_NOT_FIT
+from shardline.cli.inspect.plan import DOES_NOT_FIT
 from shardline.console import Console, say
 from shardline.engine.placement.vllm_cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
 from shardline.engine.plan import GIB, MIB, in_words

@@ -1,0 +1,1 @@
+"""Programs that judge the rest: speed, quality and typing."""

@@ -1,0 +1,1 @@
+"""What a typing person gets."""
