@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.completion import Source
+from shardline.completion.code.languages import LANGUAGES
 from shardline.completion.completer import Completer
-from shardline.completion.languages import LANGUAGES
 from shardline.engine.scripted import ScriptedEngine
 from shardline.lsp.documents import split_lines
 from shardline.settings import CompletionSettings, Settings

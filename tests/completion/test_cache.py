@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shardline.completion import Source, Suggestion
 from shardline.completion.cache import MOST, SuggestionCache
 from shardline.completion.completer import Completer
-from shardline.completion.place import CLOSERS, Place
+from shardline.completion.position import CLOSERS, Place
 from shardline.engine.scripted import ScriptedEngine
 from shardline.settings import CompletionSettings, Settings
 

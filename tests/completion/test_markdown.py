@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from shardline.completion.history import Entry, page
 from shardline.completion.markdown import code_block, code_cell, code_span, one_line, plain
+from shardline.completion.request_log import Entry, page
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 texts = st.text(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.completion import scope
+from shardline.completion import eligibility
 from shardline.settings import SECRETS, CompletionSettings
 from tests.completion.cursor import at_cursor
 
@@ -36,7 +36,7 @@ def objection(
     **wish: Any,
 ) -> str | None:
     source = at_cursor(text, language, document=uri)
-    return scope.objection(source, CompletionSettings(**wish), by_hand=by_hand, deleted=deleted)
+    return eligibility.objection(source, CompletionSettings(**wish), by_hand=by_hand, deleted=deleted)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.remains import remains
-from shardline.completion.screen import Screen
-from shardline.completion.shown import FEW
+from shardline.completion.acceptance.shown import FEW
+from shardline.completion.acceptance.survival import remains
+from shardline.completion.acceptance.tracker import Screen
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Key, Label, figures
 
 LABEL = Label("python", "model", "ghost")

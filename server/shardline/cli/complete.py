@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from shardline.completion import Source, Suggestion
+from shardline.completion.code.languages import name_of
 from shardline.completion.completer import Completer
-from shardline.completion.languages import name_of
 from shardline.console import say
 from shardline.engine.factory import open_engine
 from shardline.errors import SettingsError

@@ -3,7 +3,7 @@
 from collections import deque
 
 from shardline.completion import Suggestion
-from shardline.completion.place import Place, rest
+from shardline.completion.position import Place, rest
 
 MOST = 32
 """Suggestions kept for a document: as many as one may go back to by taking keys back."""

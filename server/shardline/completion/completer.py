@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from shardline.completion import Source, Suggestion, embedding
-from shardline.completion.ahead import Ahead
+from shardline.completion import Source, Suggestion
 from shardline.completion.cache import SuggestionCache
-from shardline.completion.place import CLOSERS, Place
+from shardline.completion.code import embedding
+from shardline.completion.position import CLOSERS, Place
+from shardline.completion.prefetch import Ahead
 from shardline.completion.stream import Stream
 from shardline.completion.writer import Writer
 from shardline.engine import Engine, Usage

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shardline.completion import Source
-from shardline.completion.indentation import width
+from shardline.completion.code.indentation import width
 
 PREFIX_CHARACTERS = 32_768
 SUFFIX_CHARACTERS = 8_192

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shardline.completion import Suggestion, place
-from shardline.completion.place import Place
+from shardline.completion import Suggestion, position
+from shardline.completion.position import Place
 from shardline.completion.writer import Writer
 
 LINGER_SECONDS = 0.03
@@ -53,7 +53,7 @@ class Stream:
     def ready_at(self, now: Place) -> Suggestion | None:
         """The complete lines so far that can be shown at `now`, if there are any more than were typed."""
         lines = self.lines
-        left = place.rest(lines, self.made_for, now) if lines else None
+        left = position.rest(lines, self.made_for, now) if lines else None
         return left if left and left.text else None
 
     def left_of(self, seconds: float) -> float:
@@ -64,7 +64,7 @@ class Stream:
         """Whether it makes what is asked for at `now`, as far as can be told."""
         if self.task.done() or count != self.count:
             return False
-        return now == self.now or (count == 1 and place.agrees(self._writer.text, self.made_for, now))
+        return now == self.now or (count == 1 and position.agrees(self._writer.text, self.made_for, now))
 
     def join(self, now: Place) -> None:
         """One has typed on to `now`."""
@@ -102,7 +102,7 @@ class Stream:
 
     def _grow(self) -> None:
         text = self._writer.text
-        if self.now != self.made_for and not place.agrees(text, self.made_for, self.now):
+        if self.now != self.made_for and not position.agrees(text, self.made_for, self.now):
             self.end()
         elif text.count("\n") > self._line_feeds:
             self._line_feeds = text.count("\n")

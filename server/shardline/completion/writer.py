@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from contextlib import aclosing
 
-from shardline.completion import Source, Suggestion, shape, trim
+from shardline.completion import Source, Suggestion, postprocess, truncation
 from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
 from shardline.settings import Settings
 
@@ -48,7 +48,7 @@ class Writer:
             top_p=generation.top_p,
             top_k=generation.top_k,
             seed=generation.seed,
-            stop=(*shape.stop_sequences(source, self._wish), *generation.stop),
+            stop=(*truncation.stop_sequences(source, self._wish), *generation.stop),
         )
 
     async def warm(self) -> None:
@@ -81,7 +81,7 @@ class Writer:
 
     async def _one(self, choice: int, on_growth: Callable[[], None]) -> Suggestion:
         said, text, last = "", "", None
-        end = shape.End(self._source, self._wish)
+        end = truncation.End(self._source, self._wish)
         request = dataclasses.replace(self._request, choice=choice)
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
@@ -97,11 +97,11 @@ class Writer:
                     text = text[:at]
                     break
                 if chunk.finish_reason is FinishReason.LENGTH:
-                    text = shape.whole_lines(text)
+                    text = truncation.whole_lines(text)
         return self._finished(text, last)
 
     def _finished(self, text: str, last: Chunk | None) -> Suggestion:
-        text, repeats, cuts = trim.trim(self._source, text) if self._trimming else (text, (), ())
+        text, repeats, cuts = postprocess.trim(self._source, text) if self._trimming else (text, (), ())
         if last is None:
             return Suggestion(text=text, repeats=repeats, cuts=cuts)
         confidence = math.exp(last.logprob / max(1, last.usage.completion_tokens))

@@ -12,8 +12,8 @@ from typing import Any
 from lsprotocol import types
 
 from shardline.completion import Source, Suggestion
+from shardline.completion.acceptance.tracker import Screen
 from shardline.completion.markdown import one_line
-from shardline.completion.screen import Screen
 from shardline.errors import StatisticsError
 from shardline.settings import Settings
 from shardline.statistics.counts import Counts, Key, Label

@@ -11,8 +11,8 @@ from pygls.lsp.server import LanguageServer
 
 from shardline import logs
 from shardline.client_settings import merge_client
-from shardline.completion import Source, Suggestion, history, scope
-from shardline.completion.history import History
+from shardline.completion import Source, Suggestion, eligibility, request_log
+from shardline.completion.request_log import History
 from shardline.errors import EngineError, NotReadyError, SupersededError
 from shardline.lsp import items, notebooks
 from shardline.lsp.documents import Documents
@@ -182,7 +182,7 @@ class ShardlineServer(LanguageServer):
 
     def _objection(self, source: Source, *, by_hand: bool = True) -> str | None:
         deleted = source.document == self._deleted
-        return scope.objection(source, self.settings.completion, by_hand=by_hand, deleted=deleted)
+        return eligibility.objection(source, self.settings.completion, by_hand=by_hand, deleted=deleted)
 
 
 def _register(server: ShardlineServer) -> None:
@@ -261,7 +261,7 @@ def _register(server: ShardlineServer) -> None:
     @server.command("shardline.explain")
     def explain(*documents: Any) -> dict[str, Any]:
         entries = server.history.of(next((name for name in documents if isinstance(name, str)), None))
-        page = history.page(entries, server.status.message)
+        page = request_log.page(entries, server.status.message)
         if not documents:
             server.page.show(page)  # else whoever asked shows it
         return {"page": page, "requests": [entry.as_json() for entry in entries]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardline.completion import Source
-from shardline.completion.languages import language, name_of
+from shardline.completion.code.languages import language, name_of
 
 MOST_BYTES = 200_000
 """Larger files are data or generated."""

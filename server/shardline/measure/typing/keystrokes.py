@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from shardline.completion.indentation import margin, unit
+from shardline.completion.code.indentation import margin, unit
 
 JITTER = 0.4
 """The standard deviation of the logarithm of the time between two keys."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from shardline import children
-from shardline.completion.languages import name_of
+from shardline.completion.code.languages import name_of
 from shardline.console import Console, progress_bar
 from shardline.errors import ProtocolError, SettingsError
 from shardline.lsp.buffer import Buffer

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from shardline.completion.place import Place
+from shardline.completion.position import Place
 from shardline.completion.stream import Stream
 
 PAUSE_SECONDS = 0.2

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from shardline.completion import Source, context, indentation
-from shardline.completion.brackets import balanced, is_between_brackets, repeats, without_overlap
-from shardline.completion.style import style
-from shardline.completion.syntax import kind_at_cursor, syntax_of
+from shardline.completion import Source, context
+from shardline.completion.code import indentation
+from shardline.completion.code.brackets import balanced, is_between_brackets, repeats, without_overlap
+from shardline.completion.code.style import style
+from shardline.completion.code.syntax import kind_at_cursor, syntax_of
 
 FENCE = "```"
 """How a model that was trained on chats ends its code; never code itself but in Markdown."""

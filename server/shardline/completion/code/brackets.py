@@ -3,7 +3,7 @@
 import re
 
 from shardline.completion import Source, context
-from shardline.completion.syntax import PAIRS, QUOTES, Syntax, syntax_of
+from shardline.completion.code.syntax import PAIRS, QUOTES, Syntax, syntax_of
 
 CLOSED_BY_EDITORS = frozenset(context.CLOSING + QUOTES + ">;,:")
 MATH = frozenset(["latex", "markdown", "plaintex", "quarto", "tex", "typst"])

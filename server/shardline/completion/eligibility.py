@@ -1,7 +1,7 @@
 """Whether a place is one for suggestions at all, and why not."""
 
 from shardline.completion import Source, context, paths
-from shardline.completion.syntax import kind_at_cursor
+from shardline.completion.code.syntax import kind_at_cursor
 from shardline.settings import CompletionSettings
 
 

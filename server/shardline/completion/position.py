@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from shardline.completion import Source, Suggestion, context
-from shardline.completion.syntax import PAIRS, QUOTES
+from shardline.completion.code.syntax import PAIRS, QUOTES
 
 SEEN_BEFORE, SEEN_BEHIND = 12_000, 4_000
 """Two places are compared by so many characters around the cursor: windows hold more of a document that has more."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.remains import remains
+from shardline.completion.acceptance.survival import remains
 
 FEW = 3
 """Fewer characters than this that come at once may be of one key: editors close brackets and quotes themselves."""

@@ -1,7 +1,8 @@
 """The style of indentation of a document: what its language demands, or what its blocks show."""
 
-from shardline.completion import Source, indentation
-from shardline.completion.syntax import syntax_of
+from shardline.completion import Source
+from shardline.completion.code import indentation
+from shardline.completion.code.syntax import syntax_of
 
 STYLE_LINES = 200
 """How many lines around the cursor show the style."""

@@ -10,9 +10,9 @@ from functools import cache, cached_property, lru_cache
 from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
-from shardline.completion import heredoc, shell
-from shardline.completion.languages import language
-from shardline.completion.lexer import LexedText
+from shardline.completion.code import heredoc, shell
+from shardline.completion.code.languages import language
+from shardline.completion.code.lexer import LexedText
 
 QUOTES = "\"'`"
 PAIRS = {"(": ")", "[": "]", "{": "}"}

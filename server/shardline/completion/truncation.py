@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 
-from shardline.completion import Source, brackets, context
-from shardline.completion.indentation import width
-from shardline.completion.languages import language
-from shardline.completion.syntax import PROSE, Syntax, syntax_of
+from shardline.completion import Source, context
+from shardline.completion.code import brackets
+from shardline.completion.code.indentation import width
+from shardline.completion.code.languages import language
+from shardline.completion.code.syntax import PROSE, Syntax, syntax_of
 from shardline.settings import CompletionSettings
 
 OPENERS = ("(", "[", "{", ":", "=>", "->", " then", " do", "else", "begin")

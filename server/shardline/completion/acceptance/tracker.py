@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.shown import Shown
+from shardline.completion.acceptance.shown import Shown
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Label, shown_after
 
 MOST = 64
