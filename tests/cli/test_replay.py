@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from lsprotocol.types import InlineCompletionItem
 
 from shardline.errors import SettingsError
-from shardline.lsp.buffer import Buffer
-from shardline.lsp.clients import VSCODE
-from shardline.lsp.editor import Editor
+from shardline.lsp.client.buffer import Buffer
+from shardline.lsp.client.editor import Editor
+from shardline.lsp.client.profiles import VSCODE
 from shardline.measure.output import Files
 from shardline.measure.typing.keystrokes import Keystroke, keystrokes
 from shardline.measure.typing.outcomes import Outcome, Record, Request

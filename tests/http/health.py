@@ -19,8 +19,8 @@ import httpx
 import psutil
 from rich.console import Console
 
-from shardline.http.bodies import MAX_BYTES
-from shardline.http.parsing import MAX_CONTAINERS, MAX_VALUES
+from shardline.http.middleware.body_limits import MAX_BYTES
+from shardline.http.middleware.json_parsing import MAX_CONTAINERS, MAX_VALUES
 from tests.http.servers import GUARD_SECONDS, SERVE, Server, started
 
 EACH_SECONDS = 0.02

@@ -25,7 +25,7 @@ from shardline.engine.plan import GIB, DeviceShare, Plan
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import GenerationError, PromptError
 from shardline.http.app import Door, Service
-from shardline.http.process import Address, serve
+from shardline.http.listener import Address, serve
 from shardline.settings import ModelSettings, Settings
 
 KEY = "the-key-of-the-tests"

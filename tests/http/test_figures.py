@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import Usage
-from shardline.http.figures import PAGE
-from shardline.http.history import SECONDS, History
+from shardline.http.api.dashboard import PAGE
+from shardline.http.recent_activity import SECONDS, History
 from tests.http.scripted_server import PLACEMENT
 from tests.http.servers import started
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shardline.http.slots import MOST_KEPT
+from shardline.http.prompt_slots import MOST_KEPT
 from tests.http.servers import Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

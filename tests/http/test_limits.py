@@ -14,7 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from shardline.http.bodies import MAX_BYTES, MAX_LONG
+from shardline.http.middleware.body_limits import MAX_BYTES, MAX_LONG
 from tests.http.servers import GUARD_SECONDS, SCRIPTED, Server, certified, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from shardline.engine import Request
 from shardline.engine.local.engine import LocalEngine
-from shardline.http.presence import Presence
+from shardline.http.middleware.idle import Presence
 from shardline.settings import ModelSettings
 from tests.http.scripted_server import KEY
 from tests.http.servers import GUARD_SECONDS, ROOT, SERVE, started

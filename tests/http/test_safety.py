@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from shardline.errors import SettingsError
-from shardline.http import key
+from shardline.http import api_key
 from tests.http.servers import GUARD_SECONDS, ROOT, SERVE, Server, certified, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -109,30 +109,30 @@ async def test_the_key_is_made_once_for_this_user_alone(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "key"
     old = os.umask(0)
     try:
-        made = key.read_or_make(file)
+        made = api_key.read_or_make(file)
     finally:
         os.umask(old)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert len(made) >= 32
-    assert key.read_or_make(file) == made
-    assert key.read_or_make(tmp_path / "other") != made
+    assert api_key.read_or_make(file) == made
+    assert api_key.read_or_make(tmp_path / "other") != made
     assert sorted(path.name for path in file.parent.iterdir()) == ["key"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 async def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "key"
-    key.read_or_make(file)
+    api_key.read_or_make(file)
     file.chmod(mode)
     with pytest.raises(SettingsError, match="can be read by others"):
-        key.read_or_make(file)
+        api_key.read_or_make(file)
 
 
 @pytest.mark.parametrize("text", ["", "short", "with spaces in the middle of it", "ümlaut-is-no-header-text"])
 async def test_a_key_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match="at least 16"):
-        key.check(text, "It")
+        api_key.check(text, "It")
 
 
 async def test_beyond_this_machine_the_key_is_needed_and_tls_is_advised(tiny_folder: Path) -> None:

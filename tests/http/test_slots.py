@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.http.slots import BLOCK, common
+from shardline.http.prompt_slots import BLOCK, common
 
 
 @given(st.text("ab", max_size=5), st.text("ab", max_size=5), st.integers(0, 3), st.integers(-2, 2))

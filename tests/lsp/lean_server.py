@@ -13,7 +13,7 @@ from typing import Any
 from shardline import logs
 from shardline.engine import Request
 from shardline.engine.scripted import ScriptedEngine
-from shardline.lsp.recorder import Recorder
+from shardline.lsp.acceptance_recorder import Recorder
 from shardline.lsp.server import ShardlineServer
 from shardline.lsp.transport import serve_stdio
 from shardline.settings import Settings

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from shardline.lsp.buffer import Buffer
+from shardline.lsp.client.buffer import Buffer
+from shardline.lsp.client.edit import ghost, popup
 from shardline.lsp.documents import Documents
-from shardline.lsp.edit import ghost, popup
 
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
 texts = st.text(st.sampled_from("ab é🎉\n\x0c\u2028"), max_size=12)

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shardline.lsp.framing import MAX_BYTES
+from shardline.lsp.base_protocol.framing import MAX_BYTES
 from tests.lsp.wire import Wire, framed, talking
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]

@@ -26,8 +26,8 @@ from lsprotocol.types import (
 
 from shardline.completion import Source, Suggestion
 from shardline.lsp import items
+from shardline.lsp.capabilities import Tastes, encoding, tastes
 from shardline.lsp.documents import Documents
-from shardline.lsp.tastes import Tastes, encoding, tastes
 
 URI = "file:///a.py"
 MARKDOWN = Tastes(markdown=True)

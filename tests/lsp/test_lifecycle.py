@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from shardline.lsp.clients import VSCODE
-from shardline.lsp.editor import Editor
+from shardline.lsp.client.editor import Editor
+from shardline.lsp.client.profiles import VSCODE
 from tests.lsp.clients import GHOST_TEXT, URI, Client, asking, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]

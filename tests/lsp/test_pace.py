@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shardline.engine import Usage
 from shardline.engine.plan import GIB, DeviceShare
-from shardline.lsp.pace import ANSWERS, SLOW_SECONDS, advice
+from shardline.lsp.hosting.slow_model import ANSWERS, SLOW_SECONDS, advice
 from shardline.settings import GenerationSettings, ModelSettings, RemoteSettings, Settings
 
 NAME = "org/model"

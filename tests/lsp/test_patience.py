@@ -6,7 +6,7 @@ from math import ceil, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.lsp.patience import LONGEST, SHORTEST, WELL_SECONDS, Patience
+from shardline.lsp.hosting.backoff import LONGEST, SHORTEST, WELL_SECONDS, Patience
 
 short = st.floats(0, WELL_SECONDS - 0.01)
 soon = st.none() | short  # None: it was lost before all was well

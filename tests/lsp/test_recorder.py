@@ -14,8 +14,8 @@ from lsprotocol import types
 
 from shardline.completion import Source, Suggestion
 from shardline.errors import StatisticsError
+from shardline.lsp.acceptance_recorder import Recorder, add_to_own_file
 from shardline.lsp.items import ACCEPTED
-from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.settings import ModelSettings, Settings
 from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store

@@ -10,9 +10,9 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from shardline.lsp.buffer import Buffer
-from shardline.lsp.clients import NEOVIM
-from shardline.lsp.editor import CAPABILITIES, Editor
+from shardline.lsp.client.buffer import Buffer
+from shardline.lsp.client.editor import CAPABILITIES, Editor
+from shardline.lsp.client.profiles import NEOVIM
 from tests.lsp.clients import GHOST_TEXT, PATIENT, URI, Client, asking, end_of, started
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]

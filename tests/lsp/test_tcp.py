@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shardline.errors import SettingsError
-from shardline.lsp.door import MAX_STRANGERS, VARIABLE, read_or_make_token
+from shardline.lsp.base_protocol.door import MAX_STRANGERS, VARIABLE, read_or_make_token
 from tests.lsp.wire import framed
 
 COMMAND = [sys.executable, "-m", "shardline", "--tcp", "127.0.0.1:0"]

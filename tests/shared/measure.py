@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shardline.engine.shared import control, registry
-from shardline.lsp.editor import Editor
+from shardline.lsp.client.editor import Editor
 
 COMMAND = [sys.executable, "-m", "shardline"]
 URI = "file:///measured/a.py"

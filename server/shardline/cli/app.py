@@ -99,7 +99,7 @@ def serve(
     the model does.
     """
     from shardline.cli import engine_server as command
-    from shardline.http.process import Address
+    from shardline.http.listener import Address
 
     address = Address(host=host, port=port, certificate=ssl_certfile, private_key=ssl_keyfile)
     settings = options.read(model, config, assignments)

@@ -15,7 +15,7 @@ from shardline import children
 from shardline.cli.inspect import plan
 from shardline.console import Console
 from shardline.errors import ProtocolError, ShardlineError
-from shardline.lsp.editor import Editor
+from shardline.lsp.client.editor import Editor
 from shardline.settings import Settings, as_values, uncounted
 
 CURSOR = "▮"

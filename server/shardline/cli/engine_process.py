@@ -12,9 +12,9 @@ from shardline import logs
 from shardline.engine import Report
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.shared import registry
-from shardline.http import private
+from shardline.http.api import engine_api
 from shardline.http.app import Door
-from shardline.http.process import Address, serve
+from shardline.http.listener import Address, serve
 from shardline.settings import ModelSettings, Settings, merge_strictly
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def engine_process() -> None:
 
         try:
             door = Door(key=key, idle=settings.engine.idle)
-            serve(engine, settings, door, Address(), routes=private.routes, on_listening=tell)
+            serve(engine, settings, door, Address(), routes=engine_api.routes, on_listening=tell)
         finally:
             engine.close()
     with suppress(OSError):  # no room on the disk of the log

@@ -12,9 +12,10 @@ from shardline.engine import Progress
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.shared import control, registry
 from shardline.errors import EngineError, SettingsError
-from shardline.http import key, private
+from shardline.http import api_key
+from shardline.http.api import engine_api
 from shardline.http.app import Door
-from shardline.http.process import Address, serve
+from shardline.http.listener import Address, serve
 from shardline.settings import Settings
 from shardline.terminal import printable
 
@@ -48,7 +49,7 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
 
     engine = LocalEngine(settings.model)
     door = Door(key=secret, host=address.host, idle=idle)
-    routes = functools.partial(private.routes, stays=True) if is_private else lambda _: ()
+    routes = functools.partial(engine_api.routes, stays=True) if is_private else lambda _: ()
     with stack:
         try:
             serve(engine, settings, door, address, routes=routes, on_listening=tell)
@@ -64,7 +65,7 @@ def _tell(progress: Progress) -> None:
 
 def _key(file: Path | None) -> tuple[str, str]:
     """The key, and where it is."""
-    if file is None and (given := os.environ.get(key.VARIABLE)):
-        return key.check(given, key.VARIABLE), key.VARIABLE
-    file = file or key.own_file()
-    return key.read_or_make(file), str(file)
+    if file is None and (given := os.environ.get(api_key.VARIABLE)):
+        return api_key.check(given, api_key.VARIABLE), api_key.VARIABLE
+    file = file or api_key.own_file()
+    return api_key.read_or_make(file), str(file)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shardline.http.refusals import AGAIN, RequestError
+from shardline.http.error_responses import AGAIN, RequestError
 
 RUNNING = 32
 """So many are the engine's at once, which decodes what it can of them together."""

@@ -17,18 +17,18 @@ from starlette.types import ASGIApp
 
 from shardline.engine import Engine
 from shardline.errors import ShardlineError
-from shardline.http import completions, figures, fim, infill, properties
 from shardline.http.admission import Admission
-from shardline.http.bodies import Bodies
-from shardline.http.connection import EndWithClient
-from shardline.http.guard import Guard
-from shardline.http.loading import Loading
+from shardline.http.admitted_engine import ServedEngine
+from shardline.http.api import dashboard, llama_cpp, llama_properties, mistral, openai
+from shardline.http.error_responses import RequestError, refusal_of
+from shardline.http.load_state import Loading
 from shardline.http.metrics import Counted, Metrics
-from shardline.http.parser import Parser
-from shardline.http.presence import Noticed, Presence
-from shardline.http.refusals import RequestError, refusal_of
-from shardline.http.served import ServedEngine
-from shardline.http.slots import Slots
+from shardline.http.middleware.auth import Guard
+from shardline.http.middleware.body_limits import Bodies
+from shardline.http.middleware.client_disconnect import EndWithClient
+from shardline.http.middleware.idle import Noticed, Presence
+from shardline.http.middleware.json_parser import Parser
+from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
 
@@ -107,11 +107,11 @@ def make_app(
             Route("/health", health),
             Route("/v1/health", health),
             Route("/metrics", count),
-            *completions.routes(served, settings.model, slots),
-            *fim.routes(served, settings, slots),
-            *infill.routes(served, settings, slots),
-            *properties.routes(settings.model, admission),
-            *figures.routes(engine, settings.model.name, loading, admission, metrics.history),
+            *openai.routes(served, settings.model, slots),
+            *mistral.routes(served, settings, slots),
+            *llama_cpp.routes(served, settings, slots),
+            *llama_properties.routes(settings.model, admission),
+            *dashboard.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(service),
         ],
         middleware=[

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shardline.engine import Usage
 from shardline.http.admission import Admission
-from shardline.http.history import History
+from shardline.http.recent_activity import History
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SPEEDS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -22,8 +22,8 @@ from lsprotocol.types import (
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.markdown import code_block
+from shardline.lsp.capabilities import PLAIN, Tastes
 from shardline.lsp.documents import Documents, word_before
-from shardline.lsp.tastes import PLAIN, Tastes
 
 FIRST = "\x01"
 """Sorts before what other servers offer."""

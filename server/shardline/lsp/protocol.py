@@ -7,8 +7,8 @@ from cattrs import Converter
 from lsprotocol import types
 from pygls.protocol import default_converter, lsp_method
 
+from shardline.lsp.base_protocol.jsonrpc import MessageProtocol
 from shardline.lsp.documents import Documents
-from shardline.lsp.messages import MessageProtocol
 from shardline.lsp.registration import keep_back
 
 

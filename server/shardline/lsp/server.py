@@ -15,15 +15,15 @@ from shardline.completion import Source, Suggestion, eligibility, request_log
 from shardline.completion.request_log import History
 from shardline.errors import EngineError, NotReadyError, SupersededError
 from shardline.lsp import items, notebooks
+from shardline.lsp.acceptance_recorder import Recorder, add_to_own_file
+from shardline.lsp.capabilities import PLAIN, encoding, tastes
 from shardline.lsp.documents import Documents
-from shardline.lsp.host import EngineHost, OpenEngine
-from shardline.lsp.page import Page
+from shardline.lsp.hosting.engine_host import EngineHost, OpenEngine
 from shardline.lsp.popup import Unhurried
 from shardline.lsp.protocol import Protocol, converter
-from shardline.lsp.recorder import Recorder, add_to_own_file
 from shardline.lsp.registration import COMPLETION, INLINE_COMPLETION, Registrations
+from shardline.lsp.report_page import Page
 from shardline.lsp.status import Status
-from shardline.lsp.tastes import PLAIN, encoding, tastes
 from shardline.settings import Settings
 
 SECTION = "shardline"

@@ -8,10 +8,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 from shardline.errors import SettingsError
-from shardline.lsp import ending
-from shardline.lsp.conversation import Conversation
-from shardline.lsp.door import Door, read_or_make_token
-from shardline.lsp.pipe import LEAVE_SECONDS, PAUSE_BYTES, Input, Output
+from shardline.lsp.base_protocol import ending
+from shardline.lsp.base_protocol.conversation import Conversation
+from shardline.lsp.base_protocol.door import Door, read_or_make_token
+from shardline.lsp.base_protocol.pipe import LEAVE_SECONDS, PAUSE_BYTES, Input, Output
 from shardline.lsp.server import ShardlineServer
 
 

@@ -13,9 +13,9 @@ from shardline import children
 from shardline.completion.code.languages import name_of
 from shardline.console import Console, progress_bar
 from shardline.errors import ProtocolError, SettingsError
-from shardline.lsp.buffer import Buffer
-from shardline.lsp.clients import CLIENTS
-from shardline.lsp.editor import Editor
+from shardline.lsp.client.buffer import Buffer
+from shardline.lsp.client.editor import Editor
+from shardline.lsp.client.profiles import CLIENTS
 from shardline.measure.output import Files
 from shardline.measure.typing import summary
 from shardline.measure.typing.keystrokes import keystrokes

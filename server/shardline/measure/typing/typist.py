@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from shardline.lsp.buffer import Buffer
-from shardline.lsp.clients import ENDED, Client
-from shardline.lsp.edit import Edit
-from shardline.lsp.editor import Editor
+from shardline.lsp.client.buffer import Buffer
+from shardline.lsp.client.edit import Edit
+from shardline.lsp.client.editor import Editor
+from shardline.lsp.client.profiles import ENDED, Client
 from shardline.measure.typing.keystrokes import Keystroke
 from shardline.measure.typing.outcomes import Outcome, Record, Request
 from shardline.measure.typing.passages import Passage

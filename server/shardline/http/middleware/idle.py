@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shardline.http.guard import OPEN
+from shardline.http.middleware.auth import OPEN
 
 WATCHING = OPEN | {"/metrics", "/engine/figures"}
 """Who asks only for these looks at the engine and does not use it."""

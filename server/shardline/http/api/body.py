@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from shardline.http.bodies import Bodies
-from shardline.http.parser import Parser
-from shardline.http.refusals import RequestError
+from shardline.http.error_responses import RequestError
+from shardline.http.middleware.body_limits import Bodies
+from shardline.http.middleware.json_parser import Parser
 from shardline.values import BadValueError, check
 
 T = TypeVar("T")

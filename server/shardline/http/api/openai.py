@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shardline.engine import Chunk, Engine, Request, Token, Usage
-from shardline.http import events
-from shardline.http.choices import complete_all
-from shardline.http.completion_request import Body, Prompt, prompts_of, requests_of
-from shardline.http.fields import body_of, read, refuse_unknown
-from shardline.http.refusals import RequestError
-from shardline.http.slots import Slots
+from shardline.http.api import sse
+from shardline.http.api.body import body_of, read, refuse_unknown
+from shardline.http.api.completion_request import Body, Prompt, prompts_of, requests_of
+from shardline.http.api.parallel import complete_all
+from shardline.http.error_responses import RequestError
+from shardline.http.prompt_slots import Slots
 from shardline.settings import ModelSettings
 
 
@@ -44,7 +44,7 @@ def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]
         requests = requests_of(asked, prompts, settings.context_tokens)
         answer = _Answer(asked, model, prompts, requests)
         chunks = complete_all(engine, slots, answer.requests)
-        return await events.answer(answer.stream(chunks)) if asked.stream else JSONResponse(await answer.whole(chunks))
+        return await sse.answer(answer.stream(chunks)) if asked.stream else JSONResponse(await answer.whole(chunks))
 
     return [
         Route("/v1/completions", completions, methods=["POST"]),
@@ -91,7 +91,7 @@ class _Answer:
                     yield {**self._head, "choices": [self._choice(number, chunk)], **usage}
         if wants_usage:
             yield {**self._head, "choices": [], "usage": self._usage()}
-        yield events.DONE
+        yield sse.DONE
 
     def _choice(self, number: int, chunk: Chunk) -> dict[str, Any]:
         is_first = number not in self._usages

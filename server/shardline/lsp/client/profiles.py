@@ -9,9 +9,9 @@ from typing import Any
 
 from lsprotocol import types
 
-from shardline.lsp import edit
-from shardline.lsp.buffer import Buffer
-from shardline.lsp.edit import Edit
+from shardline.lsp.client import edit
+from shardline.lsp.client.buffer import Buffer
+from shardline.lsp.client.edit import Edit
 
 ENDED = (
     types.LSPErrorCodes.RequestCancelled,

@@ -6,8 +6,8 @@ import logging
 from typing import Protocol
 
 from shardline.errors import ProtocolError
-from shardline.lsp.framing import read_message
-from shardline.lsp.messages import MessageProtocol
+from shardline.lsp.base_protocol.framing import read_message
+from shardline.lsp.base_protocol.jsonrpc import MessageProtocol
 
 MAX_UNREAD_BYTES = 1 << 26
 """How much a client may leave unread before it is given up.

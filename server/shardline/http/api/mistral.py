@@ -13,10 +13,10 @@ from starlette.routing import Route
 
 from shardline.engine import Chunk, Engine, Request, Usage
 from shardline.engine.window import crop
-from shardline.http import events
-from shardline.http.completion_request import MOST_STOPS, SEEDS
-from shardline.http.fields import body_of, field, read, texts
-from shardline.http.slots import Slots
+from shardline.http.api import sse
+from shardline.http.api.body import body_of, field, read, texts
+from shardline.http.api.completion_request import MOST_STOPS, SEEDS
+from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
 
@@ -42,7 +42,7 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
         wanted = _request(asked, settings)
         head = {"id": secrets.token_hex(16), "created": int(time.time()), "model": settings.model.name}
         chunks = _chunks(engine, slots, wanted)
-        return await events.answer(_stream(head, chunks)) if asked.stream else JSONResponse(await _whole(head, chunks))
+        return await sse.answer(_stream(head, chunks)) if asked.stream else JSONResponse(await _whole(head, chunks))
 
     return [Route("/v1/fim/completions", fill, methods=["POST"])]
 
@@ -87,7 +87,7 @@ async def _stream(head: dict[str, Any], chunks: AsyncGenerator[Chunk, None]) -> 
             choice = {"index": 0, "delta": delta, "finish_reason": chunk.finish_reason}
             told = {"usage": _usage(chunk.usage)} if chunk.finish_reason else {}
             yield {**head, "object": "chat.completion.chunk", "choices": [choice], **told}
-    yield events.DONE
+    yield sse.DONE
 
 
 def _usage(usage: Usage) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from shardline.completion import Source
 from shardline.completion.completer import Answer, Completer
 from shardline.engine import Engine, Usage
-from shardline.lsp import pace
+from shardline.lsp.hosting import slow_model
 from shardline.settings import Settings, of_engine, with_engine_of
 
 
@@ -17,7 +17,7 @@ class Serving:
         self.engine = engine
         self.opened_by = of_engine(settings)
         self.completer = Completer(engine, settings, on_usage=on_usage)
-        self._costs: deque[Usage] = deque(maxlen=pace.ANSWERS)
+        self._costs: deque[Usage] = deque(maxlen=slow_model.ANSWERS)
 
     async def answer(self, source: Source, *, by_hand: bool) -> Answer:
         """Suggest what follows the cursor, the best first; raises `SupersededError` and `EngineError`."""
@@ -32,7 +32,7 @@ class Serving:
 
     def advice(self) -> str:
         """What would make it faster; empty where it keeps up with typing."""
-        return pace.advice(self._costs, self.completer.settings, self.engine.placement)
+        return slow_model.advice(self._costs, self.completer.settings, self.engine.placement)
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed, and end what is being made for it."""

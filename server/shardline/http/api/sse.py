@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
-from shardline.http.refusals import refusal_of
+from shardline.http.error_responses import refusal_of
 
 DONE = "[DONE]"
 """What ends a stream of OpenAI's."""

@@ -18,7 +18,7 @@ from pygls.lsp.client import LanguageClient
 
 from shardline import __version__, children
 from shardline.errors import ProtocolError
-from shardline.lsp.buffer import Buffer
+from shardline.lsp.client.buffer import Buffer
 from shardline.lsp.status import NOTIFICATION, USAGE, State
 
 CAPABILITIES = types.ClientCapabilities(

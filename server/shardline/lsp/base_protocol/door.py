@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from lsprotocol import types
 
 from shardline.errors import ProtocolError, SettingsError
-from shardline.lsp.framing import frame, read_message
-from shardline.lsp.messages import parse
+from shardline.lsp.base_protocol.framing import frame, read_message
+from shardline.lsp.base_protocol.jsonrpc import parse
 
 VARIABLE = "SHARDLINE_TOKEN"
 """The environment variable that has the token, if it is set."""

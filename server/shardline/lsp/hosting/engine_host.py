@@ -18,8 +18,8 @@ from shardline.errors import (
     first_line,
 )
 from shardline.limits import memory_limit
-from shardline.lsp.patience import Patience
-from shardline.lsp.serving import Serving
+from shardline.lsp.hosting.active_engine import Serving
+from shardline.lsp.hosting.backoff import Patience
 from shardline.lsp.status import Status
 from shardline.settings import Settings, of_engine
 

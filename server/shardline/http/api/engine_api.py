@@ -19,8 +19,8 @@ from shardline import __version__
 from shardline.engine import Progress, Request
 from shardline.engine.shared import serialization
 from shardline.errors import NotReadyError, ShardlineError
+from shardline.http.api.body import body_of
 from shardline.http.app import Service
-from shardline.http.fields import body_of
 
 STOPPED = "The engine was stopped by `shardline engines stop`; the command shardline.restart starts another."
 

@@ -9,8 +9,8 @@ from starlette.routing import Route
 from shardline import __version__
 from shardline.engine import Engine
 from shardline.http.admission import Admission
-from shardline.http.history import History
-from shardline.http.loading import Loading
+from shardline.http.load_state import Loading
+from shardline.http.recent_activity import History
 
 PAGE = {
     "/": ("index.html", "text/html"),

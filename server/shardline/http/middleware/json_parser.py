@@ -5,8 +5,8 @@ import marshal
 from typing import Any
 
 from shardline import children
-from shardline.http.parsing import LENGTH_BYTES, BadJSONError, parse
-from shardline.http.refusals import AGAIN, RequestError
+from shardline.http.error_responses import AGAIN, RequestError
+from shardline.http.middleware.json_parsing import LENGTH_BYTES, BadJSONError, parse
 
 SMALL_BYTES = 128 << 10
 """Up to this size JSON is parsed here, in a few milliseconds."""
@@ -65,6 +65,9 @@ class Parser:
     async def _start(self) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            *children.module("shardline.http.parsing"), stdin=pipe, stdout=pipe, **children.surroundings()
+            *children.module("shardline.http.middleware.json_parsing"),
+            stdin=pipe,
+            stdout=pipe,
+            **children.surroundings(),
         )
         return self._process

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from shardline.engine import Chunk, Engine, Request
-from shardline.http.slots import Slots
+from shardline.http.prompt_slots import Slots
 
 TOGETHER = 8
 """So many completions of one client's request are asked for at once; others get their turns too."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from shardline.engine import Request
 from shardline.engine.window import crop
-from shardline.http.fields import field, texts
-from shardline.http.refusals import RequestError
+from shardline.http.api.body import field, texts
+from shardline.http.error_responses import RequestError
 
 Prompt = str | tuple[int, ...]
 

@@ -7,7 +7,7 @@ from typing import Any
 from shardline.engine import Chunk, Engine, Report, Request, Usage
 from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
-from shardline.http.loading import Loading
+from shardline.http.load_state import Loading
 from shardline.http.metrics import Metrics
 
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, nullcontext
 from starlette.requests import Request
 
 from shardline.http.admission import Admission
-from shardline.http.parser import SMALL_BYTES
-from shardline.http.protocol import patience
-from shardline.http.refusals import AGAIN, RequestError
+from shardline.http.error_responses import AGAIN, RequestError
+from shardline.http.h11_limits import patience
+from shardline.http.middleware.json_parser import SMALL_BYTES
 
 MAX_BYTES = 8 << 20
 """A body may have this many: a document that is as long as they may be, however it is written."""

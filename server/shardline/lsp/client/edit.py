@@ -10,7 +10,7 @@ from typing import Any
 
 from lsprotocol import types
 
-from shardline.lsp.buffer import Buffer
+from shardline.lsp.client.buffer import Buffer
 from shardline.lsp.documents import word_before
 
 

@@ -15,7 +15,7 @@ import uvicorn
 from shardline.engine import Engine
 from shardline.errors import SettingsError, ShardlineError
 from shardline.http.app import Door, Routes, make_app
-from shardline.http.protocol import SECONDS, LimitedProtocol, Waiting
+from shardline.http.h11_limits import SECONDS, LimitedProtocol, Waiting
 from shardline.settings import Settings
 
 MAX_CONNECTIONS = 512

@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from shardline.engine import NOTHING_SPENT, Chunk, Engine, FinishReason, Request, Token, Usage
 from shardline.engine.window import crop
-from shardline.http import events
-from shardline.http.fields import body_of, field, read, texts
-from shardline.http.refusals import RequestError
-from shardline.http.slots import Slots
+from shardline.http.api import sse
+from shardline.http.api.body import body_of, field, read, texts
+from shardline.http.error_responses import RequestError
+from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
 MOST_STOPS = 32
@@ -67,7 +67,7 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
             raise RequestError("response_fields must be a list of names.", param="response_fields")
         answer = _Answer(asked, wanted, settings)
         if asked.stream:
-            return await events.answer(answer.stream(engine, slots))
+            return await sse.answer(answer.stream(engine, slots))
         async with aclosing(answer.stream(engine, slots)) as pieces:
             parts = [part async for part in pieces]
         whole = {**parts[-1], "content": "".join(part["content"] for part in parts)}

@@ -6,7 +6,7 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shardline.http.refusals import RequestError
+from shardline.http.error_responses import RequestError
 
 OPEN = frozenset({"/health", "/v1/health", "/", "/page.css", "/page.js"})
 """What needs no key: whether the model is loaded, and the page, which asks for the key itself."""

@@ -1,0 +1,1 @@
+"""The base protocol: bytes, headers and JSON-RPC."""

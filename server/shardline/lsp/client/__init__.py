@@ -1,0 +1,1 @@
+"""An editor without a screen, for the demo and for measuring."""
