@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from shardline.completion import Source, context
+from shardline.completion import Source
+from shardline.completion.code import excerpt
 from shardline.lsp.documents import split_lines
 from tests.lsp.wire import GHOST, Wire, at, span, talking
 
@@ -133,8 +134,8 @@ def test_the_window_of_a_cell_is_bounded_and_its_edge_stays_put() -> None:
     starts = set()
     for line in range(100, 160):
         source = Source(document="d", language="python", lines=lines, line=line, column=5, above=above)
-        prefix, suffix = context.window(source)
-        assert context.PREFIX_CHARACTERS // 2 <= len(prefix) <= context.PREFIX_CHARACTERS
+        prefix, suffix = excerpt.window(source)
+        assert excerpt.PREFIX_CHARACTERS // 2 <= len(prefix) <= excerpt.PREFIX_CHARACTERS
         assert prefix.endswith("'\n" + "y = 2\n" * line + "y = 2")
         assert suffix.startswith("\ny")
         starts.add(line - prefix.count("\n"))

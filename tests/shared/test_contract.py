@@ -15,7 +15,7 @@ from shardline.engine.shared import control, registry
 from shardline.engine.shared.engine import SharedEngine
 from shardline.engine.shared.h11_client import Connection
 from shardline.errors import AwayError, CheckpointError, GenerationError, NotReadyError, ShardlineError
-from shardline.http.api import engine_api
+from shardline.http import engine_api
 from shardline.http.app import Door, make_app
 from shardline.settings import ModelSettings, Settings
 

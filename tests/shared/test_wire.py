@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline import errors
-from shardline.engine import Chunk, Progress, Request
-from shardline.engine.shared import serialization
+from shardline.engine import Chunk, Progress, Request, serialization
 from shardline.errors import EngineError, ShardlineError
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ShardlineError)]

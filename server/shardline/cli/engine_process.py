@@ -12,7 +12,7 @@ from shardline import logs
 from shardline.engine import Report
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.shared import registry
-from shardline.http.api import engine_api
+from shardline.http import engine_api
 from shardline.http.app import Door
 from shardline.http.listener import Address, serve
 from shardline.settings import ModelSettings, Settings, merge_strictly

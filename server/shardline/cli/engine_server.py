@@ -12,8 +12,7 @@ from shardline.engine import Progress
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.shared import control, registry
 from shardline.errors import EngineError, SettingsError
-from shardline.http import api_key
-from shardline.http.api import engine_api
+from shardline.http import api_key, engine_api
 from shardline.http.app import Door
 from shardline.http.listener import Address, serve
 from shardline.settings import Settings

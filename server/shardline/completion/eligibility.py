@@ -1,6 +1,7 @@
 """Whether a place is one for suggestions at all, and why not."""
 
-from shardline.completion import Source, context, paths
+from shardline.completion import Source, paths
+from shardline.completion.code import excerpt
 from shardline.completion.code.syntax import kind_at_cursor
 from shardline.settings import CompletionSettings
 
@@ -42,7 +43,7 @@ def _of_document(source: Source, wish: CompletionSettings) -> str | None:
 def _of_cursor(source: Source, wish: CompletionSettings) -> str | None:
     if wish.in_strings and wish.in_comments:
         return None
-    before, after = context.window(source)
+    before, after = excerpt.window(source)
     kind = kind_at_cursor(before, after, source.language)
     if kind == "comment" and not wish.in_comments:
         return "The cursor stands in a comment, and completion.inComments is off."

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from shardline.completion import Source, Suggestion, context
+from shardline.completion import Source, Suggestion
+from shardline.completion.code import excerpt
 from shardline.completion.code.syntax import PAIRS, QUOTES
 
 SEEN_BEFORE, SEEN_BEHIND = 12_000, 4_000
@@ -24,7 +25,7 @@ class Place:
     @classmethod
     def of(cls, source: Source) -> "Place":
         """The place of the cursor of `source`."""
-        prefix, suffix = context.window(source)
+        prefix, suffix = excerpt.window(source)
         return cls(line=source.line, column=source.column, prefix=prefix, suffix=suffix)
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from shardline.completion import Source, context
-from shardline.completion.code import indentation
+from shardline.completion import Source
+from shardline.completion.code import excerpt, indentation
 from shardline.completion.code.brackets import balanced, is_between_brackets, repeats, without_overlap
 from shardline.completion.code.style import style
 from shardline.completion.code.syntax import kind_at_cursor, syntax_of
@@ -52,7 +52,7 @@ def _without_odd_space(source: Source, text: str) -> str:
     """Drop a single space before code: servers that see only text have cut it off the prompt, or doubled it."""
     if not text.startswith(" ") or text[1:2].isspace() or source.before[-1:] not in ("", " ", "\t"):
         return text
-    before, after = context.item(source)
+    before, after = excerpt.item(source)
     if not source.before.strip():
         syntax = syntax_of(before, source.language)
         _, is_open = syntax.unmatched(0, len(before))
@@ -65,7 +65,7 @@ def _without_odd_space(source: Source, text: str) -> str:
 
 def _lines_in_text(source: Source, text: str) -> set[int]:
     """The numbers of the lines of `text` that begin within a string or comment: their white space is content."""
-    before, _ = context.item(source)
+    before, _ = excerpt.item(source)
     first = before.count("\n")
     return {number - first for number in syntax_of(before + text, source.language).lines_in_text()}
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from shardline.completion import Source, context
-from shardline.completion.code import brackets
+from shardline.completion import Source
+from shardline.completion.code import brackets, excerpt
 from shardline.completion.code.indentation import width
 from shardline.completion.code.languages import language
 from shardline.completion.code.syntax import PROSE, Syntax, syntax_of
@@ -117,7 +117,7 @@ class End:
         closes, is_open = self._brackets(text, at)
         if is_open or closes:
             return not is_open
-        if following.lstrip()[0] in context.CLOSING:
+        if following.lstrip()[0] in excerpt.CLOSING:
             return not self._may_close
         if deep < self._base:
             return True
@@ -131,7 +131,7 @@ class End:
     def _ends_a_part(self, text: str, at: int, deep: int) -> bool:
         """Whether a blank line behind `at` stands between two parts of the block, such as two methods."""
         last = (self._before + text[:at]).rpartition("\n")[2]
-        ends_it = last.lstrip().startswith(tuple(context.CLOSING)) or _first_word(last) in ENDS
+        ends_it = last.lstrip().startswith(tuple(excerpt.CLOSING)) or _first_word(last) in ENDS
         return self._in_block and (width(last) > deep or (width(last) == deep and ends_it))
 
     def _is_simple(self, text: str, at: int) -> bool:
@@ -187,9 +187,9 @@ class End:
 
 def _surroundings(source: Source) -> tuple[str, str]:
     """What is seen before and after the cursor: the item around it, or more where it stands at the left of a string."""
-    before, after = context.item(source)
+    before, after = excerpt.item(source)
     if not before:
-        far_before, far_after = context.window(source)
+        far_before, far_after = excerpt.window(source)
         at = len(far_before) - 1
         if far_before.endswith("\n") and syntax_of(far_before, source.language).in_text(at):
             return far_before, far_after

@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from shardline.cli.complete import read_source
-from shardline.completion import context
+from shardline.completion.code import excerpt
 from shardline.console import Console
 from shardline.engine import Request
 from shardline.settings import Settings
@@ -20,7 +20,7 @@ def prompt(position: str, settings: Settings, *, healing: bool, as_json: bool) -
     from shardline.engine.tokenization.tokenizer import Codec
 
     source = read_source(position)
-    prefix, suffix = context.window(source)
+    prefix, suffix = excerpt.window(source)
     found = checkpoint.find(settings.model, lambda _: None, weights=False)
     codec = Codec.of(found)
     max_tokens = settings.generation.max_tokens

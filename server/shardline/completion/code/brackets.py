@@ -2,10 +2,11 @@
 
 import re
 
-from shardline.completion import Source, context
+from shardline.completion import Source
+from shardline.completion.code import excerpt
 from shardline.completion.code.syntax import PAIRS, QUOTES, Syntax, syntax_of
 
-CLOSED_BY_EDITORS = frozenset(context.CLOSING + QUOTES + ">;,:")
+CLOSED_BY_EDITORS = frozenset(excerpt.CLOSING + QUOTES + ">;,:")
 MATH = frozenset(["latex", "markdown", "plaintex", "quarto", "tex", "typst"])
 """Languages that quote formulas between dollar signs."""
 
@@ -48,7 +49,7 @@ def is_between_brackets(source: Source) -> bool:
 
 def balanced(source: Source, text: str, replaces: int) -> str:
     """Cut `text` before the first bracket that closes what the document closes itself behind the cursor."""
-    before, after = context.item(source)
+    before, after = excerpt.item(source)
     syntax = syntax_of(before + text + after[replaces:], source.language)
     begin, end = len(before), len(before) + len(text)
     closing, _ = syntax.unmatched(begin, end)
@@ -58,7 +59,7 @@ def balanced(source: Source, text: str, replaces: int) -> str:
 
 def left_open(source: Source) -> int:
     """How many brackets are open at the cursor that nothing behind it closes."""
-    before, after = context.item(source)
+    before, after = excerpt.item(source)
     return _left_open(syntax_of(before + after, source.language), len(before), len(before))
 
 
@@ -73,7 +74,7 @@ BEFORE = -1
 
 def _openers(source: Source, text: str) -> dict[int, int]:
     """For each closing bracket in `text`, by its place, the place of its opening one; `BEFORE` where that is before."""
-    before, _ = context.item(source)
+    before, _ = excerpt.item(source)
     syntax = syntax_of(before + text, source.language)
     closed, _ = syntax.pairs(len(before), len(before) + len(text))
     return {
@@ -93,7 +94,7 @@ def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
             break
         if sign in QUOTES:
             is_own = _is_escaped(text, at) or _count(text, sign) % 2 == 0
-        elif sign in context.CLOSING:
+        elif sign in excerpt.CLOSING:
             is_own = openers.get(at) != BEFORE if is_code else at in own
         else:
             is_own = False
@@ -104,7 +105,7 @@ def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
 
 def _is_code_behind(source: Source) -> bool:
     """Whether the bracket behind the cursor is one of the code, not of a string, a comment or prose."""
-    before, after = context.item(source)
+    before, after = excerpt.item(source)
     at = len(before) + len(after) - len(after.lstrip())
     return any(bracket.at == at for bracket in syntax_of(before + after, source.language).brackets)
 
@@ -120,7 +121,7 @@ def _is_free(source: Source, text: str, at: int) -> bool:
 def _closing(source: Source, text: str, after: str) -> int | None:
     """The place of the sign in `text` that closes what the first sign of `after` closes: other text follows there."""
     sign, line = after[0], source.before
-    if sign in context.CLOSING:
+    if sign in excerpt.CLOSING:
         openers = _openers(source, text)
         return next((at for at, other in enumerate(text) if other == sign and openers.get(at) == BEFORE), None)
     if sign in QUOTES or (sign == "$" and source.language.lower() in MATH):
@@ -143,7 +144,7 @@ def _own_pairs(text: str) -> dict[int, int]:
     for at, sign in enumerate(text):
         if sign in PAIRS:
             opened.append(at)
-        elif sign in context.CLOSING and opened and PAIRS[text[opened[-1]]] == sign:
+        elif sign in excerpt.CLOSING and opened and PAIRS[text[opened[-1]]] == sign:
             pairs[at] = opened.pop()
     return pairs
 

@@ -3,7 +3,8 @@
 import re
 from dataclasses import replace
 
-from shardline.completion import Source, context
+from shardline.completion import Source
+from shardline.completion.code import excerpt
 
 PAGES = frozenset(["astro", "html", "svelte", "vue"])
 """Languages that embed scripts and styles."""
@@ -23,7 +24,7 @@ def at_cursor(source: Source) -> Source:
     language = source.language.lower()
     if language != "php" and language not in PAGES | NOTES:
         return source
-    before, _ = context.window(source)
+    before, _ = excerpt.window(source)
     found, begin = (_in_php if language == "php" else _in_page if language in PAGES else _in_notes)(before)
     if not found:
         return source

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from shardline.engine import Chunk, Engine, Progress, Report, Request
-from shardline.engine.shared import control, launcher, registry, serialization
+from shardline.engine import Chunk, Engine, Progress, Report, Request, serialization
+from shardline.engine.shared import control, launcher, registry
 from shardline.engine.shared.h11_client import Connection
 from shardline.engine.shared.registry import Entry
 from shardline.errors import AwayError, EngineError, NotReadyError, ShardlineError

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from shardline.completion import context
+from shardline.completion.code import excerpt
 from shardline.completion.completer import Completer
 from shardline.console import Console, progress_bar
 from shardline.engine import Engine, Request
@@ -75,7 +75,7 @@ def _naive(engine: Engine, settings: Settings) -> Fill:
     """The article's way, made fair: the prefix in, the likeliest tokens out, cut where a line or block must end."""
 
     async def fill(hole: Hole) -> str:
-        prefix, _ = context.window(hole.source)
+        prefix, _ = excerpt.window(hole.source)
         request = Request(
             document=hole.source.document,
             prefix=prefix,

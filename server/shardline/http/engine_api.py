@@ -16,8 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from shardline import __version__
-from shardline.engine import Progress, Request
-from shardline.engine.shared import serialization
+from shardline.engine import Progress, Request, serialization
 from shardline.errors import NotReadyError, ShardlineError
 from shardline.http.api.body import body_of
 from shardline.http.app import Service
