@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM
 from shardline.engine import Chunk, FinishReason, Request
 from shardline.engine.local.opener import open_runner
 from shardline.engine.local.runner import Runner
-from shardline.engine.placement.planner import PREFILL_STEP
-from shardline.engine.plan import KIB
+from shardline.engine.plan import KIB, PREFILL_STEP
 from shardline.settings import ModelSettings
 from tests import tiny
 

@@ -11,6 +11,9 @@ Device = int | str
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
+PREFILL_STEP = 256
+"""Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
+
 DeviceMap = Mapping[str, Device]
 """Where modules go, by their names."""
 

@@ -14,7 +14,7 @@ from shardline.engine.generation.kv_cache import KVCache
 from shardline.engine.generation.prompt_lookup import Draft, FirstOf, PromptLookup
 from shardline.engine.generation.sampling import Sampler
 from shardline.engine.generation.steps import Read, Steps
-from shardline.engine.placement.planner import PREFILL_STEP
+from shardline.engine.plan import PREFILL_STEP
 from shardline.engine.tokenization.stop_sequences import StopSequences
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from shardline.engine.generation.scheduler import Batch, Member, out_of_memory
 from shardline.engine.generation.steps import Cancelled, Steps, finish
 from shardline.engine.models import Model
 from shardline.engine.placement import devices
-from shardline.engine.placement.planner import PREFILL_STEP
-from shardline.engine.plan import Plan
+from shardline.engine.plan import PREFILL_STEP, Plan
 from shardline.engine.tokenization import prompt
 from shardline.engine.tokenization.prompt import prompt_budget
 from shardline.engine.tokenization.tokenizer import Codec

@@ -12,16 +12,13 @@ from shardline.engine.checkpoints.manifest import STORED_BITS
 from shardline.engine.models.llama.config import FAMILIES, Shape, shape_of
 from shardline.engine.placement import device_map
 from shardline.engine.placement.meta_model import PackedBytes, Skeleton, build_skeleton
-from shardline.engine.plan import Plan, device_of
+from shardline.engine.plan import PREFILL_STEP, Plan, device_of
 from shardline.engine.weights.linear import GROUP, packed_bytes
 from shardline.errors import PlacementError, SettingsError
 from shardline.settings import ModelSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
-
-PREFILL_STEP = 256
-"""Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from shardline.engine.generation.sampling import Sampler
 from shardline.engine.generation.steps import finish, run
 from shardline.engine.local.opener import open_runner
 from shardline.engine.placement import planner
-from shardline.engine.placement.planner import PREFILL_STEP
+from shardline.engine.plan import PREFILL_STEP
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.settings import ModelSettings
 
