@@ -206,11 +206,6 @@ class CompletionSettings:
     candidates: int = setting(
         3, "How many different suggestions there are when asked for by hand.", minimum=1, maximum=8
     )
-    rerank: bool = setting(
-        False,
-        "Whether a model that cannot infill makes several suggestions each time, of which the one is shown that leads "
-        "best into what follows the cursor: a little better, and several times slower.",
-    )
     debounce: int = setting(
         0,
         "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand. "

@@ -103,7 +103,7 @@ def test_its_figures_are_written_for_each_variant_and_kind(
     evaluate(FOLDER, settings, holes=12, seed=3, variants=list(VARIANTS), files=Files(json=file, plot=picture))
     figures = json.loads(file.read_text())
     assert (figures["seed"], figures["model"]) == (3, str(tiny_folder))
-    assert list(figures["variants"]) == ["naive", "no-healing", "no-trim", "full", "rerank"]
+    assert list(figures["variants"]) == ["naive", "no-healing", "no-trim", "full"]
     for variant in figures["variants"].values():
         assert variant["holes"] == 12
         assert {kind: cell["holes"] for kind, cell in variant["kinds"].items()} == dict.fromkeys(KINDS, 2)

@@ -20,7 +20,7 @@ from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import Crowded, crowded
-from tests.engine.test_generation_laws import CODE, open_tiny, scores_of
+from tests.engine.test_generation_laws import CODE, open_tiny
 from tests.engine.test_local import collect
 
 
@@ -197,20 +197,6 @@ def test_where_no_memory_is_left_all_that_ran_are_told_and_the_next_are_right(ti
     again = writing(peer, runner, 3)
     finish(runner)
     assert all(asked.text.startswith(expected) for asked in again)
-
-
-def test_scoring_goes_on_beside_a_completion(tiny_folder: Path) -> None:
-    peer, runner = crowded(tiny_folder, full=())
-    asked = request("d", suffix="\nfor name in names:\n    pass\n")
-    alone = scores_of(runner, asked, ["y", "z"])
-    [other] = writing(peer, runner, 1)
-    ended: Future[list[float]] = Future()
-    runner.ask_scores(asked, ["y", "z"], ended=ended, cancelled=threading.Event())
-    before = other.tokens
-    while not ended.done():
-        runner.step()
-    assert ended.result() == pytest.approx(alone, rel=1e-3)
-    assert other.tokens > before
 
 
 async def test_clients_of_one_engine_are_answered_together_and_leave_when_they_like(tiny_folder: Path) -> None:

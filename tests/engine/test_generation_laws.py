@@ -1,14 +1,9 @@
 """The laws of the engine, on a real tiny model: deterministic, the same with and without a cache, cancellable."""
 
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-import torch
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
 
 from shardline.engine import Chunk, FinishReason, Request
 from shardline.engine.local.opener import open_runner
@@ -32,14 +27,6 @@ def runner(tiny_folder: Path) -> Runner:
 def chunks(runner: Runner, prefix: str, **wish: object) -> list[Chunk]:
     request = Request(document="d", prefix=prefix, **{"max_tokens": 24, **wish})  # type: ignore[arg-type]
     return list(runner.complete(request, threading.Event()))
-
-
-def scores_of(runner: Runner, request: Request, texts: Sequence[str]) -> list[float]:
-    ended: Future[list[float]] = Future()
-    runner.ask_scores(request, texts, ended=ended, cancelled=threading.Event())
-    while not ended.done():
-        runner.step()
-    return ended.result()
 
 
 def text(runner: Runner, prefix: str, **wish: object) -> str:
@@ -109,44 +96,6 @@ def test_probabilities_add_up_along_the_stream(runner: Runner) -> None:
     assert sums[-1] < 0
     greedy, other = (chunks(runner, CODE, max_tokens=1, choice=choice)[-1].logprob for choice in (0, 1))
     assert greedy > other
-
-
-def test_a_suffix_is_scored_as_one_forward_pass_over_all_of_it_does(tiny_folder: Path) -> None:
-    runner = open_tiny(tiny_folder, dtype="float32")
-    request = Request(document="d", prefix=CODE, suffix="\nfor name in names:\n    print(name)\n")
-    texts = ["    pass", "    x", ""]
-    scores = scores_of(runner, request, texts)
-    ahead = "\nfor name in names:\n    print(name)"
-    tokenizer = Tokenizer.from_file(str(tiny_folder / "tokenizer.json"))
-    model = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32)
-    for said, scored in zip(texts, scores, strict=True):
-        encoding = tokenizer.encode(CODE + said + ahead)
-        count = sum(end > len(CODE + said) for _, end in encoding.offsets)
-        with torch.inference_mode():
-            logprobs = model(torch.tensor([encoding.ids])).logits[0].log_softmax(-1)
-        at = range(len(encoding.ids) - count, len(encoding.ids))
-        assert scored == pytest.approx(sum(float(logprobs[i - 1, encoding.ids[i]]) for i in at), rel=1e-4)
-
-
-def test_scoring_reads_only_what_the_candidates_differ_in(runner: Runner) -> None:
-    long = CODE * 40
-    request = Request(document="d", prefix=long, suffix="\nfor name in names:\n    print(name)\n", max_tokens=24)
-    before = list(runner.complete(request, threading.Event()))[-1].usage
-    scores_of(runner, request, ["    pass", "    x"])
-    after = list(runner.complete(request, threading.Event()))[-1].usage
-    assert before.prompt_tokens > 300
-    assert after.prompt_tokens - after.cached_tokens <= 8
-
-
-def test_scoring_leaves_the_cache_right(runner: Runner, tiny_folder: Path) -> None:
-    scores_of(runner, Request(document="d", prefix=CODE, suffix="\nx = 1\n"), ["y", "z"])
-    assert text(runner, CODE) == text(open_tiny(tiny_folder), CODE)
-
-
-def test_without_lines_ahead_all_score_the_same(runner: Runner) -> None:
-    for suffix in ("", " rest", "\n\n  \n"):
-        request = Request(document="d", prefix=CODE, suffix=suffix)
-        assert scores_of(runner, request, ["y", "z"]) == [0.0, 0.0]
 
 
 def test_cancelled_at_any_step_it_ends_there_and_the_cache_stays_right(runner: Runner, tiny_folder: Path) -> None:

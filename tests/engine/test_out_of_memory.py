@@ -14,7 +14,6 @@ from shardline.engine.local.runner import Runner
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.crowded import crowded
-from tests.engine.test_generation_laws import scores_of
 from tests.engine.test_local import CODE, collect
 
 
@@ -51,15 +50,6 @@ def test_the_caches_of_all_documents_make_room(tiny_folder: Path) -> None:
     with pytest.raises(GenerationError):
         write(runner, "a")
     assert peer.held == 0
-
-
-def test_scoring_that_finds_no_memory_frees_all_too(tiny_folder: Path) -> None:
-    peer, runner = crowded(tiny_folder, full=(2,))
-    request = Request(document="d", prefix=CODE, suffix="\nfor name in names:\n    pass\n", max_tokens=24)
-    with pytest.raises(GenerationError, match="ran out of memory"):
-        scores_of(runner, request, ["y", "z"])
-    assert peer.held == 0
-    assert len(scores_of(runner, request, ["y", "z"])) == 2
 
 
 async def test_the_engine_says_so_and_serves_the_next_request(tiny_folder: Path) -> None:

@@ -155,8 +155,6 @@ def complete(body: Any) -> Response | AsyncIterator[str]:
         return refusal(400, "suffix is not currently supported")
     if body["model"] != MODEL:
         return refusal(404, f"The model `{body['model']}` does not exist.")
-    if body.get("echo"):
-        return JSONResponse({"choices": [echo(place, ids) for place, ids in enumerate(body["prompt"])]})
     grammar = body.get("ebnf") or (body.get("structured_outputs") or {}).get("grammar")
     if grammar and TOLD.get("grammars") is False:
         return refusal(400, "grammars are not supported")
@@ -164,11 +162,6 @@ def complete(body: Any) -> Response | AsyncIterator[str]:
         return late_refusal()
     removed = "" if TOLD.get("grammars") == "ignored" else removed_of(grammar)
     return completions(body, prefix_of(body["prompt"]), removed)
-
-
-def echo(place: int, ids: list[int]) -> Any:
-    """Every token of a prompt is as probable as its number says, and so is the one behind."""
-    return {"index": place, "text": "", "logprobs": {"token_logprobs": [None, *(-float(i) for i in ids[1:]), -9.0]}}
 
 
 async def late_refusal() -> AsyncIterator[str]:

@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,18 +232,6 @@ async def test_a_document_is_read_ahead_where_that_costs_nothing_and_gives_way(
         asked = len(peer.bodies())
         await engine.warm(request)
         assert len(peer.bodies()) == asked
-
-
-async def test_candidates_are_weighed_by_what_they_lead_to(tiny_folder: Path, tmp_path: Path, codec: Codec) -> None:
-    request = Request(document="d", prefix=CODE, suffix="\n    more()\n    again()\n")
-    async with serving("vllm", tmp_path, tiny_folder) as peer, opened(peer.url, tiny_folder) as engine:
-        scores = await engine.score_suffix(request, ["one", "twoo"])
-        assert await engine.score_suffix(replace(request, suffix=""), ["one"]) == [0.0]
-    ahead = codec.encode(CODE + "one" + prompt.lines_ahead(request.suffix)).ids
-    count = len(ahead) - len(codec.encode(CODE + "one").ids)
-    assert scores[0] == -sum(ahead[-count:])
-    async with serving("ollama", tmp_path, tiny_folder) as peer, opened(peer.url, tiny_folder) as engine:
-        assert await engine.score_suffix(request, ["one", "twoo"]) == [0.0, 0.0]
 
 
 async def test_other_candidates_are_sampled_and_settings_reach_the_server(tiny_folder: Path, tmp_path: Path) -> None:

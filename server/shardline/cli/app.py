@@ -262,7 +262,7 @@ def evaluate(
     holes: Annotated[int, typer.Option("--holes", metavar="N", min=1, help="How many holes to cut.")] = 60,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed cuts the same holes.")] = 0,
     variants: Annotated[
-        str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full,rerank.")
+        str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full.")
     ] = "naive,full",
     json_file: JsonFile = None,
     plot: PlotFile = None,

@@ -9,9 +9,6 @@ from shardline.completion import Source, Suggestion, postprocess, truncation
 from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
 from shardline.settings import Settings
 
-RERANKED = 4
-"""How many candidates are weighed against each other where only one is shown."""
-
 
 class Writer:
     """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it."""
@@ -63,21 +60,17 @@ class Writer:
         return suggestion if suggestion and suggestion.text else None
 
     async def several(self, count: int, on_growth: Callable[[], None]) -> list[Suggestion]:
-        """At most `count` suggestions that differ, and at least one, which may be empty; the best first.
+        """Return at most `count` suggestions that differ, the most probable first; at least one, which may be empty.
 
         `on_growth` is called whenever the one that is written first has become longer.
         """
-        sees_suffix = self._engine.infills and self._wish.infilling != "off"
-        written = max(count, RERANKED) if self._wish.rerank and not sees_suffix else count
-        suggestions = [await self._one(choice, on_growth) for choice in range(written)]
+        suggestions = [await self._one(choice, on_growth) for choice in range(count)]
         by_text: dict[str, Suggestion] = {}
         for suggestion in suggestions:
             if suggestion.text:
                 by_text.setdefault(suggestion.text, suggestion)
-        different = list(by_text.values())
-        if len(different) > 1 and not sees_suffix:
-            different = await self._ranked(different)
-        return different[:count] or suggestions[:1]
+        different = sorted(by_text.values(), key=lambda suggestion: suggestion.logprob, reverse=True)
+        return different or suggestions[:1]
 
     async def _one(self, choice: int, on_growth: Callable[[], None]) -> Suggestion:
         said, text, last = "", "", None
@@ -110,13 +103,3 @@ class Writer:
         return Suggestion(
             text=text, repeats=repeats, usage=last.usage, logprob=last.logprob, confidence=confidence, cuts=cuts
         )
-
-    async def _ranked(self, suggestions: list[Suggestion]) -> list[Suggestion]:
-        """The most probable first, together with the lines that follow it in the document."""
-        rest = self._source.after
-        _, feed, below = self._request.suffix.partition("\n")
-        request = dataclasses.replace(self._request, suffix=feed + below)
-        texts = [suggestion.text + rest[len(suggestion.repeats) :] for suggestion in suggestions]
-        leads = await self._engine.score_suffix(request, texts)
-        total = {id(s): s.logprob + lead for s, lead in zip(suggestions, leads, strict=True)}
-        return sorted(suggestions, key=lambda suggestion: total[id(suggestion)], reverse=True)

@@ -5,7 +5,7 @@ This module imports none of its implementations.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -146,12 +146,6 @@ class Engine(Protocol):
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
-
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
-        """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix.
-
-        These are logarithms of probabilities, 0 where there is no suffix. Raises `EngineError`.
-        """
 
     @property
     def infills(self) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Token, Usage, never_lost
@@ -12,9 +12,8 @@ from shardline.errors import ShardlineError
 class ScriptedEngine:
     """Answers each request with the text that `script` returns for it, a character a chunk.
 
-    `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it. `score` says how
-    well a text leads into the suffix; without it, it is a model that sees the suffix. `confidence` is the probability
-    of each token.
+    `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it. `confidence` is
+    the probability of each token, and `infills` whether the model sees the suffix.
     `requests` are those begun, `cancelled` those that ended early, `warmed` those whose prompts were read ahead,
     `forgotten` the documents that were closed, `closed` tells whether `close` was called.
     """
@@ -24,11 +23,11 @@ class ScriptedEngine:
         script: Callable[[Request], str],
         before_chunk: Callable[[Request], Awaitable[None]] | None = None,
         *,
-        score: Callable[[str], float] | None = None,
+        infills: bool = True,
         confidence: float = 1.0,
     ) -> None:
         self._script = script
-        self._score = score
+        self._infills = infills
         self._logprob = math.log(confidence)
         self._before_chunk = before_chunk
         self.requests: list[Request] = []
@@ -86,14 +85,10 @@ class ScriptedEngine:
         """Remember which documents were forgotten."""
         self.forgotten.append(document)
 
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:  # noqa: ARG002  as all
-        """The scripted scores."""
-        return [self._score(text) if self._score else 0.0 for text in texts]
-
     @property
     def infills(self) -> bool:
-        """Whether it was given no scores."""
-        return self._score is None
+        """Whether the model sees the suffix."""
+        return self._infills
 
     @property
     def placement(self) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """The engine as it is served: every request waits for its turn, and is counted, whichever protocol it came by."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -55,12 +55,6 @@ class ServedEngine:
     def forget(self, document: str) -> None:
         """Free what is kept for a document."""
         self._engine.forget(document)
-
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
-        """Score the texts when it is this request's turn."""
-        self._loading.check()
-        async with self._admission.turn():
-            return await self._engine.score_suffix(request, texts)
 
     @property
     def infills(self) -> bool:

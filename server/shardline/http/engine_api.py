@@ -39,7 +39,7 @@ def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
         Route(f"{client}/complete", private.complete, methods=["POST"]),
         *(
             Route(f"{client}/{answer.__name__}", _answering(answer), methods=["POST"])
-            for answer in (private.warm, private.forget, private.score_suffix)
+            for answer in (private.warm, private.forget)
         ),
     ]
 
@@ -91,10 +91,6 @@ class Private:
         """Free what is kept for a document."""
         self._documents.get(client, set()).discard(asked["document"])
         self._engine.forget(_full_name(client, asked["document"]))
-
-    async def score_suffix(self, client: str, asked: Any) -> list[float]:
-        """How well each text leads into the suffix."""
-        return list(await self._engine.score_suffix(self._own(client, asked["request"]), asked["texts"]))
 
     def _state(self, progress: Progress | None = None) -> dict[str, Any]:
         """How the engine is, or was when it had come as far as that."""

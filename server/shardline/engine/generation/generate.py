@@ -180,17 +180,6 @@ def decode(
         left -= right + 1
 
 
-def score(cache: KVCache[Any], ids: Sequence[int], count: int, *, step: int = PREFILL_STEP) -> Steps[Never, float]:
-    """The logarithm of the probability of the last `count` of `ids`, seen after the others, of which one is needed."""
-    *before, last = cache.reuse(ids[:-count])
-    if before:
-        yield from prefill(before, step=step)
-    wanted = ids[-count:]
-    rows = yield Read([last, *wanted], every=True)
-    logprobs = rows[:-1].log_softmax(-1)
-    return sum(float(row[token]) for row, token in zip(logprobs, wanted, strict=True))
-
-
 def told_of(choice: Choice, codec: "Codec", *, most: int) -> Token:
     """What is told of a token, with the `most` likeliest in its place."""
     likeliest = choice.logits.float().log_softmax(-1).topk(most)

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,14 +132,6 @@ class LocalEngine:
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed, when the thread comes to it."""
         self._jobs.put(lambda: self._runner.forget(document) if self._runner else None)
-
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
-        """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
-        self._end_of_warming.set()
-        cancelled = threading.Event()
-        ended: Future[list[float]] = Future()
-        self._ask(lambda runner: runner.ask_scores(request, texts, ended=ended, cancelled=cancelled), ended)
-        return await _outcome(ended, cancelled)
 
     @property
     def infills(self) -> bool:

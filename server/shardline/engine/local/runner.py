@@ -3,21 +3,21 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, Never
+from typing import Any
 
 import torch
 
 from shardline.engine import Chunk, Request
 from shardline.engine.generation.draft_model import DraftModel
-from shardline.engine.generation.generate import SHORT_STEP, generate, prefill, score
+from shardline.engine.generation.generate import SHORT_STEP, generate, prefill
 from shardline.engine.generation.kv_cache import KVCache, KVCaches
 from shardline.engine.generation.scheduler import Batch, Member, out_of_memory
 from shardline.engine.generation.steps import Cancelled, Steps, finish
 from shardline.engine.models import Model
 from shardline.engine.placement import devices
-from shardline.engine.plan import PREFILL_STEP, Plan
+from shardline.engine.plan import Plan
 from shardline.engine.tokenization import prompt
 from shardline.engine.tokenization.prompt import prompt_budget
 from shardline.engine.tokenization.tokenizer import Codec
@@ -92,32 +92,6 @@ class Runner:
             )
 
         self._batch.join(Member(request.document, begin, tell=tell, ended=ended, cancelled=cancelled))
-
-    def ask_scores(
-        self, request: Request, texts: Sequence[str], *, ended: Future[list[float]], cancelled: threading.Event
-    ) -> None:
-        """For each of `texts`, put at the cursor, find the log-probability of the suffix's next lines; 0 for none."""
-
-        def begin(cache: KVCache[Any]) -> Steps[Never, list[float]]:
-            return self._scores(request, texts, cache)
-
-        self._batch.join(Member(request.document, begin, tell=lambda _: None, ended=ended, cancelled=cancelled))
-
-    def _scores(self, request: Request, texts: Sequence[str], cache: KVCache[Any]) -> Steps[Never, list[float]]:
-        ahead = prompt.lines_ahead(request.suffix)
-        scores = []
-        for text in texts if ahead else ():
-            ids, count = prompt.build_ahead(
-                request.prefix,
-                text,
-                ahead,
-                self.codec,
-                budget=prompt_budget(self.context_tokens, request.max_tokens),
-                longest=self.context_tokens,
-            )
-            step = PREFILL_STEP if self._batch.is_alone() else SHORT_STEP
-            scores.append((yield from score(cache, ids, count, step=step)) if count else 0.0)
-        return scores if ahead else [0.0] * len(texts)
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""

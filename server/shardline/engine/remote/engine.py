@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,7 +15,7 @@ from shardline.engine.remote.dialect import Dialect
 from shardline.engine.remote.http_client import UNKNOWN, Connection
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
-from shardline.engine.remote.openai import OpenAI, SGLang, Vllm, weighed
+from shardline.engine.remote.openai import OpenAI, SGLang, Vllm
 from shardline.engine.remote.prompts import LONGEST, Ids, Text
 from shardline.engine.remote.shardline import Shardline
 from shardline.engine.remote.tokenizer_match import find_codec
@@ -91,19 +91,6 @@ class RemoteEngine:
 
     def forget(self, document: str) -> None:
         """The server knows of no documents."""
-
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
-        """For each of `texts`, how probable it makes the next lines of the suffix; 0 where the server cannot tell."""
-        connection, dialect = self._loaded()
-        weighing = await self._in_thread(dialect.weighing, request, texts) if isinstance(dialect, Vllm) else None
-        if weighing is None:
-            return [0.0] * len(texts)
-        question, counts = weighing
-        said = await connection.post(question.path, question.body)
-        try:
-            return weighed(said, counts)
-        except NO_ANSWER as error:
-            raise no_completion(connection) from error
 
     @property
     def infills(self) -> bool:

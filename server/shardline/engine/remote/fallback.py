@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -64,10 +64,6 @@ class FallbackEngine:
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
         self._active.forget(document)
-
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
-        """For each of `texts`, how probable it makes the next lines of the suffix."""
-        return await self._active.score_suffix(request, texts)
 
     @property
     def infills(self) -> bool:

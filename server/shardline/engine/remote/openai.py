@@ -7,12 +7,8 @@ from typing import Any
 from shardline.engine import FinishReason, Request
 from shardline.engine.remote.dialect import Piece, Question, count_of, logprob_of, text_of, wishes
 from shardline.engine.remote.prompts import Ids, Text, spelled
-from shardline.engine.tokenization.prompt import lines_ahead
 
 PATH = "/v1/completions"
-
-SCORED_TOKENS = 1024
-"""So much is read for each candidate that is weighed: no server reuses what it has read of a prompt for that."""
 
 
 class OpenAI:
@@ -99,23 +95,6 @@ class Vllm(TokenCompletions):
         """By its own parameter."""
         return {"structured_outputs": {"grammar": text}}
 
-    def weighing(self, request: Request, texts: Sequence[str]) -> tuple[Question, Sequence[int]] | None:
-        """How to ask how probable each of `texts` makes what is ahead, and how many tokens that is behind each."""
-        ahead = lines_ahead(request.suffix)
-        if not ahead or isinstance(self._prompts, Text):
-            return None
-        longest = min(SCORED_TOKENS, self._prompts.context_tokens - 1)
-        built = [self._prompts.leading_on(request, text, ahead, longest=longest) for text in texts]
-        body = {
-            "model": self._model,
-            "prompt": [ids for ids, _ in built],
-            "max_tokens": 1,
-            "temperature": 0,
-            "echo": True,
-            "logprobs": 0,
-        }
-        return Question(path=PATH, body=body), [count for _, count in built]
-
 
 class SGLang(TokenCompletions):
     """SGLang."""
@@ -154,9 +133,3 @@ def read(message: Mapping[str, Any]) -> Piece:
         logprob=sum(map(logprob_of, logprobs)),
         finish_reason=reason and (FinishReason.LENGTH if reason == "length" else FinishReason.STOP),
     )
-
-
-def weighed(answer: Mapping[str, Any], counts: Sequence[int]) -> list[float]:
-    """The log-probabilities of the last tokens of each prompt, which the server says again with one token more."""
-    by_place = {choice["index"]: choice["logprobs"]["token_logprobs"] for choice in answer["choices"]}
-    return [sum(map(logprob_of, by_place[place][-count - 1 : -1])) for place, count in enumerate(counts)]

@@ -39,11 +39,6 @@ class Ids:
         """As much of it as can be known before it is asked for."""
         return prompts.known_ahead(request, self.codec, budget=self._budget(request))
 
-    def leading_on(self, request: Request, text: str, ahead: str, *, longest: int) -> tuple[list[int], int]:
-        """Prefix, text and what is ahead, at most `longest` tokens; and how many are those of what is ahead."""
-        budget = longest - prompts.CHARACTERS_AHEAD
-        return prompts.build_ahead(request.prefix, text, ahead, self.codec, budget=budget, longest=longest)
-
     def _budget(self, request: Request) -> int:
         return prompts.prompt_budget(self.context_tokens, request.max_tokens)
 

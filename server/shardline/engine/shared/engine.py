@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -88,13 +88,6 @@ class SharedEngine:
             task = asyncio.create_task(self._forget(document))
             self._forgetting.add(task)
             task.add_done_callback(self._forgetting.discard)
-
-    async def score_suffix(self, request: Request, texts: Sequence[str]) -> Sequence[float]:
-        """For each of `texts`, put at the cursor, how probable it makes the next lines of the suffix."""
-        scores: list[float] = await self._answer(
-            "score_suffix", request=serialization.write(request), texts=list(texts)
-        )
-        return scores
 
     @property
     def infills(self) -> bool:

@@ -142,30 +142,6 @@ def known_ahead(request: Request, codec: Codec, *, budget: int) -> list[int]:
     return [*head, *_encode_beginning(request.suffix, lambda text: codec.encode(text).ids, room)[:room]]
 
 
-def lines_ahead(suffix: str) -> str:
-    """The beginning of `suffix` by which candidates are judged: the rest of its line, and the next lines."""
-    rest, *below = suffix.split("\n")
-    said = [line for line in below if line.strip()][:LINES_AHEAD]
-    return "\n".join([rest, *said])[:CHARACTERS_AHEAD] if said else ""
-
-
-def build_ahead(
-    prefix: str, text: str, ahead: str, codec: Codec, *, budget: int, longest: int
-) -> tuple[list[int], int]:
-    """Encode `prefix`, then `text` and `ahead`; returns the ids and how many of them, at the end, are `ahead`'s.
-
-    A prefix that is too long begins where that of a prompt with this `budget` does, so that the KV cache holds.
-    There are at most `longest` ids; what is ahead loses its end for that.
-    """
-    prefix, known = _encode_end(prefix, codec, budget)
-    begin = codec.begin_ids if prefix or codec.begin_ids else codec.blank
-    dropped = len(known.ids) - len(_end_of(known.ids, budget - len(codec.begin_ids)))
-    encoded = codec.encode(prefix + text + ahead)
-    count = sum(end > len(prefix + text) for _, end in encoded.offsets)
-    ids = [*begin, *encoded.ids[dropped:]]
-    return ids[:longest], max(0, count - max(0, len(ids) - longest))
-
-
 def _encode_end(text: str, codec: Codec, room: int) -> tuple[str, Encoded]:
     """Encode as much of the end of `text` as fills `room`, also after healing; returns that end and its tokens.
 

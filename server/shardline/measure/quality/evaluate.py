@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 from shardline.completion.code import excerpt
@@ -90,12 +89,9 @@ def _naive(engine: Engine, settings: Settings) -> Fill:
     return fill
 
 
-def _suggested(
-    *, healing: bool = True, trimming: bool = True, rerank: bool = False
-) -> Callable[[Engine, Settings], Fill]:
+def _suggested(*, healing: bool = True, trimming: bool = True) -> Callable[[Engine, Settings], Fill]:
     def variant(engine: Engine, settings: Settings) -> Fill:
-        wish = replace(settings, completion=replace(settings.completion, rerank=rerank))
-        completer = Completer(engine, wish, healing=healing, trimming=trimming)
+        completer = Completer(engine, settings, healing=healing, trimming=trimming)
 
         async def fill(hole: Hole) -> str:
             return (await completer.suggest(hole.source)).text
@@ -110,5 +106,4 @@ VARIANTS: dict[str, Callable[[Engine, Settings], Fill]] = {
     "no-healing": _suggested(healing=False),
     "no-trim": _suggested(trimming=False),
     "full": _suggested(),
-    "rerank": _suggested(rerank=True),
 }
