@@ -18,7 +18,7 @@ from shardline.folders import cache_folder
 from shardline.measure.output import Files
 from shardline.measure.quality.evaluate import evaluate
 from shardline.settings import GenerationSettings, ModelSettings, Settings
-from tests.documentation import README
+from tests.documentation import ROOT
 from tests.http.servers import SERVE
 from tests.http.servers import started as serving
 from tests.lsp.clients import started
@@ -110,7 +110,8 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
 
 
 async def test_the_example_of_the_readme_is_answered_over_http() -> None:
-    example = re.search(r"```python\n(import os\n\nimport openai.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    serving = (ROOT / "server/SERVING.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(import os\n\nimport openai.*?)```", serving, re.DOTALL)
     assert example is not None
     async with serving(command=SERVE) as server:
         code = example[1].replace("http://127.0.0.1:8765", server.url)

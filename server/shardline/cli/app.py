@@ -390,7 +390,7 @@ def doctor(model: Model = None, config: Config = None, assignments: Set = None) 
 @app.command(name="settings")
 def show_settings(
     json_schema: Annotated[bool, typer.Option("--json-schema", help="Print the JSON schema.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of editor-config/SETTINGS.md.")] = False,
     model: Model = None,
     config: Config = None,
     assignments: Set = None,
