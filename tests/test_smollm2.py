@@ -110,8 +110,8 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
 
 
 async def test_the_example_of_the_readme_is_answered_over_http() -> None:
-    serving = (ROOT / "server/SERVING.md").read_text(encoding="utf-8")
-    example = re.search(r"```python\n(import os\n\nimport openai.*?)```", serving, re.DOTALL)
+    page = (ROOT / "server/SERVING.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(import os\n\nimport openai.*?)```", page, re.DOTALL)
     assert example is not None
     async with serving(command=SERVE) as server:
         code = example[1].replace("http://127.0.0.1:8765", server.url)
