@@ -33,14 +33,25 @@ class Case:
         return self.opened.partition("|")[0] + self.typed
 
     @property
+    def suffix(self) -> str:
+        """The text behind the cursor."""
+        return self.opened.partition("|")[2]
+
+    @property
+    def behind(self) -> int:
+        """How many characters of the line stand behind the cursor."""
+        return len(self.suffix.partition("\n")[0])
+
+    @property
     def line(self) -> int:
-        """The line of the cursor, from 1; the cursor is at its end."""
+        """The line of the cursor, from 1."""
         return self.opened.partition("|")[0].count("\n") + 1
 
     @property
     def shown(self) -> str:
         """The lines of the cursor and of the suggestion on a screen."""
-        return (self.prefix.rpartition("\n")[2] + self.suggested).expandtabs(4)
+        line, behind = self.prefix.rpartition("\n")[2], self.suffix.partition("\n")[0]
+        return (line + self.suggested + behind).expandtabs(4)
 
     @property
     def label(self) -> str:
@@ -73,6 +84,8 @@ WORD = Case("word", "def mean(numbers):\n    |\n", "return su", "m(numbers) / le
 TABBED_LINE = Case("tabs_line", "def check(a, b):\n\t|\n", "assert", " a < b")
 
 CASES = [LINE, LINES, TABS, CRLF, EMOJI, BRACKETS, WORD, TABBED_LINE]
+MIDDLE = Case("middle", "numbers = [1, 2]\ntotal = sum(|, 0)\n", "num", "bers")
+"""For clients whose tests put the cursor into a line."""
 BELOW = [below for case in CASES if (below := case.below)]
 """For clients that cannot show what begins with a line break."""
 
@@ -80,3 +93,8 @@ BELOW = [below for case in CASES if (below := case.below)]
 def suggested(prefix: str) -> str:
     """What the engine says behind `prefix`: nothing where no case has brought the cursor."""
     return next((case.suggested for case in [*CASES, *BELOW] if case.prefix == prefix), "")
+
+
+def suggested_at(end: str) -> str:
+    """Return what the engine says where clients send more before the file than its own text."""
+    return next((case.suggested for case in [*CASES, *BELOW, MIDDLE] if end.endswith(case.prefix)), "")

@@ -99,7 +99,7 @@ class Neovim:
     def begin(self, home: Home, case: Case) -> None:
         """Open the file of a case and type."""
         self.edit(home.write(case), case.line)
-        self.press("A" + case.typed)
+        self.press("A" + "<Left>" * case.behind + case.typed)
 
     def press(self, keys: str) -> None:
         """Press keys, in Neovim's notation."""

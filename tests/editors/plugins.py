@@ -10,6 +10,7 @@ from tests.editors.home import Home
 BLINK_CMP = "SHARDLINE_BLINK_CMP"
 NVIM_CMP = "SHARDLINE_NVIM_CMP"
 CMP_NVIM_LSP = "SHARDLINE_CMP_NVIM_LSP"
+MINUET_CHECKOUT = "SHARDLINE_MINUET"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,13 @@ BUILT_IN = Plugin(
     setup="vim.o.completeopt = 'menuone,noselect'",
     config="neovim.lua",
     asks="<C-x><C-o>",
+)
+
+MINUET = Plugin(
+    name="minuet",
+    checkouts=(MINUET_CHECKOUT,),
+    setup="vim.g.shardline_url = vim.env.SHARDLINE_URL",
+    config="minuet.lua",
 )
 
 PLUGINS = [BLINK, CMP]

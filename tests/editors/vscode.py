@@ -17,6 +17,10 @@ from tests.editors.home import Home
 GUARD_MILLISECONDS = 60_000
 expect.set_options(timeout=GUARD_MILLISECONDS)
 
+CODE = [str(install.NODE / "node"), str(install.CODE_SERVER)]
+DATA = ".local/share/code-server"
+"""Where it keeps settings and extensions, in a home."""
+
 WINDOW = {"width": 840, "height": 500}
 
 SETTINGS = {
@@ -62,7 +66,7 @@ class VSCode:
         """Open the file of a case and type."""
         self.open(home.write(case).name)
         self.page.locator(".editor-instance .view-lines").first.click()
-        self.press("Control+Home", *["ArrowDown"] * (case.line - 1), "End")
+        self.press("Control+Home", *["ArrowDown"] * (case.line - 1), "End", *["ArrowLeft"] * case.behind)
         self.page.keyboard.type(case.typed)
 
     def press(self, *keys: str) -> None:
@@ -102,21 +106,25 @@ def browser() -> Iterator[Browser]:
 @contextmanager
 def opened(chromium: Browser, home: Home, **settings: Any) -> Iterator[VSCode]:
     """VS Code with the extension installed as the README says, the project open and the model ready."""
-    data = home.folder / ".local" / "share" / "code-server"
-    user = data / "User" / "settings.json"
-    user.parent.mkdir(parents=True, exist_ok=True)
-    user.write_text(json.dumps(SETTINGS | settings))
-    code = [str(install.NODE / "node"), str(install.CODE_SERVER)]
     subprocess.run(
-        [*code, "--install-extension", str(install.EXTENSION)], env=home.environment, check=True, capture_output=True
+        [*CODE, "--install-extension", str(install.EXTENSION)], env=home.environment, check=True, capture_output=True
     )
-    with _serving(code, home.environment) as address:
+    with shown(chromium, home, settings) as vscode:
+        expect(vscode.status).to_have_attribute("aria-label", re.compile("is ready"))
+        yield vscode
+
+
+@contextmanager
+def shown(chromium: Browser, home: Home, settings: Mapping[str, Any]) -> Iterator[VSCode]:
+    """VS Code with the extensions that are in the home, and the project open."""
+    user = home.folder / DATA / "User" / "settings.json"
+    user.parent.mkdir(parents=True, exist_ok=True)
+    user.write_text(json.dumps({**SETTINGS, **settings}))
+    with _serving(CODE, home.environment) as address:
         page = chromium.new_page(viewport=WINDOW, device_scale_factor=2)
         page.set_default_timeout(GUARD_MILLISECONDS)
         page.goto(f"{address}/?folder={quote(str(home.project))}")
-        vscode = VSCode(page)
-        expect(vscode.status).to_have_attribute("aria-label", re.compile("is ready"))
-        yield vscode
+        yield VSCode(page)
         page.close()
 
 

@@ -46,7 +46,17 @@ async def test_fields_reach_the_engine_and_the_text_comes_back(client: openai.As
     asked = (await server.told())["requests"][-1]
     wanted = {"prefix": "a say:b = 1; c", "suffix": "end", "max_tokens": 20, "temperature": 0.5, "top_p": 0.25}
     assert wanted.items() <= asked.items()
-    assert {"seed": 7, "stop": [";"], "healing": False, "logprobs": None}.items() <= asked.items()
+    assert {"seed": 7, "stop": [";"], "logprobs": None}.items() <= asked.items()
+
+
+@pytest.mark.parametrize(
+    ("fields", "healing"), [({}, False), ({"suffix": "\n"}, True), ({"suffix": "\n", "logprobs": 1}, False)]
+)
+async def test_a_half_typed_word_is_written_again_where_a_suffix_tells_that_there_is_a_cursor(
+    client: openai.AsyncOpenAI, server: Server, fields: dict[str, Any], healing: bool
+) -> None:
+    await client.completions.create(model=MODEL, prompt="say:x", **fields)
+    assert (await server.told())["requests"][-1]["healing"] is healing
 
 
 async def test_what_is_not_said_is_as_the_api_has_it(client: openai.AsyncOpenAI, server: Server) -> None:

@@ -104,6 +104,47 @@ async def test_the_end_of_the_time_cuts_no_line_in_two(server: Server, milliseco
     assert answer["content"].rstrip("\n") in ends
 
 
+CODE = "\n        if not self.items:\n            return None\n\n        return self.items.pop()"
+DEDENTED = "\n\n# Example usage:\nstack = Stack()"
+
+
+@pytest.mark.parametrize(
+    ("indent", "said", "content"),
+    [
+        (4, CODE + DEDENTED, CODE),
+        (9, CODE + DEDENTED, ""),
+        (4, CODE + "\n  \n\tx", CODE),
+        (1, CODE + "\n  \n\tx", CODE + "\n  \n\tx"),
+        (4, " + 1", " + 1"),
+        (4, "\n    a\n  ", "\n    a\n  "),
+        (0, CODE + DEDENTED, CODE + DEDENTED),
+        (-1, CODE + DEDENTED, CODE + DEDENTED),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_it_ends_with_the_line_before_one_that_is_indented_less_than_is_asked_for(
+    server: Server, stream: bool, indent: int, said: str, content: str
+) -> None:
+    fields = {"prompt": f"say:{said}", "n_predict": 500, "n_indent": indent, "stream": stream}
+    answer = await server.http.post("/infill", json=fields)
+    events = [json.loads(line.removeprefix("data: ")) for line in answer.text.split("\n") if line]
+    assert "".join(event["content"] for event in events) == content
+    assert events[-1]["stop_type"] == ("eos" if content == said else "limit")
+
+
+async def test_the_end_of_the_time_lets_no_line_through_that_is_indented_less(server: Server) -> None:
+    fields = {"n_indent": 4, "t_max_predict_ms": 0.001, "n_predict": 200}
+    assert (await infill(server, prompt="say:one\n    two\nthree", **fields))["content"] == "one\n    two"
+
+
+@pytest.mark.parametrize("fields", [{"n_indent": 4}, {"t_max_predict_ms": 0.001}])
+async def test_what_is_ended_for_the_client_is_not_called_truncated(server: Server, fields: dict[str, Any]) -> None:
+    answer = await infill(server, prompt="say:one\ntwo\nthree", n_predict=200, **fields)
+    assert answer["content"].startswith("one")
+    assert "three" not in answer["content"]
+    assert not answer["truncated"]
+
+
 async def test_a_stream_is_the_whole_in_pieces(server: Server) -> None:
     fields = {"prompt": "say:one é", "stream": True}
     async with server.http.stream("POST", "/infill", json=fields) as answer:

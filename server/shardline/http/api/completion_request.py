@@ -31,7 +31,7 @@ class Body:
     """The fields that the API and its extensions know.
 
     Those behind `user` are not supported, but may say that they are not used. A model that cannot infill completes
-    the prompt without the suffix.
+    the prompt without the suffix. With a suffix the prompt ends at a cursor, and a half-typed word is written again.
     """
 
     model: str = field("")
@@ -68,7 +68,7 @@ def requests_of(asked: Body, prompts: Sequence[Prompt], context_tokens: int) -> 
             prefix=prompt if isinstance(prompt, str) else "",
             prompt_ids=() if isinstance(prompt, str) else prompt,
             suffix=asked.suffix,
-            healing=False,
+            healing=bool(asked.suffix) and asked.logprobs is None,  # the tokens told of are those behind the prompt
             max_tokens=asked.max_tokens,
             temperature=asked.temperature,
             top_p=asked.top_p,

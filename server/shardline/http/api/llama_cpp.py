@@ -1,5 +1,6 @@
 """llama.cpp's `/infill` and `/completion`, as its plugins use them: tools/server/README.md of ggml-org/llama.cpp."""
 
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -28,8 +29,9 @@ class Body:
     """The fields that mean something here; all others are ignored.
 
     `prompt` stands between `input_prefix` and the cursor. What is None is as the settings say; `n_predict` below 0
-    is as much as the context has room for, and 0 reads the prompt only. After `t_max_predict_ms` it ends with the next
-    line. With `n_probs` tokens are told of, each with so many that were likely, up to 20.
+    is as much as the context has room for, and 0 reads the prompt only. It ends before a line that begins with fewer
+    than `n_indent` spaces or tabs, and after `t_max_predict_ms` with the next line. With `n_probs` tokens are told of,
+    each with so many that were likely, up to 20.
     """
 
     input_prefix: str = field("")
@@ -37,6 +39,7 @@ class Body:
     input_extra: Any = field(None)
     prompt: str = field("")
     n_predict: int | None = field(None)
+    n_indent: int = field(0)
     temperature: float | None = field(None)
     top_k: int | None = field(None)
     top_p: float | None = field(None, minimum=0, maximum=1)
@@ -111,6 +114,30 @@ def _extra(value: Any) -> str:
     return "".join(f"{one['text']}\n\n" for one in pieces)
 
 
+class _Block:
+    """Ends a text before its first line that is indented by fewer than `least` characters.
+
+    Holds back line breaks and what the next line begins with until that is known.
+    """
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self._held = ""
+
+    def take(self, text: str, *, is_last: bool) -> tuple[str, bool]:
+        """Return as much of the text so far as is in the block and not returned yet, and whether the block is over."""
+        within, *others = re.split(r"(\n\s*)", self._held + text) if self._least > 0 else [text]
+        self._held = ""
+        for begin, rest in zip(others[::2], others[1::2], strict=True):
+            if not rest and not is_last:
+                self._held = begin
+            elif rest and len(begin.rpartition("\n")[2]) < self._least:
+                return within, True
+            else:
+                within += begin + rest
+        return within, False
+
+
 class _Answer:
     """What is sent for one request, in pieces of which the last tells all but the text."""
 
@@ -128,14 +155,14 @@ class _Answer:
                 return
             last: Chunk | None = None
             first_at: float | None = None
-            said = ""
+            said, block = "", _Block(self._asked.n_indent)
             async with aclosing(engine.complete(wanted)) as chunks:
                 async for last in chunks:
                     first_at = first_at or time.perf_counter()
-                    text, is_over = last.text, False
+                    text, is_over = block.take(last.text, is_last=last.finish_reason is not None)
                     if "\n" in said and self._is_late(first_at):
                         rest, line_feed, _ = text.partition("\n")
-                        text, is_over = ("", True) if said.endswith("\n") else (rest, bool(line_feed))
+                        text, is_over = ("", True) if said.endswith("\n") else (rest, is_over or bool(line_feed))
                     if text or (last.tokens and not is_over):
                         yield {"content": text, "stop": False, **_told(last.tokens)}
                     said += text
@@ -148,16 +175,16 @@ class _Answer:
 
     def _end(self, last: Chunk | None) -> dict[str, Any]:
         usage = last.usage if last else NOTHING_SPENT
-        stopped = last is not None and last.finish_reason is FinishReason.STOP
+        reason = last.finish_reason if last else None
         return {
             "content": "",
             "stop": True,
-            "stop_type": "eos" if stopped else "limit",
+            "stop_type": "eos" if reason is FinishReason.STOP else "limit",
             "model": self._settings.model.name,
             "tokens_predicted": usage.completion_tokens,
             "tokens_evaluated": usage.prompt_tokens,
             "tokens_cached": usage.prompt_tokens + usage.completion_tokens,
-            "truncated": not stopped and 0 < usage.completion_tokens < self._wanted.max_tokens,
+            "truncated": reason is FinishReason.LENGTH and usage.completion_tokens < self._wanted.max_tokens,
             "generation_settings": {
                 "n_ctx": self._settings.model.context_tokens,
                 "n_predict": self._wanted.max_tokens,
