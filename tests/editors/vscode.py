@@ -100,8 +100,11 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(chromium: Browser, home: Home, **settings: Any) -> Iterator[VSCode]:
-    """VS Code with the extension installed as the README says, the project open and the model ready."""
+def opened(chromium: Browser, home: Home, *, trusted: bool = True, **settings: Any) -> Iterator[VSCode]:
+    """VS Code with the extension installed as the README says, the project open and the model ready.
+
+    VS Code trusts the folder only where it is `trusted`.
+    """
     data = home.folder / ".local" / "share" / "code-server"
     user = data / "User" / "settings.json"
     user.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +113,8 @@ def opened(chromium: Browser, home: Home, **settings: Any) -> Iterator[VSCode]:
     subprocess.run(
         [*code, "--install-extension", str(install.EXTENSION)], env=home.environment, check=True, capture_output=True
     )
-    with _serving(code, home.environment) as address:
+    options = ["--disable-workspace-trust"] if trusted else []
+    with _serving([*code, *options], home.environment) as address:
         page = chromium.new_page(viewport=WINDOW, device_scale_factor=2)
         page.set_default_timeout(GUARD_MILLISECONDS)
         page.goto(f"{address}/?folder={quote(str(home.project))}")
@@ -128,7 +132,6 @@ def _serving(code: list[str], environment: Mapping[str, str]) -> Iterator[str]:
         "none",
         "--bind-addr",
         "127.0.0.1:0",
-        "--disable-workspace-trust",
         "--disable-update-check",
     ]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
