@@ -159,7 +159,7 @@ def test_a_folder_that_is_not_trusted_shapes_suggestions_and_chooses_nothing(bro
         (home.project / ".vscode").mkdir()
         (home.project / ".vscode" / "settings.json").write_text(json.dumps(folder))
         shapes = Case("shapes", SHAPES, "class Rectangle:", "\n    def __init__(self, width, height):")
-        with vscode.opened(browser, home, trusted=False) as window:
+        with vscode.opened(browser, home, **{"security.workspace.trust.enabled": True}) as window:
             expect(window.page.locator(".statusbar").get_by_text("Restricted Mode")).to_be_visible()
             expect(window.status).to_have_attribute("aria-label", re.compile("SmolLM2"))
             window.begin(home, shapes)

@@ -22,6 +22,7 @@ WINDOW = {"width": 840, "height": 500}
 SETTINGS = {
     "chat.disableAIFeatures": True,
     "files.autoSave": "off",
+    "security.workspace.trust.enabled": False,
     "extensions.autoCheckUpdates": False,
     "editor.minimap.enabled": False,
     "telemetry.telemetryLevel": "off",
@@ -29,7 +30,7 @@ SETTINGS = {
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.tips.enabled": False,
 }
-"""What keeps welcome pages and other completers away; the rest is as VS Code comes."""
+"""What keeps welcome pages, questions and other completers away; the rest is as VS Code comes."""
 
 
 _IS_SHOWN = """text =>
@@ -100,11 +101,8 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(chromium: Browser, home: Home, *, trusted: bool = True, **settings: Any) -> Iterator[VSCode]:
-    """VS Code with the extension installed as the README says, the project open and the model ready.
-
-    VS Code trusts the folder only where it is `trusted`.
-    """
+def opened(chromium: Browser, home: Home, **settings: Any) -> Iterator[VSCode]:
+    """VS Code with the extension installed as the README says, the project open and the model ready."""
     data = home.folder / ".local" / "share" / "code-server"
     user = data / "User" / "settings.json"
     user.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +111,7 @@ def opened(chromium: Browser, home: Home, *, trusted: bool = True, **settings: A
     subprocess.run(
         [*code, "--install-extension", str(install.EXTENSION)], env=home.environment, check=True, capture_output=True
     )
-    options = ["--disable-workspace-trust"] if trusted else []
-    with _serving([*code, *options], home.environment) as address:
+    with _serving(code, home.environment) as address:
         page = chromium.new_page(viewport=WINDOW, device_scale_factor=2)
         page.set_default_timeout(GUARD_MILLISECONDS)
         page.goto(f"{address}/?folder={quote(str(home.project))}")
