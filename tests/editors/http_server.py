@@ -16,7 +16,7 @@ from shardline import logs
 from shardline.engine import Chunk, Request
 from shardline.engine.scripted import ScriptedEngine
 from shardline.http.app import Door
-from shardline.http.process import Address, serve
+from shardline.http.listener import Address, serve
 from shardline.settings import Settings
 from tests.editors.cases import suggested_at
 from tests.editors.home import ROOT

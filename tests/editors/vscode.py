@@ -26,6 +26,7 @@ WINDOW = {"width": 840, "height": 500}
 SETTINGS = {
     "chat.disableAIFeatures": True,
     "files.autoSave": "off",
+    "security.workspace.trust.enabled": False,
     "extensions.autoCheckUpdates": False,
     "editor.minimap.enabled": False,
     "telemetry.telemetryLevel": "off",
@@ -33,7 +34,7 @@ SETTINGS = {
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.tips.enabled": False,
 }
-"""What keeps welcome pages and other completers away; the rest is as VS Code comes."""
+"""What keeps welcome pages, questions and other completers away; the rest is as VS Code comes."""
 
 
 _IS_SHOWN = """text =>
@@ -136,7 +137,6 @@ def _serving(code: list[str], environment: Mapping[str, str]) -> Iterator[str]:
         "none",
         "--bind-addr",
         "127.0.0.1:0",
-        "--disable-workspace-trust",
         "--disable-update-check",
     ]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL

@@ -34,6 +34,7 @@ MARKDOWN = Tastes(markdown=True)
 SNIPPETS = Tastes(snippets=True, adjusts=True)
 AS_IS = Tastes(snippets=True, adjusts=True, as_is=True)
 WORDS = Tastes(as_is=True, words=True)
+TOKENS = Tastes(tokens=True)
 
 
 def at_cursor(text: str, encoding: PositionEncodingKind = PositionEncodingKind.Utf16) -> tuple[Source, Documents]:
@@ -124,6 +125,31 @@ def test_a_word_has_one_line_and_the_others_are_an_edit_at_its_end(
         assert item.additional_text_edits == [TextEdit(Range(Position(0, at), Position(0, at)), below)]
 
 
+@pytest.mark.parametrize(
+    ("typed", "suggestion", "inserted"),
+    [
+        ("def f():|", "\n    return 1", "\n    return 1"),
+        ("return su|", "m(a)", "m(a)"),
+        ("a\r\nif x:|", "\n    y", "\n    y"),
+        ("y = (|", "(1, 2), 3)", "((1, 2), 3)"),
+        ("y = c|", "Call", "cCall"),
+        ("if |", " x", " x"),
+    ],
+)
+def test_a_client_without_text_edits_is_told_what_goes_on_behind_the_token(
+    typed: str, suggestion: str, inserted: str
+) -> None:
+    assert popup(typed, suggestion, TOKENS).insert_text == inserted
+    assert popup(typed, suggestion).insert_text is None
+
+
+@pytest.mark.parametrize("text", ["x = su|m", "x = 'the s|'", "x = 'the s|", "# the s|", '"""a|\nb\n"""'])
+def test_a_client_without_text_edits_gets_nothing_within_a_token(text: str) -> None:
+    source, documents = at_cursor(text)
+    assert items.completion_list(source, [Suggestion(text="um")], documents, TOKENS).items == []
+    assert len(items.completion_list(source, [Suggestion(text="um")], documents, MARKDOWN).items) == 1
+
+
 def greeting(
     name: str = "", *modes: InsertTextMode, encodings: list[PositionEncodingKind] | None = None
 ) -> InitializeParams:
@@ -145,6 +171,20 @@ def test_the_mode_that_adjusts_indentation_is_used_only_where_there_is_no_other(
     assert tastes(greeting("", InsertTextMode.AsIs, InsertTextMode.AdjustIndentation)).as_is
     assert not tastes(greeting("", InsertTextMode.AdjustIndentation)).as_is
     assert tastes(InitializeParams(capabilities=ClientCapabilities())) == Tastes()
+
+
+def test_a_client_without_a_name_and_snippets_that_takes_commit_characters_knows_no_text_edits() -> None:
+    browser = greeting()
+    browser.client_info = None
+    assert not tastes(browser).tokens
+    document = browser.capabilities.text_document
+    assert document
+    assert document.completion
+    assert document.completion.completion_item
+    document.completion.completion_item.commit_characters_support = True
+    assert tastes(browser).tokens
+    browser.client_info = ClientInfo("kate")
+    assert not tastes(browser).tokens
 
 
 @pytest.mark.parametrize("name", ["vim-lsp", "emacs"])

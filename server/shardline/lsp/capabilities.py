@@ -27,6 +27,8 @@ class Tastes:
     """It inserts items as words of one line: Vim makes a NUL byte of a line feed."""
     indents: bool = False
     """It indents all lines of ghost text anew, even the one that goes on where the cursor is."""
+    tokens: bool = False
+    """It knows no text edits: it inserts the item's `insertText`, else its label, behind the cursor's token."""
 
 
 PLAIN = Tastes()
@@ -45,6 +47,7 @@ def tastes(client: InitializeParams) -> Tastes:
         markdown=bool(item and MarkupKind.Markdown in (item.documentation_format or [])),
         words=_name(client) in VIM,
         indents=_name(client) in INDENTS,
+        tokens=bool(item and item.commit_characters_support and not item.snippet_support and not _name(client)),
     )
 
 

@@ -21,6 +21,8 @@ from lsprotocol.types import (
 )
 
 from shardline.completion import Source, Suggestion
+from shardline.completion.code.excerpt import window
+from shardline.completion.code.syntax import kind_at_cursor
 from shardline.completion.markdown import code_block
 from shardline.lsp.capabilities import PLAIN, Tastes
 from shardline.lsp.documents import Documents, word_before
@@ -47,7 +49,7 @@ def completion_list(
     """
     typed = word_before(source.before)
     text = typed + (suggestions[0].insertion if suggestions else "")
-    if text == typed:
+    if text == typed or (client.tokens and _stands_in_token(source)):
         return CompletionList(is_incomplete=True, items=[])
     replaced = documents.range(source, source.column - len(typed), source.column)
     item = CompletionItem(
@@ -61,7 +63,9 @@ def completion_list(
         text_edit=TextEdit(replaced, _with_endings(source, text)),
         command=_accepted(number, 0),
     )
-    if client.words:
+    if client.tokens:
+        item.insert_text = _behind_token(source, text.removeprefix(typed))
+    elif client.words:
         item.text_edit, item.additional_text_edits = _as_word(TextEdit(replaced, text), documents)
     elif client.as_is:
         item.insert_text_mode = InsertTextMode.AsIs
@@ -124,6 +128,18 @@ def _as_word(edit: TextEdit, documents: Documents) -> tuple[TextEdit, list[TextE
     word = TextEdit(edit.range, first)
     end = documents.end_of(TextDocumentContentChangePartial(text=first, range=edit.range))
     return word, [TextEdit(Range(end, end), ending + others)] if ending else []
+
+
+def _stands_in_token(source: Source) -> bool:
+    """Return whether the cursor stands in a word, a string or a comment: there no text goes on behind a token."""
+    word = source.after[:1]
+    return word.isalnum() or word == "_" or kind_at_cursor(*window(source), source.language) is not None
+
+
+def _behind_token(source: Source, insertion: str) -> str:
+    """Return what JupyterLab inserts behind a token: where it begins like that token, it is taken to replace it."""
+    token = word_before(source.before) or source.before[-1:].strip()
+    return token + insertion if token and insertion.lower().startswith(token.lower()) else insertion
 
 
 def _relative(source: Source, text: str) -> str:
