@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardline.errors import SettingsError
+from shardline.errors import BadValueError, SettingsError
+from shardline.placement_settings import parse_size
 from shardline.settings import (
     ModelSettings,
     Settings,
@@ -65,6 +66,16 @@ def test_the_model_that_is_told_is_the_one_that_completes(mode: str, address: st
         ({"generation": {"stop": [""]}}, "generation.stop must be a list of texts that are not empty"),
         ({"model": {"dtype": "fp16"}}, "one of auto, float32, float16, bfloat16, not 'fp16'"),
         ({"model": {"maxMemory": "5GiB"}}, "model.maxMemory must be a map"),
+        ({"model": {"maxMemory": {"0": "ten"}}}, "model.maxMemory: 'ten' for 0 is no size; write for example"),
+        ({"model": {"maxMemory": {"0": -1}}}, "-1 for 0 is no size"),
+        ({"model": {"maxMemory": {"gpu0": "5GiB"}}}, "model.maxMemory: 'gpu0' is no device"),
+        ({"model": {"maxMemory": {}}}, "names no device to compute on"),
+        (
+            {"model": {"deviceMap": "ballanced"}},
+            "write auto, balanced, balanced_low_0, sequential, the number of a GPU",
+        ),
+        ({"model": {"deviceMap": {"lm_head": "gpu"}}}, "model.deviceMap: 'gpu' is no device"),
+        ({"model": {"deviceMap": -1}}, "-1 is no device"),
         ({"model": {"nmae": "x"}}, "There is no setting model.nmae; did you mean model.name?"),
         ({"modle": {}}, "There is no setting modle; did you mean model?"),
         ({"model": "gpt2"}, "model must be a group of settings"),
@@ -105,7 +116,7 @@ def test_every_value_of_every_setting_is_taken_or_told(info: Any, value: Any) ->
 
 
 def test_settings_go_through_json_and_back() -> None:
-    wish = Settings(model=ModelSettings(max_memory={"0": "5GiB", "cpu": 3}, device_map={"model": 0, "lm_head": "cpu"}))
+    wish = Settings(model=ModelSettings(max_memory={0: 5 * 2**30, "cpu": 3}, device_map={"model": 0, "lm_head": "cpu"}))
     assert merge(Settings(), json.loads(json.dumps(as_values(wish)))) == (wish, [])
 
 
@@ -113,7 +124,7 @@ def test_a_file_holds_the_same_settings(tmp_path: Path) -> None:
     file = tmp_path / "shardline.toml"
     file.write_text('[model]\nname = "gpt2"\nmaxMemory = { 0 = "5GiB" }\n[generation]\nstop = ["\\n\\n"]\n')
     result = read_file(file, Settings())
-    assert result.model.max_memory == {"0": "5GiB"}
+    assert result.model.max_memory == {0: 5 * 2**30}
     assert result.generation.stop == ("\n\n",)
 
 
@@ -164,3 +175,35 @@ def test_every_setting_has_a_sentence_and_its_default_is_valid() -> None:
 def test_settings_cannot_be_changed_in_place() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().model.name = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("10GiB", 10 * 2**30),
+        ("10gib", 10 * 2**30),
+        ("1.5 MiB", 3 * 2**19),
+        ("10GB", 10**10),
+        ("10gb", 10**10),
+        ("10G", 10**10),
+        ("7KB", 7000),
+        ("512", 512),
+        (512, 512),
+    ],
+)
+def test_sizes_are_read_as_hugging_face_writes_them(written: str | int, size: int) -> None:
+    assert parse_size(written) == size
+
+
+@pytest.mark.parametrize("written", ["ten", "", "10 apples", "-1GiB", "1e9", "nan", "10iB GiB", True])
+def test_what_is_no_size_is_refused(written: Any) -> None:
+    with pytest.raises(BadValueError, match="is no size"):
+        parse_size(written)
+
+
+@given(st.integers(min_value=0, max_value=2**50))
+def test_equal_limits_are_equal_settings_however_they_are_written(size: int) -> None:
+    written = ({"0": size, "cpu": "1GiB"}, {"cpu": 2**30, "cuda:0": str(size)})
+    one, other = (merge(Settings(), {"model": {"maxMemory": limits}}) for limits in written)
+    assert one == other
+    assert list(one[0].model.max_memory or ()) == [0, "cpu"]

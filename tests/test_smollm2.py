@@ -22,6 +22,7 @@ from tests.documentation import ROOT
 from tests.http.servers import SERVE
 from tests.http.servers import started as serving
 from tests.lsp.clients import started
+from tests.parsed import model_settings
 
 COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a: int, b: int) -> int:\n    return"
@@ -53,7 +54,7 @@ async def test_sharded_over_cpu_and_disk_it_says_the_same(tmp_path: Path) -> Non
     said = []
     for settings in (
         ModelSettings(),
-        ModelSettings(engine="transformers", max_memory={"cpu": "290MiB"}, offload_folder=str(tmp_path)),
+        model_settings(engine="transformers", max_memory={"cpu": "290MiB"}, offload_folder=str(tmp_path)),
     ):
         engine = LocalEngine(settings)
         await engine.load(lambda _: None)

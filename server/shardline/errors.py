@@ -81,3 +81,7 @@ class SupersededError(ShardlineError):
 def first_line(error: BaseException) -> str:
     """What a foreign error says in its first line, or its name where it says nothing: to be put into a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class BadValueError(ValueError):
+    """A value that cannot be used; its text says why, or what the value must be."""

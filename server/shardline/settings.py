@@ -8,13 +8,14 @@ import dataclasses
 import difflib
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from shardline.errors import SettingsError
-from shardline.values import BadValueError, check
+from shardline.errors import BadValueError, SettingsError
+from shardline.placement_settings import DeviceMap, MaxMemory, parse_device_map, parse_max_memory
+from shardline.values import check
 
 EMBEDDED_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model that needs neither an account nor a choice: 135 million parameters, Apache-2.0."""
@@ -44,9 +45,27 @@ READ_ONLY = (
 """Schemes of documents that editors show and nobody writes."""
 
 
-def setting(default: Any, sentence: str, **limits: float) -> Any:
-    """Declare a setting with its default, what it does, and its `minimum` and `maximum` if it has them."""
-    return field(default=default, metadata={"sentence": sentence, "limits": limits})
+Scope = Literal["machine", "window", "resource"]
+"""Who may set it in VS Code: the user alone, a window's folder too, or each folder for its own files."""
+
+
+def setting(
+    default: Any,
+    sentence: str,
+    *,
+    scope: Scope,
+    trusted: bool = True,
+    json: Any = None,
+    parse: Callable[[Any], Any] | None = None,
+    **limits: float,
+) -> Any:
+    """Declare a setting: its default, what it does, and its `minimum` and `maximum` if it has them.
+
+    `trusted` settings are taken only from folders that the user trusts. `parse` turns the value, whose type in JSON is
+    `json`, into the field's type; it raises `BadValueError`.
+    """
+    about = {"sentence": sentence, "scope": scope, "trusted": trusted, "json": json, "parse": parse, "limits": limits}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,42 +76,53 @@ class ModelSettings:
         EMBEDDED_MODEL,
         "The model: a name on the Hugging Face hub (or owner/repository/file.gguf there), or the path of a folder with "
         "safetensors or of a GGUF file, which begins with /, ./, ../ or ~.",
+        scope="machine",
     )
-    revision: str | None = setting(None, "The branch, tag or commit to take from the hub.")
+    revision: str | None = setting(None, "The branch, tag or commit to take from the hub.", scope="machine")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = setting(
         "auto",
         "The type the weights are computed in; auto takes the checkpoint's own, but bfloat16 for float16 on a CPU.",
+        scope="window",
     )
     quantization: Literal["none", "int8", "int4"] = setting(
         "none",
         "Packs the weights in 8 or 4 bits, which is faster and takes less memory; none leaves them as they are stored. "
         "Only for models like Llama.",
+        scope="window",
     )
     engine: Literal["auto", "llama", "transformers"] = setting(
         "auto",
         "What runs the model: llama, a fast decoder for models like Llama; transformers, for all others; auto, the "
         "first that can.",
+        scope="window",
     )
     draft: str = setting(
         "",
         "A small model with the same tokens, named like model.name, that guesses ahead where the text before does not "
         "help: suggestions are the same, and come sooner where it is much faster than the model. Empty: none.",
+        scope="machine",
     )
-    device_map: str | int | dict[str, str | int] = setting(
+    device_map: DeviceMap = setting(
         "auto",
         "Where the layers go: auto (the fewest devices that hold the model), balanced, balanced_low_0, "
         "sequential, one device such as cpu or 0, or a map from module to device.",
+        scope="window",
+        json=str | int | dict[str, str | int],
+        parse=parse_device_map,
     )
-    max_memory: dict[str, str | int] | None = setting(
+    max_memory: MaxMemory | None = setting(
         None,
         'How much memory each device may give, for example {"0": "10GiB", "cpu": "30GiB"}; a device that is '
         "not named is not used. By default, what is free on each device of this machine.",
+        scope="window",
+        json=dict[str, str | int] | None,
+        parse=parse_max_memory,
     )
     offload_folder: str | None = setting(
-        None, "A folder for layers that fit on no device; the disk is used only when this is set."
+        None, "A folder for layers that fit on no device; the disk is used only when this is set.", scope="machine"
     )
     context_tokens: int = setting(
-        2048, "How many tokens the model may look at, prompt and suggestion together.", minimum=64
+        2048, "How many tokens the model may look at, prompt and suggestion together.", scope="window", minimum=64
     )
 
 
@@ -105,9 +135,13 @@ class EngineSettings:
         "Where the model runs: shared, in a process of its own, which all editors of a user share that want the same; "
         "inprocess, in the language server; remote, on another server; auto, remote where remote.baseUrl is set, else "
         "shared.",
+        scope="machine",
     )
     idle: float = setting(
-        300.0, "For how many seconds a shared engine stays when the last editor has left it.", minimum=0
+        300.0,
+        "For how many seconds a shared engine stays when the last editor has left it.",
+        scope="machine",
+        minimum=0,
     )
 
 
@@ -119,23 +153,30 @@ class RemoteSettings:
         "",
         "The address of a server that runs the model, for example http://127.0.0.1:8000; empty: it runs on this "
         "machine.",
+        scope="machine",
     )
-    model: str = setting("", "The name of the model on that server; empty: the only one that it has.")
+    model: str = setting("", "The name of the model on that server; empty: the only one that it has.", scope="machine")
     api_key_env: str = setting(
         "",
         "The environment variable that holds the key for that server; empty: it needs none. An editor has to set it "
         "beside remote.baseUrl, and may name only variables like SHARDLINE_API_KEY, or those of --allow-key-env.",
+        scope="machine",
     )
     kind: Literal["auto", "shardline", "vllm", "llama.cpp", "openai", "ollama", "sglang"] = setting(
         "auto",
         "What that server is; auto: it is asked. shardline: `shardline serve`. openai: any other that speaks as "
         "OpenAI's completions do.",
+        scope="machine",
     )
     fallback: Literal["local", "none"] = setting(
-        "none", "What completes while that server is away: local, model.name on this machine; or none."
+        "none", "What completes while that server is away: local, model.name on this machine; or none.", scope="machine"
     )
     timeout: int = setting(
-        30, "For how many seconds that server may be silent until it is taken to be away.", minimum=1, maximum=600
+        30,
+        "For how many seconds that server may be silent until it is taken to be away.",
+        scope="machine",
+        minimum=1,
+        maximum=600,
     )
 
 
@@ -143,19 +184,32 @@ class RemoteSettings:
 class GenerationSettings:
     """How tokens are chosen."""
 
-    max_tokens: int = setting(64, "How many tokens a suggestion may have.", minimum=1, maximum=4096)
+    max_tokens: int = setting(
+        64, "How many tokens a suggestion may have.", scope="resource", trusted=False, minimum=1, maximum=4096
+    )
     temperature: float = setting(
-        0.0, "0 always takes the likeliest token; higher values vary more.", minimum=0, maximum=5
+        0.0,
+        "0 always takes the likeliest token; higher values vary more.",
+        scope="resource",
+        trusted=False,
+        minimum=0,
+        maximum=5,
     )
     top_p: float = setting(
         1.0,
         "Sample only from the likeliest tokens that together have this probability.",
+        scope="resource",
+        trusted=False,
         minimum=0,
         maximum=1,
     )
-    top_k: int = setting(0, "Sample only from this many likeliest tokens; 0 means from all.", minimum=0)
-    seed: int | None = setting(None, "Makes sampling repeatable.", minimum=0)
-    stop: tuple[str, ...] = setting((), "Texts that end a suggestion; they are not part of it.")
+    top_k: int = setting(
+        0, "Sample only from this many likeliest tokens; 0 means from all.", scope="resource", trusted=False, minimum=0
+    )
+    seed: int | None = setting(None, "Makes sampling repeatable.", scope="resource", trusted=False, minimum=0)
+    stop: tuple[str, ...] = setting(
+        (), "Texts that end a suggestion; they are not part of it.", scope="resource", trusted=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,50 +220,75 @@ class CompletionSettings:
         "auto",
         "How a model that can infill is shown what follows the cursor: prefix first (psm), suffix first (spm), not "
         "at all (off), or as suits it (auto).",
+        scope="resource",
+        trusted=False,
     )
     trigger: Literal["automatic", "manual", "off"] = setting(
-        "automatic", "Whether there are suggestions while one types, only when asked for by hand, or not at all."
+        "automatic",
+        "Whether there are suggestions while one types, only when asked for by hand, or not at all.",
+        scope="resource",
+        trusted=False,
     )
-    exclude_languages: tuple[str, ...] = setting((), "Languages without suggestions, by the names that editors use.")
+    exclude_languages: tuple[str, ...] = setting(
+        (), "Languages without suggestions, by the names that editors use.", scope="resource", trusted=False
+    )
     exclude_schemes: tuple[str, ...] = setting(
         READ_ONLY,
         "Kinds of documents without suggestions, by how their addresses begin: by default those that nobody writes, "
         "such as history, output and decompiled code.",
+        scope="resource",
+        trusted=False,
     )
     exclude_paths: tuple[str, ...] = setting(
-        (), "Files without suggestions: patterns of names, such as *.min.js, or of paths, such as vendor/*."
+        (),
+        "Files without suggestions: patterns of names, such as *.min.js, or of paths, such as vendor/*.",
+        scope="resource",
     )
     secret_paths: tuple[str, ...] = setting(
         SECRETS,
         "Files that may hold secrets, and get no suggestions; patterns as in completion.excludePaths, but small and "
         "capital letters count as the same, backups are left out too, and links are followed.",
+        scope="machine",
     )
     max_document_characters: int = setting(
-        2_000_000, "Documents that are longer than this get no suggestions.", minimum=1
+        2_000_000, "Documents that are longer than this get no suggestions.", scope="resource", trusted=False, minimum=1
     )
-    in_strings: bool = setting(True, "Whether there are suggestions inside strings.")
-    in_comments: bool = setting(True, "Whether there are suggestions inside comments.")
-    after_deletion: bool = setting(True, "Whether there are suggestions behind what was deleted last.")
+    in_strings: bool = setting(True, "Whether there are suggestions inside strings.", scope="resource", trusted=False)
+    in_comments: bool = setting(True, "Whether there are suggestions inside comments.", scope="resource", trusted=False)
+    after_deletion: bool = setting(
+        True, "Whether there are suggestions behind what was deleted last.", scope="resource", trusted=False
+    )
     multiline: Literal["auto", "always", "never"] = setting(
         "auto",
         "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line but the "
         "brackets that it stands between.",
+        scope="resource",
+        trusted=False,
     )
-    max_lines: int = setting(16, "How many lines a suggestion may have.", minimum=1)
+    max_lines: int = setting(16, "How many lines a suggestion may have.", scope="resource", trusted=False, minimum=1)
     min_confidence: float = setting(
         0.0,
         "Show nothing that the model is less sure of than this: 1 is certain; the geometric mean of the "
         "probabilities of the tokens.",
+        scope="resource",
+        trusted=False,
         minimum=0,
         maximum=1,
     )
     candidates: int = setting(
-        3, "How many different suggestions there are when asked for by hand.", minimum=1, maximum=8
+        3,
+        "How many different suggestions there are when asked for by hand.",
+        scope="resource",
+        trusted=False,
+        minimum=1,
+        maximum=8,
     )
     debounce: int = setting(
         0,
         "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand. "
         "Keys that agree with it join one that was begun, so that waiting saves computing, or money, not time.",
+        scope="resource",
+        trusted=False,
         minimum=0,
         maximum=5000,
     )
@@ -217,23 +296,31 @@ class CompletionSettings:
         500,
         "When a suggestion has been made for so many milliseconds, its complete lines are shown, and the rest goes on "
         "to be made for the next key.",
+        scope="resource",
+        trusted=False,
         minimum=1,
     )
     popup_budget: int = setting(
         100,
         "Answer a pop-up after so many milliseconds, with the complete lines or with nothing, because editors hold "
         "back the items of other servers until then; the rest goes on to be made for the next key.",
+        scope="resource",
+        trusted=False,
         minimum=1,
     )
     prepare: bool = setting(
         True,
         "Whether the suggestion that would follow is made while one is shown, so that it is there when that is "
         "accepted; off saves power.",
+        scope="resource",
+        trusted=False,
     )
     warm: bool = setting(
         True,
         "Whether the model reads a document when it is opened and when typing pauses, so that a suggestion comes "
         "sooner; off saves power.",
+        scope="resource",
+        trusted=False,
     )
 
 
@@ -245,6 +332,7 @@ class StatisticsSettings:
         True,
         "Whether suggestions are counted for shardline stats: how many were shown, accepted and kept, and how fast. "
         "The counts stay on this machine, and hold no code and no names of files.",
+        scope="window",
     )
 
 
@@ -253,7 +341,7 @@ class LogSettings:
     """What the server writes to standard error."""
 
     level: Literal["error", "warning", "info", "debug"] = setting(
-        "warning", "How much is logged; only debug holds text from your documents."
+        "warning", "How much is logged; only debug holds text from your documents.", scope="machine"
     )
 
 
@@ -282,12 +370,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingInfo:
-    """One setting as documentation shows it: `name` is dotted camelCase, `type` is the Python type."""
+    """One setting as documentation shows it: `name` is dotted camelCase, `type` is the Python type of its JSON."""
 
     name: str
     type: Any
     default: Any
     sentence: str
+    scope: Scope
+    trusted: bool
     limits: Mapping[str, float]
 
 
@@ -374,9 +464,11 @@ def all_settings() -> Iterator[SettingInfo]:
             declared = section_type.__dataclass_fields__[name]
             yield SettingInfo(
                 name=f"{section.name}.{camel(name)}",
-                type=kind,
+                type=declared.metadata["json"] or kind,
                 default=declared.default,
                 sentence=declared.metadata["sentence"],
+                scope=declared.metadata["scope"],
+                trusted=declared.metadata["trusted"],
                 limits=declared.metadata["limits"],
             )
 
@@ -404,10 +496,16 @@ def _merge_section(key: str, base: Any, values: Mapping[str, Any], problems: lis
         elif name not in fields:
             problems.append(_unknown(path, [f"{key}.{camel(known)}" for known in fields]))
         else:
+            about, held = fields[name].metadata, getattr(base, name)
             try:
-                merged[name] = check(value, kinds[name], fields[name].metadata["limits"])
+                checked = check(value, about["json"] or kinds[name], about["limits"])
             except BadValueError as error:
-                problems.append(f"{path} must be {error}, not {value!r}; {getattr(base, name)!r} holds.")
+                problems.append(f"{path} must be {error}, not {value!r}; {held!r} holds.")
+                continue
+            try:
+                merged[name] = about["parse"](checked) if about["parse"] else checked
+            except BadValueError as error:
+                problems.append(f"{path}: {error}. {held!r} holds.")
     return dataclasses.replace(base, **merged)
 
 

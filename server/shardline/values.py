@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import cattrs
 
-
-class BadValueError(ValueError):
-    """`str(error)` is what the value must be: "a whole number of at least 1"."""
+from shardline.errors import BadValueError
 
 
 def check(value: Any, kind: Any, limits: Mapping[str, float]) -> Any:

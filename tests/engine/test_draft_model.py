@@ -23,10 +23,10 @@ from shardline.engine.placement import draft_placement, planner
 from shardline.engine.placement.planner import Planned
 from shardline.engine.plan import Plan
 from shardline.errors import CheckpointError, PlacementError, SettingsError
-from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.test_draft import WORDS, Echo, run, table
 from tests.engine.test_generation_laws import CODE, chunks, open_tiny, text
+from tests.parsed import model_settings
 
 
 class Clock:
@@ -232,7 +232,7 @@ def test_one_that_cannot_be_read_is_called_by_its_setting(tiny_folder: Path, tmp
 
 
 def plan(folder: Path, **wish: object) -> Planned:
-    wishes = ModelSettings(name=str(folder), context_tokens=512, **wish)  # type: ignore[arg-type]
+    wishes = model_settings(name=str(folder), context_tokens=512, **wish)
     made = planner.make(wishes, checkpoint.find(wishes, lambda _: None))
     return draft_placement.with_draft(made, wishes, lambda _: None, weights=False)
 

@@ -9,14 +9,14 @@ from shardline.engine import Chunk, FinishReason, Request
 from shardline.engine.local.opener import open_runner
 from shardline.engine.local.runner import Runner
 from shardline.engine.plan import KIB, PREFILL_STEP
-from shardline.settings import ModelSettings
 from tests import tiny
+from tests.parsed import model_settings
 
 CODE = "def add(a, b):\n    return a + b\n\n\nfor index, name in enumerate(names):\n"
 
 
 def open_tiny(folder: Path, **changes: object) -> Runner:
-    return open_runner(ModelSettings(name=str(folder), context_tokens=512, **changes), lambda _: None)  # type: ignore[arg-type]
+    return open_runner(model_settings(name=str(folder), context_tokens=512, **changes), lambda _: None)
 
 
 @pytest.fixture(scope="module")

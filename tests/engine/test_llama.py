@@ -19,10 +19,11 @@ from shardline.engine.models.llama.config import shape_of
 from shardline.engine.models.llama.loader import Loader
 from shardline.engine.models.llama.meta_modules import Outline
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
-from shardline.engine.plan import Device, Plan
+from shardline.engine.plan import Plan
 from shardline.engine.weights.gguf_source import GgufWeights
 from shardline.engine.weights.linear import Int4, Int8
 from shardline.engine.weights.safetensors_source import SafetensorsWeights
+from shardline.placement_settings import Device
 
 CAPACITY = 64
 SIZES = {

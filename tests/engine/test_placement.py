@@ -14,8 +14,8 @@ from shardline.engine.placement.device_map import modules, place
 from shardline.engine.placement.meta_model import Skeleton, build_skeleton
 from shardline.engine.plan import GIB, KIB, MIB, Plan
 from shardline.errors import SettingsError
-from shardline.settings import ModelSettings
 from tests import tiny
+from tests.parsed import model_settings
 
 CODELLAMA_7B = LlamaConfig(
     hidden_size=4096,
@@ -37,7 +37,7 @@ def skeleton(config: PreTrainedConfig, dtype: torch.dtype = torch.float16, conte
 
 def plan(config: PreTrainedConfig, dtype: torch.dtype = torch.float16, context: int = 4096, **wish: Any) -> Plan:
     model = skeleton(config, dtype, context)
-    return place(model, ModelSettings(name="the-model", **wish), context_tokens=context)
+    return place(model, model_settings(name="the-model", **wish), context_tokens=context)
 
 
 def layer_devices(device_map: Mapping[str, Any], layers: int = 32) -> list[Any]:
@@ -142,7 +142,7 @@ def test_offloaded_layers_keep_their_kv_cache_where_they_are_computed() -> None:
 def test_two_waiting_layers_are_counted_where_the_lean_decoder_computes_them() -> None:
     shape = shape_of({**CODELLAMA_7B.to_dict(), "eos_token_id": 2})
     model = build_skeleton(shape, dtype=torch.float16, context_tokens=4096, prefill_tokens=256)
-    wish = ModelSettings(max_memory={"0": "8GiB", "cpu": "16GiB"})
+    wish = model_settings(max_memory={"0": "8GiB", "cpu": "16GiB"})
     result = place(model, wish, context_tokens=4096)
     gpu, cpu = result.devices
     layer = 2 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096)
@@ -227,7 +227,7 @@ def test_tied_weights_are_counted_once() -> None:
 
 def test_modules_are_listed_with_type_size_and_device() -> None:
     model = skeleton(CODELLAMA_7B)
-    made = place(model, ModelSettings(max_memory=ARTICLE), context_tokens=4096)
+    made = place(model, model_settings(max_memory=ARTICLE), context_tokens=4096)
     listed = {module["name"]: module for module in modules(model, made, depth=3)}
     layer = listed["model.layers.0"]
     assert layer["type"] == "LlamaDecoderLayer"
@@ -249,7 +249,7 @@ def test_a_plan_that_fits_keeps_every_limit_and_places_every_module(
 ) -> None:
     config = tiny.config()
     model = skeleton(config, torch.float32, context=32)
-    wish = ModelSettings(max_memory=limits, device_map=strategy, offload_folder="x" if disk else None)  # type: ignore[arg-type]
+    wish = model_settings(max_memory=limits, device_map=strategy, offload_folder="x" if disk else None)
     result = place(model, wish, context_tokens=32)
     assert sum(share.layers for share in result.devices) == 4
     total = sum(weight.nbytes for weight in model.model.parameters())

@@ -89,7 +89,7 @@ async def test_one_that_would_not_fit_alone_either_is_refused_as_ever(tiny_folde
     settings = ModelSettings(name=str(tiny_folder))
     with (
         closing(await opened(settings)) as first,
-        closing(LocalEngine(replace(settings, max_memory={"cpu": "10KiB"}))) as second,
+        closing(LocalEngine(replace(settings, max_memory={"cpu": 10 * 2**10}))) as second,
     ):
         with pytest.raises(PlacementError) as caught:
             await second.load(lambda _: None, beside=first)

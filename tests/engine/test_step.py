@@ -10,7 +10,7 @@ import torch
 from shardline.engine.generation.kv_cache import KVCaches
 from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS, rows_for
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
-from shardline.engine.plan import Device
+from shardline.placement_settings import Device
 from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, fill, load, make
 
 

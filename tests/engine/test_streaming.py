@@ -11,10 +11,11 @@ from shardline.engine.checkpoints.checkpoint import find
 from shardline.engine.models.llama.layer_streaming import BUFFERS, Streamed
 from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.placement import planner
-from shardline.engine.plan import MIB, Device
+from shardline.engine.plan import MIB
 from shardline.errors import PlacementError
-from shardline.settings import ModelSettings
+from shardline.placement_settings import Device
 from tests.engine.test_llama import PROMPT, load, make
+from tests.parsed import model_settings
 
 CPU = torch.device("cpu")
 GPU: dict[str, Device] = {"": "cpu:0"}
@@ -112,7 +113,7 @@ def test_one_is_taken_off_before_the_next_is_loaded() -> None:
 
 
 def planned(folder: Path, **wish: object) -> planner.Planned:
-    settings = ModelSettings(name=str(folder), context_tokens=64, **wish)  # type: ignore[arg-type]
+    settings = model_settings(name=str(folder), context_tokens=64, **wish)
     return planner.make(settings, find(settings, lambda _: None))
 
 

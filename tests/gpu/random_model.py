@@ -11,8 +11,9 @@ from shardline.engine.models.llama.config import Shape, shape_of
 from shardline.engine.models.llama.loader import Loader
 from shardline.engine.models.llama.meta_modules import Outline
 from shardline.engine.models.llama.model import LlamaModel
-from shardline.engine.plan import Device, Plan
+from shardline.engine.plan import Plan
 from shardline.engine.weights.linear import Linear
+from shardline.placement_settings import Device
 
 SMALL: Mapping[str, Any] = {
     "hidden_size": 256,

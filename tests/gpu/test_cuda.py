@@ -9,7 +9,7 @@ import torch
 from shardline.engine.local.runner import Runner
 from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
-from shardline.engine.plan import Device
+from shardline.placement_settings import Device
 from tests.engine.test_generation_laws import CODE, open_tiny, text
 from tests.engine.test_llama import FAMILIES, PROMPT, load, make, reference
 from tests.engine.test_streaming import WAITING

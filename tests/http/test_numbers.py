@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from shardline.values import BadValueError, check
+from shardline.errors import BadValueError
+from shardline.values import check
 from tests.http.servers import SERVE, Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -64,7 +64,6 @@ async def test_sharded_over_cpu_and_disk_it_suggests_the_same(tiny_folder: Path,
     ("bad", "named"),
     [
         ({"name": "/no/such/folder"}, "model.name"),
-        ({"maxMemory": {"cpu": "much"}}, "model.maxMemory"),
         ({"maxMemory": {"cpu": "10KiB"}}, "model.maxMemory"),
         ({"maxMemory": {"63": "80GiB"}}, "model.maxMemory"),
         ({"deviceMap": {"model": "cpu"}}, "model.deviceMap"),
@@ -83,6 +82,14 @@ async def test_what_is_wrong_is_one_sentence_and_mended_by_its_setting(
         assert not await client.ghost(CODE)
         client.configure(**settings(tiny_folder))
         assert (await client.until_settled()).state == "ready"
+        assert await ghost_of(client)
+
+
+async def test_a_size_that_cannot_be_read_is_reported_at_once_and_the_default_holds(tiny_folder: Path) -> None:
+    async with started(COMMAND, **settings(tiny_folder, maxMemory={"cpu": "much"})) as client:
+        assert (await client.until_settled()).state == "ready"
+        (said,) = client.messages
+        assert "model.maxMemory: 'much' for cpu is no size" in said
         assert await ghost_of(client)
 
 

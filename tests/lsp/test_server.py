@@ -158,7 +158,7 @@ async def test_settings_arrive_on_each_way_and_the_later_wins() -> None:
         (engine,) = await engines(client)
         assert engine["name"] == "first"
         assert engine["max_tokens"] == [22]
-        assert engine["max_memory"] == memory
+        assert engine["max_memory"] == {"0": 5 * 2**30, "cpu": 2**30}
         client.configure(generation={"maxTokens": 33})
         await client.command("shardline.status")
         await client.ghost("say:y")

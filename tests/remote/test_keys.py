@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shardline.client_settings import merge_client
+from shardline.lsp.client_settings import merge_client
 from shardline.settings import Settings, merge
 from tests.lsp.clients import started
 from tests.remote.remotes import Peer, serving

@@ -9,19 +9,6 @@ from rich.table import Table
 from shardline.console import Console
 from shardline.settings import SettingInfo, Settings, all_settings, as_values
 
-MACHINE = (
-    *("model.name", "model.revision", "model.draft", "model.offloadFolder"),
-    *("engine.", "remote.", "completion.secretPaths", "log."),
-)
-"""Settings that reach beyond the editor (they fetch, send, start, write files, or guard what does), by how their names
-begin: VS Code takes them from the user's own settings only, never from a folder that somebody else wrote."""
-
-SHAPING = ("generation.", "completion.")
-"""Settings that shape suggestions, by how their names begin: a folder may set them for itself."""
-
-GUARDING = ("completion.excludePaths", "completion.secretPaths")
-"""Those of them that keep files from the model."""
-
 Schema = dict[str, Any]
 
 
@@ -53,8 +40,7 @@ def schema() -> Schema:
 
 def restricted() -> list[str]:
     """Return the settings that VS Code takes from no folder that the user does not trust."""
-    names = [info.name for info in all_settings()]
-    return [f"shardline.{name}" for name in names if name in GUARDING or not name.startswith(SHAPING)]
+    return [f"shardline.{info.name}" for info in all_settings() if info.trusted]
 
 
 def markdown_table() -> str:
@@ -65,13 +51,12 @@ def markdown_table() -> str:
 
 
 def _property(info: SettingInfo) -> Schema:
-    scope = "machine" if info.name.startswith(MACHINE) else "resource" if info.name.startswith(SHAPING) else "window"
     return {
         **_type(info.type),
         **dict(info.limits),
         "default": list(info.default) if isinstance(info.default, tuple) else info.default,
         "description": info.sentence,
-        "scope": scope,
+        "scope": info.scope,
     }
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-Device = int | str
-"""A device as Hugging Face names it: the number of a GPU, "cpu", "mps" or "disk"."""
+from shardline.placement_settings import Device
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

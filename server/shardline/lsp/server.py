@@ -10,13 +10,13 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from shardline import logs
-from shardline.client_settings import merge_client
 from shardline.completion import Source, Suggestion, eligibility, request_log
 from shardline.completion.request_log import History
 from shardline.errors import EngineError, NotReadyError, SupersededError
 from shardline.lsp import items, notebooks
 from shardline.lsp.acceptance_recorder import Recorder, add_to_own_file
 from shardline.lsp.capabilities import PLAIN, encoding, tastes
+from shardline.lsp.client_settings import merge_client
 from shardline.lsp.documents import Documents
 from shardline.lsp.hosting.engine_host import EngineHost, OpenEngine
 from shardline.lsp.popup import Unhurried

@@ -13,8 +13,9 @@ from rich.text import Text
 from shardline.cli.inspect.plan import DOES_NOT_FIT
 from shardline.console import Console, say
 from shardline.engine.placement.vllm_cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
-from shardline.engine.plan import GIB, MIB, in_words
-from shardline.errors import SettingsError
+from shardline.engine.plan import in_words
+from shardline.errors import BadValueError, SettingsError
+from shardline.placement_settings import parse_size
 from shardline.settings import Settings
 
 PORT, RAY_PORT = 8000, 6379
@@ -26,8 +27,6 @@ HEAD = "HEAD"
 
 LINE = 80
 """How long the lines of a command are."""
-
-UNITS = {"GiB": GIB, "MiB": MIB, "GB": 10**9, "MB": 10**6}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +135,9 @@ def _table(made: ClusterPlan) -> Table:
 
 
 def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
-    if not found or found[2] not in UNITS:
-        raise SettingsError(f"--gpu-memory: write for example 80GiB, not {text!r}.")
-    return int(float(found[1]) * UNITS[found[2]])
+    try:
+        if text.isdigit():  # most likely gigabytes are meant
+            raise BadValueError(text)
+        return parse_size(text)
+    except BadValueError as error:
+        raise SettingsError(f"--gpu-memory: write for example 80GiB, not {text!r}.") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from shardline import placement_settings
 from shardline.engine.placement import devices
 from shardline.engine.placement.memory import refusal_of, shares_of, warnings_about
 from shardline.engine.placement.meta_model import KV_CACHE_BUFFER, Skeleton
@@ -16,11 +17,9 @@ from shardline.engine.plan import SPILLED, DeviceMap, Limits, Plan, device_of, w
 from shardline.errors import SettingsError
 from shardline.settings import ModelSettings
 
-STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
-
 
 def place(skeleton: Skeleton, settings: ModelSettings, *, context_tokens: int) -> Plan:
-    """Plan where the modules of `skeleton` go; raises `SettingsError` where a setting cannot be read."""
+    """Plan where the modules of `skeleton` go; raises `SettingsError` where a device map does not fit the model."""
     limits = limits_of(settings)
     disk_asked = settings.offload_folder is not None or "disk" in limits
     device_map, disk_asked = _device_map(skeleton, settings.device_map, limits, disk_asked)
@@ -36,8 +35,8 @@ def place(skeleton: Skeleton, settings: ModelSettings, *, context_tokens: int) -
 
 
 def limits_of(settings: ModelSettings) -> Limits:
-    """What each device may give, in bytes; raises `SettingsError` where `model.maxMemory` cannot be read."""
-    return devices.default_limits() if settings.max_memory is None else devices.parse_limits(settings.max_memory)
+    """Return how many bytes each device may give."""
+    return devices.default_limits() if settings.max_memory is None else settings.max_memory
 
 
 def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[str, Any]]:
@@ -63,37 +62,34 @@ def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[s
 
 
 def _device_map(
-    skeleton: Skeleton, wish: str | int | Mapping[str, str | int], limits: Limits, disk_asked: bool
+    skeleton: Skeleton, asked: placement_settings.DeviceMap, limits: Limits, disk_asked: bool
 ) -> tuple[DeviceMap, bool]:
-    """The map for `model.deviceMap`, and whether the disk may be used."""
-    if isinstance(wish, Mapping):
-        explicit = _explicit(skeleton, wish)
-        return explicit, disk_asked or "disk" in explicit.values()
-    if wish not in STRATEGIES:
-        device = devices.parse_device(wish, "model.deviceMap")
-        return {"": device}, disk_asked or device == "disk"
+    """Return the map for `model.deviceMap`, and whether the disk may be used."""
+    if isinstance(asked, Mapping):
+        _check_complete(skeleton, asked)
+        return asked, disk_asked or "disk" in asked.values()
+    if asked not in placement_settings.STRATEGIES:
+        return {"": asked}, disk_asked or asked == "disk"
     memory = {device: limit for device, limit in limits.items() if device != "disk"}
     accelerators = {device: limit for device, limit in memory.items() if device != "cpu"} or memory
-    device_map = _without_offload(skeleton, wish, accelerators)
+    device_map = _without_offload(skeleton, asked, accelerators)
     if SPILLED in device_map.values() and (len(memory) > len(accelerators) or disk_asked):
         device_map = _with_offload(skeleton, memory)
     return device_map, disk_asked
 
 
-def _explicit(skeleton: Skeleton, wish: Mapping[str, str | int]) -> DeviceMap:
-    """Check that a user's own map names modules that exist, and all of them."""
+def _check_complete(skeleton: Skeleton, device_map: DeviceMap) -> None:
+    """Raise `SettingsError` unless a user's own map names modules that exist, and all of them."""
     names = {name for name, _ in skeleton.model.named_modules()}
     parameters = [name for name, _ in skeleton.model.named_parameters(remove_duplicate=False)]
-    unknown = [name for name in wish if name not in names and name not in parameters]
+    unknown = [name for name in device_map if name not in names and name not in parameters]
     if unknown:
         raise SettingsError(
             f"model.deviceMap names {unknown[0]!r}, which the model does not have; `shardline layers` lists them."
         )
-    device_map = {name: devices.parse_device(device, "model.deviceMap") for name, device in wish.items()}
     homeless = [name for name in parameters if device_of(device_map, name) is None]
     if homeless:
         raise SettingsError(f"model.deviceMap leaves out {homeless[0]!r}; it must place every module.")
-    return device_map
 
 
 def _without_offload(skeleton: Skeleton, strategy: str | int, limits: Limits) -> DeviceMap:

@@ -50,7 +50,7 @@ def _place(planned: Planned, wish: ModelSettings, source: Checkpoint) -> Planned
     rooms = {device: max(0, left.get(device, limit)) for device, limit in limits.items()}
     needed = 0
     for device in sorted(rooms, key=lambda device: device not in left):  # those of the model first
-        there = dataclasses.replace(wish, device_map=device, max_memory={str(device): rooms[device]})
+        there = dataclasses.replace(wish, device_map=device, max_memory={device: rooms[device]})
         drafted = planner.make(there, source)
         (share,) = drafted.plan.devices
         if drafted.plan.fits:

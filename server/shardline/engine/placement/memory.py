@@ -7,7 +7,6 @@ from shardline.engine.placement import devices
 from shardline.engine.placement.meta_model import KV_CACHE_BUFFER, Skeleton
 from shardline.engine.plan import (
     SPILLED,
-    Device,
     DeviceMap,
     DeviceShare,
     Limits,
@@ -16,6 +15,7 @@ from shardline.engine.plan import (
     main_device,
     waiting_places,
 )
+from shardline.placement_settings import Device
 
 if TYPE_CHECKING:
     from shardline.settings import ModelSettings

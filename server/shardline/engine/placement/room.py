@@ -15,9 +15,8 @@ def as_if_alone(settings: ModelSettings, other: Mapping[str, Any]) -> ModelSetti
     if settings.max_memory is not None:
         return settings
     held = {share.device: share.used for share in (DeviceShare(**share) for share in other["devices"])}
-    limits: dict[str, str | int] = {
-        str(device): int((free + held.get(device, 0)) * devices.FREE_SHARE)
-        for device, free in devices.free_memory().items()
+    limits = {
+        device: int((free + held.get(device, 0)) * devices.FREE_SHARE) for device, free in devices.free_memory().items()
     }
     return dataclasses.replace(settings, max_memory=limits)
 

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from shardline.errors import BadValueError
 from shardline.http.error_responses import RequestError
 from shardline.http.middleware.body_limits import Bodies
 from shardline.http.middleware.json_parser import Parser
-from shardline.values import BadValueError, check
+from shardline.values import check
 
 T = TypeVar("T")
 
