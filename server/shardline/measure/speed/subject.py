@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
@@ -157,16 +158,16 @@ def perplexity(logits: Tensor, ids: Sequence[int]) -> float:
 
 
 def tokens(settings: ModelSettings) -> tuple[list[int], list[int]]:
-    """Real code, that of this package, and code that repeats itself, as the model's token ids.
+    """Return the token ids of real code, and of code that repeats itself.
 
-    The first are as many as the long prompt has, and one, or as many as the context has room for.
+    The first are as many as the long prompt has, and one, or as many as the context has room for. Their text is frozen
+    in a file, so that figures of two commits can be compared.
     """
     source = checkpoint.find(settings, lambda _: None, weights=False)
     codec = Codec.of(source)
     room = planner.context_tokens(settings, source) - 2
-    files = sorted(Path(__file__).parent.rglob("*.py"))
-    text = "".join(file.read_text(encoding="utf-8") for file in files)
-    return codec.encode(text[: 10 * LONG]).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids
+    text = (files("shardline.measure.speed") / "code.txt").read_text(encoding="utf-8")
+    return codec.encode(text).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids
 
 
 def first_token(settings: ModelSettings) -> None:
