@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from shardline.engine import Request, Usage
-from shardline.engine.generation.generate import SHORT_STEP
+from shardline.engine.generation.decoding import SHORT_PREFILL_STEP
 from shardline.engine.generation.kv_cache import KVCaches
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.local.runner import MAX_CACHES, Runner
@@ -107,7 +107,7 @@ def test_it_ends_within_a_step_of_being_told(tiny_folder: Path) -> None:
     runner = with_model(tiny_folder, model)
     runner.warm(asked("d", LONG), ended)
     assert model.passes == 2
-    assert usage_of(runner, asked("d", LONG)).cached_tokens == 2 * SHORT_STEP
+    assert usage_of(runner, asked("d", LONG)).cached_tokens == 2 * SHORT_PREFILL_STEP
     runner.warm(asked("e", LONG), ended)
     assert usage_of(runner, asked("e", LONG)).cached_tokens == 0
 
@@ -174,7 +174,7 @@ async def test_a_request_ends_the_warming_and_is_answered(roomy_folder: Path) ->
         assert usage.completion_tokens == 8
         usage = await usage_from(engine, asked("d", HUGE))
         assert usage.cached_tokens < usage.prompt_tokens // 2
-        assert usage.prompt_tokens > 50 * SHORT_STEP
+        assert usage.prompt_tokens > 50 * SHORT_PREFILL_STEP
 
 
 async def test_a_newer_warming_ends_it_too(roomy_folder: Path) -> None:

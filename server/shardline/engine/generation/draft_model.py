@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shardline.engine.generation.generate import prefill
+from shardline.engine.generation.decoding import prefill
 from shardline.engine.generation.kv_cache import KVCache
 from shardline.engine.generation.prompt_lookup import GUESSES, Patience
-from shardline.engine.generation.steps import finish
+from shardline.engine.generation.steps import run
 from shardline.engine.models import Model
 
 
@@ -53,7 +53,7 @@ class DraftModel:
         self._guessed = True
         guesses: list[int] = []
         while len(guesses) < GUESSES:
-            logits = finish(prefill(guesses[-1:] or rest), self._cache, cancelled)
+            logits = run(prefill(guesses[-1:] or rest), self._cache, cancelled)
             guesses.append(int(logits[: self._vocabulary].argmax()))
         return guesses
 

@@ -100,7 +100,7 @@ class LocalEngine:
 
         ended: Future[None] = Future()
         ended.add_done_callback(lambda _: tell(_as_engine_error(error)) if (error := ended.exception()) else None)
-        self._ask(lambda runner: runner.ask(request, tell=gather, ended=ended, cancelled=cancelled), ended)
+        self._ask(lambda runner: runner.ask(request, report=gather, ended=ended, cancelled=cancelled), ended)
         try:
             while True:
                 item = await stream.get()

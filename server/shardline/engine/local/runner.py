@@ -3,18 +3,19 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
 import torch
 
 from shardline.engine import Chunk, Request
+from shardline.engine.generation.decoding import SHORT_PREFILL_STEP, prefill
 from shardline.engine.generation.draft_model import DraftModel
-from shardline.engine.generation.generate import SHORT_STEP, generate, prefill
-from shardline.engine.generation.kv_cache import KVCache, KVCaches
-from shardline.engine.generation.scheduler import Batch, Begin, Member, out_of_memory
-from shardline.engine.generation.steps import Cancelled, Steps, finish
+from shardline.engine.generation.kv_cache import KVCaches
+from shardline.engine.generation.scheduler import Scheduler, out_of_memory
+from shardline.engine.generation.sequence import Sequence
+from shardline.engine.generation.steps import Cancelled, run
 from shardline.engine.models import Model
 from shardline.engine.placement import devices
 from shardline.engine.plan import Plan
@@ -49,7 +50,7 @@ class Runner:
         """What is still being compiled to make the model faster."""
         self._draft_model = draft_model
         self._caches = KVCaches(model, max_caches=caches_for(plan))
-        self._batch = Batch(model, self._caches)
+        self._scheduler = Scheduler(model, self._caches)
 
     @property
     def infills(self) -> bool:
@@ -59,55 +60,46 @@ class Runner:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is asked for."""
-        return self._batch.is_idle
+        return self._scheduler.is_idle
 
     @property
     def is_alone(self) -> bool:
         """Whether only one request is answered."""
-        return self._batch.is_alone()
+        return self._scheduler.is_alone()
 
     def step(self) -> None:
         """Let all that is asked for come a step further."""
-        self._batch.step()
+        self._scheduler.step()
 
     def ask(
-        self, request: Request, *, tell: Callable[[Chunk], None], ended: Future[None], cancelled: threading.Event
+        self, request: Request, *, report: Callable[[Chunk], None], ended: Future[None], cancelled: threading.Event
     ) -> None:
-        """Let `tell` be told the completion of `request`, step by step, until it has `ended`.
+        """Give `report` the chunks of `request`, step by step, until it has `ended`, maybe with an error.
 
-        That is also where errors go, `Cancelled` among them, soon after the event is set.
+        `Cancelled` is one, soon after the event is set.
         """
-
-        def prepare() -> tuple[Sequence[int], Begin]:
-            budget = prompt_budget(self.context_tokens, request.max_tokens)
-            built = prompt.build(request, self.codec, budget=budget)
-
-            def begin(cache: KVCache[Any], rest: Sequence[int]) -> Steps[Chunk, None]:
-                return generate(
-                    request,
-                    built,
-                    rest,
-                    max_tokens=self.context_tokens - budget,
-                    cache=cache,
-                    codec=self.codec,
-                    draft=self._draft_model.follow(built.ids, cancelled) if self._draft_model else None,
-                    alone=self._batch.is_alone,
-                )
-
-            return built.ids, begin
-
-        self._batch.join(Member(request.document, prepare, tell=tell, ended=ended, cancelled=cancelled))
+        self._scheduler.add(
+            Sequence(
+                request,
+                self.codec,
+                context_tokens=self.context_tokens,
+                report=report,
+                ended=ended,
+                cancelled=cancelled,
+                draft_model=self._draft_model,
+            )
+        )
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
-        told: deque[Chunk] = deque()
+        chunks: deque[Chunk] = deque()
         ended: Future[None] = Future()
-        self.ask(request, tell=told.append, ended=ended, cancelled=cancelled)
+        self.ask(request, report=chunks.append, ended=ended, cancelled=cancelled)
         try:
             while not ended.done():
                 self.step()
-                while told and not cancelled.is_set():
-                    yield told.popleft()
+                while chunks and not cancelled.is_set():
+                    yield chunks.popleft()
             ended.result()
         except Cancelled:
             log.debug("cancelled")
@@ -124,7 +116,7 @@ class Runner:
         if cache is None or cache.ids[: len(ids)] == ids:
             return
         try:
-            finish(prefill(cache.reuse(ids), step=SHORT_STEP), cache, ended)
+            run(prefill(cache.reuse(ids), step=SHORT_PREFILL_STEP), cache, ended)
         except Cancelled:
             log.debug("warming ended early")
         except torch.OutOfMemoryError as error:
@@ -140,7 +132,7 @@ class Runner:
 
     def close(self) -> None:
         """Give the memory back to the devices; nothing can be asked after that."""
-        del self.model, self._draft_model, self._caches, self._batch
+        del self.model, self._draft_model, self._caches, self._scheduler
         devices.give_back()
 
 
