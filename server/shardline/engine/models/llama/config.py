@@ -51,8 +51,6 @@ class Shape(Widths):
     """
 
     layers: int
-    longest: int
-    """How many tokens it was made for."""
     window: int | None
     """How many tokens attention looks back, None for all."""
     epsilon: float
@@ -91,7 +89,6 @@ def shape_of(config: Config) -> Shape | None:
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
-        longest=whole(config, "max_position_embeddings"),
         window=whole(config, "sliding_window", least=0) if slides else None,
         epsilon=real(config, "rms_norm_eps"),
         tied=flag(config, "tie_word_embeddings"),

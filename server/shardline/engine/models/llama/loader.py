@@ -15,7 +15,8 @@ from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.models.llama.stage import Layer, Stage
 from shardline.engine.models.load_errors import mismatch, missing, reading
 from shardline.engine.plan import Plan, device_of, main_device, waiting_places
-from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear
+from shardline.engine.weights.bits import bits_of
+from shardline.engine.weights.linear import Dense, Int4, Int8, Linear
 from shardline.engine.weights.packed_file import Keeper, Weights, file_name, open_kept
 from shardline.engine.weights.safetensors_source import SafetensorsWeights
 
@@ -80,22 +81,30 @@ class Loader:
         )
 
     def _linear(self, names: Sequence[str], device: torch.device) -> Linear:
-        """The modules `names` as one."""
-        packed = self._weights.linear(names, device) if self._quantization == "none" else None
+        """Return the modules `names` as one."""
+        packed = self._stored(names, device)
         if packed is not None:
             return packed
         weight, bias = self._dense(names, device)
-        if self._quantization == "int4" and weight.shape[1] % GROUP == 0:
-            return Int4.pack(weight, bias)
-        return Dense(weight, bias) if self._quantization == "none" else Int8.pack(weight, bias)
+        bits = self._bits(names[0], weight)
+        if bits is None:
+            return Dense(weight, bias)
+        return (Int4 if bits == 4 else Int8).pack(weight, bias)
 
     def _table(self, name: str, device: torch.device) -> Dense | Int8:
-        """A module of which rows are looked up: never in 4 bits."""
-        packed = self._weights.linear([name], device) if self._quantization == "none" else None
+        """Return a module of which rows are looked up."""
+        packed = self._stored([name], device)
         if isinstance(packed, Int8):
             return packed
         weight, bias = self._dense([name], device)
-        return Dense(weight, bias) if self._quantization == "none" else Int8.pack(weight, bias)
+        return Int8.pack(weight, bias) if self._bits(name, weight) else Dense(weight, bias)
+
+    def _stored(self, names: Sequence[str], device: torch.device) -> Linear | None:
+        """Return the modules `names` as one if their file has them packed, and that is wanted."""
+        return self._weights.linear(names, device) if self._quantization == "none" else None
+
+    def _bits(self, name: str, weight: Tensor) -> int | None:
+        return bits_of(f"{name}.weight", weight.shape[1], self._quantization, {})
 
     def _dense(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor | None]:
         weight = torch.cat([self._tensor(f"{name}.weight", device) for name in names])
