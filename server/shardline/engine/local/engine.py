@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
-from shardline.engine.local.chunk_coalescing import Gathering
+from shardline.engine.local.chunk_coalescing import Coalescing
 from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
@@ -24,7 +24,6 @@ LEAVE_SECONDS = 0.002
 """What one who has enough with the first line needs to leave: another step would only take the CPUs from it."""
 
 Job = Callable[[], None]
-T = TypeVar("T")
 
 Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
 """Finds and loads a model beside the one that has this placement, which is empty where there is none."""
@@ -81,26 +80,32 @@ class LocalEngine:
         return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """Stream what follows the prefix; raises `EngineError`."""
+        """Stream the completion of `request`; raises `EngineError`."""
         loop = asyncio.get_running_loop()
         stream: asyncio.Queue[Chunk | BaseException] = asyncio.Queue()
+        ended: Future[None] = Future()
         cancelled = threading.Event()
-        gathering = Gathering()
-        self._end_of_warming.set()
+        coalescing = Coalescing()
 
-        def tell(item: Chunk | BaseException) -> None:
-            if not self._closed.is_set():  # else the loop may be gone
+        def send(item: Chunk | BaseException) -> None:
+            if not self._closed.is_set():  # a closed engine's loop may be gone
                 loop.call_soon_threadsafe(stream.put_nowait, item)
 
-        def gather(chunk: Chunk) -> None:
-            if gathered := gathering.add(chunk, time.monotonic()):
-                tell(gathered)
-                if gathering.may_end and self._loaded().is_alone:
+        def report(chunk: Chunk) -> None:
+            if due := coalescing.add(chunk, time.monotonic()):
+                send(due)
+                if coalescing.may_end and self._loaded().is_alone:
                     cancelled.wait(LEAVE_SECONDS)
 
-        ended: Future[None] = Future()
-        ended.add_done_callback(lambda _: tell(_as_engine_error(error)) if (error := ended.exception()) else None)
-        self._ask(lambda runner: runner.ask(request, report=gather, ended=ended, cancelled=cancelled), ended)
+        def job() -> None:
+            try:
+                self._loaded().ask(request, report=report, ended=ended, cancelled=cancelled)
+            except NotReadyError as error:
+                ended.set_exception(error)
+
+        ended.add_done_callback(lambda _: send(_as_engine_error(error)) if (error := ended.exception()) else None)
+        self._end_of_warming.set()
+        self._jobs.put(job)
         try:
             while True:
                 item = await stream.get()
@@ -113,21 +118,26 @@ class LocalEngine:
             cancelled.set()
 
     async def warm(self, request: Request) -> None:
-        """Read the prompt of `request`, unless and until something else is asked; raises `EngineError`."""
+        """Prefill the prompt of `request`, unless and until anything else is asked; raises `EngineError`."""
         self._end_of_warming.set()
         end_of_warming = self._end_of_warming = threading.Event()
         ended: Future[None] = Future()
-        ended.set_running_or_notify_cancel()  # as in `_ask`
+        ended.set_running_or_notify_cancel()  # a task that gives up waiting sets the event instead
 
         def job() -> None:
             try:
                 self._loaded().warm(request, end_of_warming)
                 ended.set_result(None)
-            except Exception as error:  # noqa: BLE001  told to whoever asked
+            except Exception as error:  # noqa: BLE001  goes to the one who asked
                 ended.set_exception(error)
 
         self._jobs.put(lambda: self._when_idle.append(job))
-        await _outcome(ended, end_of_warming)
+        try:
+            await asyncio.wrap_future(ended)
+        except Exception as error:
+            raise _as_engine_error(error) from error
+        finally:
+            end_of_warming.set()
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed, when the thread comes to it."""
@@ -152,20 +162,6 @@ class LocalEngine:
         """Wait until the thread has ended, and with it the model."""
         await asyncio.wrap_future(self._ended)
         self._thread.join()
-
-    def _ask(self, ask: Callable[["Runner"], None], ended: Future[Any]) -> None:
-        """Let the thread ask the runner, or end what is to be asked with an error."""
-        ended.set_running_or_notify_cancel()  # whoever gives up waiting sets an event instead
-
-        def job() -> None:
-            try:
-                runner = self._loaded()
-            except NotReadyError as error:
-                ended.set_exception(error)
-            else:
-                ask(runner)
-
-        self._jobs.put(job)
 
     def _loaded(self) -> "Runner":
         if self._runner is None:
@@ -195,16 +191,6 @@ class LocalEngine:
                 return False
             if not self._closed.is_set():
                 job()
-
-
-async def _outcome(ended: Future[T], cancelled: threading.Event) -> T:
-    """What comes of work that is cancelled when nobody waits for it any more; raises `EngineError`."""
-    try:
-        return await asyncio.wrap_future(ended)
-    except Exception as error:
-        raise _as_engine_error(error) from error
-    finally:
-        cancelled.set()
 
 
 def _as_engine_error(error: BaseException) -> EngineError:
