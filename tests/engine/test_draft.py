@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shardline.engine.generation.decoding import Sampled, decode, prefill
 from shardline.engine.generation.kv_cache import KVCache
-from shardline.engine.generation.prompt_lookup import GUESSES, LONGEST_PAUSE, Draft, PromptLookup
+from shardline.engine.generation.prompt_lookup import GUESSES, MAX_PAUSE, Draft, PromptLookup
 from shardline.engine.generation.sampling import Sampler
 from shardline.engine.generation.steps import run as run_alone
 
@@ -27,7 +27,7 @@ class Echo:
     bytes_per_token = 0
 
     class Memory:
-        can_forget = True
+        can_truncate = True
 
         def __init__(self) -> None:
             self.ids: list[int] = []
@@ -113,7 +113,7 @@ def test_it_falls_silent_where_it_is_wrong() -> None:
         asked += bool(guesses)
         silent += not guesses
     assert silent > 10 * asked
-    assert asked >= 200 // (LONGEST_PAUSE + 1)
+    assert asked >= 200 // (MAX_PAUSE + 1)
 
 
 def test_without_text_nothing_is_guessed() -> None:

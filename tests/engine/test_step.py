@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shardline.engine.generation.kv_cache import KVCaches
-from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS, rows_for
+from shardline.engine.models.llama.cuda_graph import MIN_ROWS, rows_for
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Device
 from tests.engine.test_kv_caches import of
@@ -63,7 +63,7 @@ def test_the_shortest_step_that_sees_enough_is_taken(tmp_path: Path) -> None:
     assert memory.step(33) is None
 
 
-@pytest.mark.parametrize(("end", "rows"), [(1, FEWEST_ROWS), (256, 256), (257, 512), (1025, 2000), (2000, 2000)])
+@pytest.mark.parametrize(("end", "rows"), [(1, MIN_ROWS), (256, 256), (257, 512), (1025, 2000), (2000, 2000)])
 def test_rows_double_up_to_the_capacity(end: int, rows: int) -> None:
     assert rows_for(end, 2000) == rows
 

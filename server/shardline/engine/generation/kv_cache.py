@@ -13,9 +13,9 @@ SIMILAR = 0.5
 
 
 class KVCache(Generic[MemoryT]):
-    """Token ids together with the key/value memory they left in a model.
+    """Token ids with their keys and values in a model's memory.
 
-    The ids always say exactly what the memory holds: if a forward pass fails half way, both are emptied.
+    The ids are always exactly those in the memory: if a forward pass fails half way, both are emptied.
     """
 
     def __init__(self, model: Model[MemoryT]) -> None:
@@ -25,18 +25,18 @@ class KVCache(Generic[MemoryT]):
 
     @property
     def memory(self) -> MemoryT:
-        """What the model keeps of the ids, made when it is needed."""
+        """The keys and values of the ids, allocated when first needed."""
         if self._memory is None:
             self._memory = self._model.new_memory()
         return self._memory
 
     @property
-    def can_forget(self) -> bool:
-        """Whether the last tokens can be forgotten without reading all others again."""
-        return self.memory.can_forget
+    def can_truncate(self) -> bool:
+        """Whether the last tokens can be dropped without running all others again."""
+        return self.memory.can_truncate
 
     def reuse(self, prompt: Sequence[int]) -> Sequence[int]:
-        """Cut back to what `prompt` shares with the cache; return the rest of it, at least one token."""
+        """Truncate to the prefix shared with `prompt`; return the rest of `prompt`, at least one token."""
         self.truncate(self.shared(prompt))
         return prompt[len(self.ids) :]
 
@@ -50,20 +50,20 @@ class KVCache(Generic[MemoryT]):
             if known != wanted:
                 break
             shared += 1
-        return shared if shared == len(self.ids) or self.can_forget else 0
+        return shared if shared == len(self.ids) or self.can_truncate else 0
 
     def truncate(self, length: int) -> None:
-        """Forget all but the first `length` tokens, or all of them where the model cannot forget a part."""
+        """Keep the first `length` tokens, or none where the model cannot drop only a part."""
         if length == len(self.ids):
             return
-        if self.can_forget:
+        if self.can_truncate:
             self.memory.truncate(length)
             del self.ids[length:]
         else:
             self.clear()
 
     def read(self, ids: Sequence[int], *, every: bool = False) -> Tensor:
-        """Let the model read `ids`; returns logits as `Model.forward` does."""
+        """Run `ids` through the model; return logits as `Model.forward` does."""
         try:
             logits = self._model.forward(ids, self.memory, every=every)
         except BaseException:
@@ -73,18 +73,18 @@ class KVCache(Generic[MemoryT]):
         return logits
 
     def prepare(self) -> None:
-        """Make what follows faster, at a time when nobody waits."""
+        """Speed up the next tokens, while nobody waits."""
         if self._memory is not None:
             self._model.prepare(self._memory)
 
     def clear(self) -> None:
-        """Forget everything and free the memory."""
+        """Drop all tokens and free the memory."""
         self._memory = None
         self.ids = []
 
 
 def read_batch(model: Model[MemoryT], texts: Sequence[tuple[Sequence[int], KVCache[MemoryT]]]) -> Sequence[Tensor]:
-    """Let the model read the ids of each of `texts` into its cache in one pass; see `Model.forward_batch`."""
+    """Run the ids of each of `texts` into its cache in one pass; see `Model.forward_batch`."""
     try:
         logits = model.forward_batch([(ids, cache.memory) for ids, cache in texts])
     except BaseException:
@@ -120,10 +120,10 @@ class KVCaches(Generic[MemoryT]):
         self._kept: list[_Kept[MemoryT]] = []  # least recently used first
 
     def nearest(self, ids: Sequence[int], document: str = "") -> tuple[KVCache[MemoryT], Sequence[int]]:
-        """Return a cache cut back to the beginning it shares with `ids`, and the rest of `ids` to prefill.
+        """Return the cache that shares the longest prefix with `ids`, cut back to it, and the rest of `ids` to prefill.
 
-        That is the document's own cache. Without a document it is the free one that shares most, if that is at least
-        `SIMILAR` of `ids`. The cache is held until `release`: at most `max_caches` may be.
+        A document has a cache of its own. Without one the nearest free cache must share `SIMILAR` of `ids`; else a new
+        or evicted one is taken. The cache is held until `release`, at most `max_caches` at a time.
         """
         kept = self._find(ids, document) or self._new() or self._evict()
         kept.document, kept.is_held, kept.was_used = document, True, True
@@ -131,7 +131,7 @@ class KVCaches(Generic[MemoryT]):
         return kept.cache, kept.cache.reuse(ids)
 
     def release(self, cache: KVCache[MemoryT]) -> None:
-        """Let `cache` be evicted, or found by another prompt."""
+        """Free `cache` for other prompts, or for eviction."""
         for kept in self._kept:
             if kept.cache is cache:
                 kept.is_held = False

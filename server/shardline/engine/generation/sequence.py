@@ -118,7 +118,7 @@ class Sequence:
 
     def _draft(self) -> Draft:
         """Return the prompt lookup, and behind it the draft model if there is one."""
-        if not self.cache.can_forget:
+        if not self.cache.can_truncate:
             return PromptLookup([])
         suffix = next(window.beginnings(self._request.suffix, self.prompt.budget))
         lookup = PromptLookup([*self._codec.encode_inner(suffix), *self.prompt.ids])

@@ -1,6 +1,6 @@
-"""The engine on this machine: one worker thread, one queue, one model.
+"""The engine in this process: one thread, one queue, one model.
 
-torch is imported by that thread, when the model is loaded; importing this module costs nothing.
+The thread imports torch when it loads the model; importing this module costs nothing.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from shardline.engine.local.runner import Runner
 
 LEAVE_SECONDS = 0.002
-"""What one who has enough with the first line needs to leave: another step would only take the CPUs from it."""
+"""Time to cancel after the first line: another step would take the CPUs from the client that decides."""
 
 Job = Callable[[], None]
 
 Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
-"""Finds and loads a model beside the one that has this placement, which is empty where there is none."""
+"""Finds and loads a model beside another one of this placement, empty if there is none."""
 
 
 def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any]) -> "Runner":
@@ -36,7 +36,7 @@ def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, A
 
 
 class LocalEngine:
-    """Runs a model in a thread of its own, all requests together; `opener` finds and loads it in that thread."""
+    """An engine with a thread of its own; `opener` finds and loads the model in that thread."""
 
     def __init__(self, settings: ModelSettings, opener: Opener = _open_runner) -> None:
         self._settings = settings
@@ -46,14 +46,14 @@ class LocalEngine:
         self._runner: Runner | None = None
         self._closed = threading.Event()
         self._ended: Future[None] = Future()
-        self._ended.set_running_or_notify_cancel()  # whoever gives up waiting for it must not end it for others
+        self._ended.set_running_or_notify_cancel()  # a cancelled waiter must not cancel it for others
         self._end_of_warming = threading.Event()
-        # A process that fails before it has closed the engine must still be able to end.
+        # Daemon: a process that fails before it closes the engine must still end.
         self._thread = threading.Thread(target=self._work, name="shardline-engine", daemon=True)
         self._thread.start()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
-        """Find or fetch the model, plan its placement and read its weights; raises `EngineError`."""
+        """Find or download the model, plan its placement and read its weights; raises `EngineError`."""
         loaded: Future[None] = Future()
         other = beside.placement if beside else {}
 
@@ -67,7 +67,7 @@ class LocalEngine:
                 return
             try:
                 self._runner = self._opener(self._settings, report_unless_closed, other)
-            except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
+            except BaseException as error:  # noqa: BLE001  goes to the task that awaits `load`
                 loaded.set_exception(error)
             else:
                 loaded.set_result(None)
@@ -76,7 +76,7 @@ class LocalEngine:
         await asyncio.wrap_future(loaded)
 
     async def wait_lost(self) -> ShardlineError:
-        """Never: it is in this process."""
+        """Wait for ever: an engine in this process cannot be lost."""
         return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
@@ -140,26 +140,26 @@ class LocalEngine:
             end_of_warming.set()
 
     def forget(self, document: str) -> None:
-        """Free what is kept for a document that was closed, when the thread comes to it."""
+        """Free the KV cache of a closed document, after the current step."""
         self._jobs.put(lambda: self._runner.forget(document) if self._runner else None)
 
     @property
     def infills(self) -> bool:
-        """Whether the model can be shown what follows the cursor; False until it is loaded."""
+        """Whether the model is made for infilling; False until it is loaded."""
         return self._runner is not None and self._runner.infills
 
     @property
     def placement(self) -> Mapping[str, Any]:
-        """The plan the model was placed by; empty until it is loaded."""
+        """The model's plan as JSON; empty until it is loaded."""
         return self._runner.plan.as_json() if self._runner else {}
 
     def close(self) -> None:
-        """End all work; the thread frees the model as soon as its current step is done."""
+        """End all work; the thread frees the model after its current step."""
         self._closed.set()
         self._jobs.put(None)
 
     async def wait_closed(self) -> None:
-        """Wait until the thread has ended, and with it the model."""
+        """Wait until the thread has freed the model and ended."""
         await asyncio.wrap_future(self._ended)
         self._thread.join()
 
@@ -173,14 +173,14 @@ class LocalEngine:
             runner = self._loaded()
             runner.step()
             if runner.is_idle and self._jobs.empty():
-                runner.prepare()  # the answers are out, and nobody waits for another
+                runner.prepare()  # after the last answer, so that nobody waits for it
         last, self._runner = self._runner, None
         if last:
             last.close()
         self._ended.set_result(None)
 
     def _do_jobs(self) -> bool:
-        """Do what was asked for since the last step, or wait until something is; returns False at the end."""
+        """Do the jobs queued since the last step; wait for one while idle. Return False once the engine is closed."""
         while True:
             idle = self._runner is None or self._runner.is_idle
             if not idle and self._jobs.empty():

@@ -1,4 +1,4 @@
-"""A model that is loaded and ready: from requests to chunks, step by step, in whichever thread calls."""
+"""A loaded model that turns requests into chunks, one step per call."""
 
 import logging
 import threading
@@ -24,13 +24,13 @@ from shardline.engine.tokenization.prompt import prompt_budget
 from shardline.engine.tokenization.tokenizer import Codec
 
 MAX_CACHES = 8
-"""More documents than this are seldom worked on at once, and memory is left to others."""
+"""People seldom work on more documents at once, and other programs need memory too."""
 
 log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Owns the model, its codec, the draft model and the KV caches that are kept between requests."""
+    """The owner of a model, its codec, its draft model and the KV caches; used from one thread."""
 
     def __init__(
         self,
@@ -47,36 +47,36 @@ class Runner:
         self.codec = codec
         self.context_tokens = context_tokens
         self.compilation = compilation
-        """What is still being compiled to make the model faster."""
+        """The thread that still compiles the decode step, if one does."""
         self._draft_model = draft_model
         self._caches = KVCaches(model, max_caches=caches_for(plan))
         self._scheduler = Scheduler(model, self._caches)
 
     @property
     def infills(self) -> bool:
-        """Whether the model can be shown what follows the cursor."""
+        """Whether the model is made for infilling."""
         return self.codec.infilling is not None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether no request runs or waits."""
         return self._scheduler.is_idle
 
     @property
     def is_alone(self) -> bool:
-        """Whether only one request is answered."""
+        """Whether exactly one request runs."""
         return self._scheduler.is_alone()
 
     def step(self) -> None:
-        """Let all that is asked for come a step further."""
+        """Run one step of the scheduler."""
         self._scheduler.step()
 
     def ask(
         self, request: Request, *, report: Callable[[Chunk], None], ended: Future[None], cancelled: threading.Event
     ) -> None:
-        """Give `report` the chunks of `request`, step by step, until it has `ended`, maybe with an error.
+        """Queue `request`: `report` is given its chunks, and `ended` None or an error.
 
-        `Cancelled` is one, soon after the event is set.
+        The error is `Cancelled` soon after the event is set.
         """
         self._scheduler.add(
             Sequence(
@@ -91,7 +91,7 @@ class Runner:
         )
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
-        """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
+        """Stream the completion of `request`; end early, without a finish reason, once `cancelled` is set."""
         chunks: deque[Chunk] = deque()
         ended: Future[None] = Future()
         self.ask(request, report=chunks.append, ended=ended, cancelled=cancelled)
@@ -104,10 +104,10 @@ class Runner:
         except Cancelled:
             log.debug("cancelled")
         finally:
-            cancelled.set()  # where nobody wants the rest
+            cancelled.set()  # the caller may have closed this generator
 
     def warm(self, request: Request, ended: threading.Event) -> None:
-        """Read the prompt of `request` as far as it is not known, until `ended` is set; see `Engine.warm`."""
+        """Prefill the prompt of `request` until `ended` is set; see `Engine.warm`."""
         if ended.is_set():
             return
         budget = prompt_budget(self.context_tokens, request.max_tokens)
@@ -123,21 +123,21 @@ class Runner:
             raise out_of_memory(error, self._caches) from error
 
     def prepare(self) -> None:
-        """Make the next answer for the document that was used last faster, at a time when nobody waits."""
+        """Speed up the next answer for the document used last, while nobody waits."""
         self._caches.prepare()
 
     def forget(self, document: str) -> None:
-        """Free what is kept for a document that was closed."""
+        """Free the KV cache of a closed document."""
         self._caches.forget(document)
 
     def close(self) -> None:
-        """Give the memory back to the devices; nothing can be asked after that."""
+        """Give the memory back to the devices; the runner is of no use after that."""
         del self.model, self._draft_model, self._caches, self._scheduler
         devices.give_back()
 
 
 def caches_for(plan: Plan) -> int:
-    """How many documents can have a KV cache: one is planned for, others take what the devices have left."""
+    """Return how many KV caches fit: the plan counts one, and the devices' free memory may hold more."""
     rooms = [
         (share.limit - share.used) // share.kv_cache
         for share in plan.devices

@@ -9,7 +9,7 @@ from torch import Tensor
 class Memory(Protocol):
     """The keys and values of the tokens a model has seen, on the model's devices."""
 
-    can_forget: bool
+    can_truncate: bool
     """Whether the last tokens can be forgotten one by one; else only all together, with a new memory."""
 
     def truncate(self, length: int) -> None:

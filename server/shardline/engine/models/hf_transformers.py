@@ -28,7 +28,7 @@ class TransformersMemory:
         kinds = set(getattr(config.get_text_config(), "layer_types", None) or CUTTABLE)
         # Made without a config it keeps every token in every layer; sliding windows are then a matter of the mask.
         self.cache = DynamicCache() if kinds <= CUTTABLE else DynamicCache(config=config)
-        self.can_forget = kinds <= CUTTABLE  # else a state sums them all up
+        self.can_truncate = kinds <= CUTTABLE  # else a state sums them all up
 
     def truncate(self, length: int) -> None:
         """Cut off everything after the first `length` tokens."""

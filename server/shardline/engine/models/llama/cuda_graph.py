@@ -17,14 +17,14 @@ Compute = Callable[[Tensor, Tensor], Tensor]
 Pool = Any
 """torch's name for a memory pool of graphs, which it does not tell more about."""
 
-FEWEST_ROWS = 256
+MIN_ROWS = 256
 WARM_UPS = 3
 """Runs before a graph is captured, in which libraries choose their kernels and take their workspace."""
 
 
 def rows_for(end: int, capacity: int) -> int:
     """How many rows a step looks at that must see `end` of them: 256, 512, 1024 and so on, at most `capacity`."""
-    rows = FEWEST_ROWS
+    rows = MIN_ROWS
     while rows < end:
         rows *= 2
     return min(rows, capacity)

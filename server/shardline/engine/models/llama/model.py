@@ -27,7 +27,7 @@ TOLERANCE = 0.05
 class LlamaMemory:
     """Keys and values of the tokens read, in place for each stage; forgetting the last ones costs nothing."""
 
-    can_forget = True
+    can_truncate = True
 
     def __init__(self, parts: list[list[tuple[Tensor, Tensor]]]) -> None:
         self.parts = parts
@@ -141,7 +141,7 @@ class LlamaModel:
 
     def _read(self, texts: Sequence[tuple[Sequence[int], LlamaMemory]], *, every: bool) -> Tensor:
         together = [token for ids, _ in texts for token in ids]
-        if self._compiled and len(together) <= native_step.MOST_ROWS:
+        if self._compiled and len(together) <= native_step.MAX_ROWS:
             return self._compiled([memory.text(ids) for ids, memory in texts], every=every)
         x = self._embedding.rows(torch.tensor(together, device=self._home))
         spans = [range(memory.length, memory.length + len(ids)) for ids, memory in texts]

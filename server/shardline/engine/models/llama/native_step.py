@@ -13,7 +13,7 @@ from shardline.engine.models.llama.config import Shape
 from shardline.engine.models.llama.stage import Layer, Stage
 from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear, int4_block
 
-MOST_ROWS = 8
+MAX_ROWS = 8
 """Tokens of one step: more are read faster by torch."""
 
 WIDTH = 16
@@ -114,14 +114,14 @@ class CompiledStep:
             self._library.shardline_close(self._step)
 
     def __call__(self, texts: Sequence[Text], *, every: bool) -> Tensor:
-        """Read the ids of `texts`, together at most `MOST_ROWS`.
+        """Read the ids of `texts`, together at most `MAX_ROWS`.
 
         Returns the logits, shape (ids, vocabulary), of the tokens after each; without `every`, (1, vocabulary), of the
         one after the last. Raises `IndexError` where the library would read or write outside of the tensors.
         """
         ids = [token for text in texts for token in text.ids]
         longest = max(text.start + len(text.ids) for text in texts)
-        if longest > self._capacity or len(ids) > MOST_ROWS or not 0 <= min(ids) <= max(ids) < self._shape.vocabulary:
+        if longest > self._capacity or len(ids) > MAX_ROWS or not 0 <= min(ids) <= max(ids) < self._shape.vocabulary:
             raise IndexError("there is no room for as many tokens, or no token of this number")
         first = 0 if every else len(ids) - 1
         logits = torch.empty(len(ids) - first, _rounded_up(self._shape.vocabulary))

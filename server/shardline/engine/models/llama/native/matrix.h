@@ -9,7 +9,7 @@
 constexpr int UNIT = 2 * WIDTH;       // outputs that a thread computes at least
 constexpr int GROUP = 32;             // 4-bit weights of an output that share a scale
 constexpr int HALVES = BLOCK / UNIT;  // units in a block of torch's 4-bit layout
-constexpr int MOST_ROWS = 8;
+constexpr int MAX_ROWS = 8;
 constexpr int LINE = 64;     // bytes that come from memory together
 constexpr int AHEAD = 4096;  // how long before they are used, in bytes of weights
 
@@ -28,7 +28,7 @@ struct Matrix {
 struct Piece {
     int vectors;
     int64_t first[4];
-    Lanes lanes[MOST_ROWS][4];
+    Lanes lanes[MAX_ROWS][4];
 };
 
 inline int64_t units(int64_t outs) { return (outs + UNIT - 1) / UNIT; }

@@ -64,15 +64,15 @@ class Step {
     explicit Step(const Model& model) : model_(model), own_(model.threads) {
         const auto& m = model_;
         const int64_t queries = m.heads * m.size, widest = std::max({m.hidden, m.inner, queries});
-        shared_.x.resize(MOST_ROWS * m.hidden);
-        shared_.qkv.resize(MOST_ROWS * units(queries + 2 * m.kv_heads * m.size) * UNIT);
-        shared_.inner.resize(MOST_ROWS * m.inner);
-        shared_.partial.resize(m.threads * MOST_ROWS * queries);
-        shared_.largest.resize(m.threads * MOST_ROWS * m.heads);
-        shared_.total.resize(m.threads * MOST_ROWS * m.heads);
+        shared_.x.resize(MAX_ROWS * m.hidden);
+        shared_.qkv.resize(MAX_ROWS * units(queries + 2 * m.kv_heads * m.size) * UNIT);
+        shared_.inner.resize(MAX_ROWS * m.inner);
+        shared_.partial.resize(m.threads * MAX_ROWS * queries);
+        shared_.largest.resize(m.threads * MAX_ROWS * m.heads);
+        shared_.total.resize(m.threads * MAX_ROWS * m.heads);
         for (auto& own : own_) {
-            own.input.resize(MOST_ROWS * widest);
-            own.sums.resize(MOST_ROWS * widest / GROUP);
+            own.input.resize(MAX_ROWS * widest);
+            own.sums.resize(MAX_ROWS * widest / GROUP);
             own.key.resize(m.size);
             own.scores.resize(4 * (m.capacity / m.threads / WIDTH + 2) * WIDTH);
         }
@@ -245,7 +245,7 @@ class Step {
 
     // Where what a thread found for a row and a head is kept.
     int64_t place_of(int64_t thread, int64_t row, int64_t head) const {
-        return (thread * MOST_ROWS + row) * model_.heads + head;
+        return (thread * MAX_ROWS + row) * model_.heads + head;
     }
 
     // What the threads found, put together: this thread's input becomes what attention gives.
