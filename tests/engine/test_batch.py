@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from shardline.engine import Chunk, Request
-from shardline.engine.generation.generate import SHORT_STEP
+from shardline.engine.generation.decoding import SHORT_PREFILL_STEP
 from shardline.engine.generation.steps import Cancelled
 from shardline.engine.local.engine import LocalEngine
-from shardline.engine.local.runner import MOST_CACHES, Runner
+from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
@@ -31,7 +31,7 @@ class Asked:
         self.chunks: list[Chunk] = []
         self.ended: Future[None] = Future()
         self.cancelled = threading.Event()
-        runner.ask(request, tell=self.chunks.append, ended=self.ended, cancelled=self.cancelled)
+        runner.ask(request, report=self.chunks.append, ended=self.ended, cancelled=self.cancelled)
 
     @property
     def text(self) -> str:
@@ -98,7 +98,7 @@ def writing(peer: Crowded, runner: Runner, count: int) -> list[Asked]:
 
 def test_all_that_write_get_a_token_from_each_pass(tiny_folder: Path) -> None:
     peer, runner = crowded(tiny_folder, full=())
-    several = writing(peer, runner, MOST_CACHES)
+    several = writing(peer, runner, MAX_CACHES)
     passes, before = peer.passes, [asked.tokens for asked in several]
     for _ in range(10):
         runner.step()
@@ -119,7 +119,7 @@ def test_a_long_prompt_and_those_that_write_do_not_wait_for_each_other(tiny_fold
         after.usage.prompt_tokens - chunk.usage.prompt_tokens
         for chunk, after in zip(newcomer.chunks, newcomer.chunks[1:], strict=False)
     )
-    assert steps == -(-read // SHORT_STEP) > 4
+    assert steps == -(-read // SHORT_PREFILL_STEP) > 4
     assert [asked.tokens for asked in several] == [tokens + steps for tokens in before]
 
 

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shardline.engine.generation.generate import decode, prefill
+from shardline.engine.generation.decoding import Sampled, decode, prefill
 from shardline.engine.generation.kv_cache import KVCache
-from shardline.engine.generation.prompt_lookup import GUESSES, LONGEST_PAUSE, Draft, PromptLookup
+from shardline.engine.generation.prompt_lookup import GUESSES, MAX_PAUSE, Draft, PromptLookup
 from shardline.engine.generation.sampling import Sampler
-from shardline.engine.generation.steps import finish
 from shardline.engine.generation.steps import run as run_alone
 
 WORDS = 12
@@ -28,7 +27,7 @@ class Echo:
     bytes_per_token = 0
 
     class Memory:
-        can_forget = True
+        can_truncate = True
 
         def __init__(self) -> None:
             self.ids: list[int] = []
@@ -63,9 +62,14 @@ def table(seed: int, sharpness: float) -> Tensor:
 def run(model: Echo, prompt: list[int], draft: Draft, sampler: Callable[[Tensor], tuple[int, float]]) -> list[int]:
     cache = KVCache(model)
     never = threading.Event()
-    logits = finish(prefill(prompt), cache, never)
-    choices = decode(cache, logits, sampler, lambda: draft, max_tokens=60)
-    tokens = [choice.token for choice in run_alone(choices, cache, never)]
+    logits = run_alone(prefill(prompt), cache, never)
+    tokens: list[int] = []
+
+    def accept(sampled: Sampled) -> bool:
+        tokens.append(sampled.token)
+        return True
+
+    run_alone(decode(cache, logits, sampler, lambda: draft, accept, max_tokens=60), cache, never)
     assert cache.memory is not None
     assert cache.ids == cache.memory.ids  # the law of the cache, after every draft
     assert cache.ids[: len(prompt)] == prompt
@@ -109,7 +113,7 @@ def test_it_falls_silent_where_it_is_wrong() -> None:
         asked += bool(guesses)
         silent += not guesses
     assert silent > 10 * asked
-    assert asked >= 200 // (LONGEST_PAUSE + 1)
+    assert asked >= 200 // (MAX_PAUSE + 1)
 
 
 def test_without_text_nothing_is_guessed() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import NOTHING_SPENT, Chunk, FinishReason, Token
-from shardline.engine.local.chunk_coalescing import Gathering
+from shardline.engine.local.chunk_coalescing import Coalescing
 
 TEXTS = st.lists(st.text("ab\n ", max_size=3), min_size=1)
 
@@ -25,7 +25,7 @@ def stream_of(texts: list[str]) -> list[Chunk]:
 
 
 def gather(chunks: list[Chunk], seconds: float) -> list[Chunk]:
-    gathering = Gathering(seconds)
+    gathering = Coalescing(seconds)
     return [gathered for now, chunk in enumerate(chunks) if (gathered := gathering.add(chunk, now))]
 
 
@@ -45,12 +45,12 @@ def test_lines_are_told_as_they_end_and_begin() -> None:
 
 
 def test_it_may_end_where_its_first_line_does_until_the_next_shows_its_first_word() -> None:
-    gathering = Gathering(seconds=0)
+    gathering = Coalescing(seconds=0)
     texts = [" a", "\n", "\n", "de", "f", " c", "\n", "x", "=", ""]
     ends = [chunk.text for chunk in stream_of(texts) if gathering.add(chunk, 0) and gathering.may_end]
     assert ends == ["\n", "\n", "de", "f", " c"]
     (last,) = stream_of(["\n"])
-    gathering = Gathering()
+    gathering = Coalescing()
     assert gathering.add(last, 0)
     assert not gathering.may_end
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from shardline.engine import Request, Usage
-from shardline.engine.generation.generate import SHORT_STEP
+from shardline.engine.generation.decoding import SHORT_PREFILL_STEP
 from shardline.engine.generation.kv_cache import KVCaches
 from shardline.engine.local.engine import LocalEngine
-from shardline.engine.local.runner import MOST_CACHES, Runner
+from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.plan import Plan
 from shardline.engine.tokenization.infilling import FAMILIES, Infilling
 from shardline.engine.tokenization.prompt import build, known_ahead
@@ -23,6 +23,7 @@ from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.test_draft import Echo, table
 from tests.engine.test_generation_laws import CODE, open_tiny, text
+from tests.engine.test_kv_caches import of
 
 LONG = CODE * 40
 
@@ -106,7 +107,7 @@ def test_it_ends_within_a_step_of_being_told(tiny_folder: Path) -> None:
     runner = with_model(tiny_folder, model)
     runner.warm(asked("d", LONG), ended)
     assert model.passes == 2
-    assert usage_of(runner, asked("d", LONG)).cached_tokens == 2 * SHORT_STEP
+    assert usage_of(runner, asked("d", LONG)).cached_tokens == 2 * SHORT_PREFILL_STEP
     runner.warm(asked("e", LONG), ended)
     assert usage_of(runner, asked("e", LONG)).cached_tokens == 0
 
@@ -121,27 +122,27 @@ def test_one_that_fails_leaves_a_cache_that_can_be_used(tiny_folder: Path) -> No
 
 def test_fifty_documents_that_are_opened_take_nothing_from_those_in_use(tiny_folder: Path) -> None:
     runner = open_tiny(tiny_folder)
-    in_use = [str(number) for number in range(MOST_CACHES)]
+    in_use = [str(number) for number in range(MAX_CACHES)]
     for document in in_use:
         usage_of(runner, asked(document, CODE))
     for number in range(50):
         runner.warm(asked(f"opened {number}", CODE), threading.Event())
-    assert [unread(usage_of(runner, asked(document, CODE))) for document in in_use] == [1] * MOST_CACHES
+    assert [unread(usage_of(runner, asked(document, CODE))) for document in in_use] == [1] * MAX_CACHES
 
 
 def test_what_was_only_warmed_makes_room_before_what_was_used() -> None:
-    caches = KVCaches(Echo(table(0, 1.0)), most=2)
-    used, opened = caches.of("used"), caches.to_warm("opened")
-    assert caches.to_warm("used") is used
-    assert caches.to_warm("opened") is opened
-    assert caches.to_warm("newer") is opened
-    other = caches.of("other")
+    caches = KVCaches(Echo(table(0, 1.0)), max_caches=2)
+    used, opened = of(caches, "used"), caches.to_warm([1, 2], "opened")
+    assert caches.to_warm([1, 2], "used") is used
+    assert caches.to_warm([1, 2], "opened") is opened
+    assert caches.to_warm([1, 2], "newer") is opened
+    other = of(caches, "other")
     assert other is opened
-    assert caches.of("used") is used
-    assert caches.of("other") is other
-    assert caches.to_warm("opened") is None
+    assert of(caches, "used") is used
+    assert of(caches, "other") is other
+    assert caches.to_warm([1, 2], "opened") is None
     caches.forget("used")
-    assert caches.to_warm("opened") is not None
+    assert caches.to_warm([1, 2], "opened") is not None
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ async def test_a_request_ends_the_warming_and_is_answered(roomy_folder: Path) ->
         assert usage.completion_tokens == 8
         usage = await usage_from(engine, asked("d", HUGE))
         assert usage.cached_tokens < usage.prompt_tokens // 2
-        assert usage.prompt_tokens > 50 * SHORT_STEP
+        assert usage.prompt_tokens > 50 * SHORT_PREFILL_STEP
 
 
 async def test_a_newer_warming_ends_it_too(roomy_folder: Path) -> None:

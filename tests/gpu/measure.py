@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from shardline.engine.generation.generate import decode, prefill
+from shardline.engine.generation.decoding import Sampled, decode, prefill
 from shardline.engine.generation.kv_cache import KVCache
 from shardline.engine.generation.prompt_lookup import PromptLookup
 from shardline.engine.generation.sampling import Sampler
-from shardline.engine.generation.steps import finish, run
+from shardline.engine.generation.steps import run
 from shardline.placement_settings import Device
 from tests import codellama
 from tests.gpu import random_model
@@ -77,14 +77,19 @@ class Bench:
         ids = list(range(3, 3 + PROMPT))
 
         def rate() -> float:
-            logits = finish(prefill(cache.reuse(ids)), cache, never)
+            logits = run(prefill(cache.reuse(ids)), cache, never)
             if graphs:
                 cache.prepare()
-            began = 0.0
-            choices = decode(cache, logits, Sampler(), lambda: PromptLookup([]), max_tokens=WRITTEN + 1)
-            for _ in run(choices, cache, never):
-                began = began or time.perf_counter()
-            return WRITTEN / (time.perf_counter() - began)
+            times: list[float] = []
+
+            def accept(_: Sampled) -> bool:
+                times.append(time.perf_counter())
+                return True
+
+            run(
+                decode(cache, logits, Sampler(), lambda: PromptLookup([]), accept, max_tokens=WRITTEN + 1), cache, never
+            )
+            return WRITTEN / (times[-1] - times[0])
 
         self._measure(name, rate, model.bytes_per_token)
 

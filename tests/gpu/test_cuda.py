@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shardline.engine.local.runner import Runner
-from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS
+from shardline.engine.models.llama.cuda_graph import MIN_ROWS
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.placement_settings import Device
 from tests.engine.test_generation_laws import CODE, open_tiny, text
@@ -17,7 +17,7 @@ from tests.engine.test_streaming import WAITING
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 GPU: Mapping[str, Device] = {"": "cuda:0"}
-LONG = 2 * FEWEST_ROWS + 50
+LONG = 2 * MIN_ROWS + 50
 
 
 def close(said: torch.Tensor, expected: torch.Tensor, rough: float = 1e-4) -> None:

@@ -1,8 +1,8 @@
-"""Token healing: a prompt that ends inside a token is cut back, and the first tokens must say again what was cut.
+"""Token healing for prompts that end inside a token.
 
-A model has never seen ` enumer` + `ate` where its tokenizer always writes ` enumerate`, and goes astray behind
-the half. So the end of the prompt is taken off, and until it is written again only tokens are allowed that agree
-with it. What comes after is what the model would have written had it seen whole tokens.
+A model has never seen ` enumer` + `ate` where its tokenizer always writes ` enumerate`; it goes astray after the half.
+So the end of the prompt is cut off, and the first tokens must repeat it. The text that follows is the one that the
+model writes after whole tokens.
 """
 
 import torch
@@ -13,7 +13,7 @@ from shardline.engine.tokenization.token_bytes import Vocabulary
 
 
 class HealingSampler:
-    """Samples as `sampler` does, but until `removed` has been written again only what agrees with it."""
+    """A sampler that allows only tokens that agree with `removed` until they have repeated it."""
 
     def __init__(self, sampler: Sampler, vocabulary: Vocabulary, removed: str) -> None:
         self._sampler = sampler
@@ -21,12 +21,12 @@ class HealingSampler:
         self._rest = removed.encode()
 
     def __call__(self, logits: Tensor) -> tuple[int, float]:
-        """Choose from `logits` of shape (vocabulary,); returns the token and the logarithm of its probability."""
+        """Return a token sampled from `logits`, shape (vocabulary,), and its log-probability among those allowed."""
         if not self._rest:
             return self._sampler(logits)
         agreeing = self._vocabulary.consistent(self._rest)
         if not agreeing:
-            self._rest = b""  # no token continues: a vocabulary without single bytes
+            self._rest = b""  # a vocabulary without single bytes may have no such token
             return self._sampler(logits)
         allowed = torch.frombuffer(agreeing, dtype=torch.long)
         chosen, logprob = self._sampler(logits[allowed.to(logits.device)])

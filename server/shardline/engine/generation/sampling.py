@@ -1,4 +1,4 @@
-"""From logits to one token."""
+"""A sampler: logits to one token."""
 
 import numpy
 import torch
@@ -6,17 +6,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 BLOCK = 256
-"""Tokens whose probabilities are added up together."""
+"""Tokens whose probabilities are summed together."""
 
 
 class Sampler:
-    """Chooses the next token.
+    """A sampler for one text; the same `seed` draws the same tokens.
 
-    `temperature` 0 takes the likeliest token. Otherwise a token is drawn from the `top_k` likeliest (0: all)
-    and of those from the likeliest that together have probability `top_p` (nucleus sampling, Holtzman et al.
-    2020, arXiv:1904.09751), leaving out those whose probability is below `min_p` times that of the likeliest (Nguyen et
-    al. 2024, arXiv:2407.01082). The same `seed` draws the same tokens. `choice` is the rank of the first token, from 0
-    for the likeliest; above 0 it is taken whatever the temperature.
+    `temperature` 0 takes the likeliest token. Otherwise one of the `top_k` likeliest (0: all) is drawn, from the
+    nucleus that together has probability `top_p` (Holtzman et al. 2020, arXiv:1904.09751). Tokens below `min_p` times
+    the probability of the likeliest are left out (Nguyen et al. 2024, arXiv:2407.01082). `choice` is the rank of the
+    first token, 0 for the likeliest; above 0 it overrides the temperature.
     """
 
     def __init__(
@@ -41,12 +40,12 @@ class Sampler:
             self._generator.manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> tuple[int, float]:
-        """Choose from `logits` of shape (vocabulary,); returns the token and the logarithm of its probability.
+        """Return a token from `logits`, shape (vocabulary,), and its log-probability.
 
-        That probability is the model's own, at temperature 1 and with all tokens in.
+        That is the model's own, at temperature 1 and among all tokens.
         """
         token = self._choose(logits)
-        numbers = logits.cpu().numpy()  # NumPy wakes no other threads, which takes longer than the work
+        numbers = logits.cpu().numpy()  # torch would wake threads, which takes longer than the work
         most = numbers.max()
         return token, float(numbers[token] - most - numpy.log(numpy.exp(numbers - most).sum()))
 
@@ -63,11 +62,11 @@ class Sampler:
         return int(ids[drawn])
 
     def _draw(self, logits: Tensor) -> int:
-        """One of all tokens: where a point falls on a line on which each is as long as it is likely."""
+        """Draw one of all tokens: each has a stretch of a line as long as its probability, and a point falls on it."""
         numbers = logits.cpu().numpy()
         lengths = numpy.exp((numbers - numbers.max()) / self._temperature)
         point = float(torch.rand((), generator=self._generator, dtype=torch.double))
-        # In any order, for to sort them takes far longer; in blocks, for so does to add them up one after the other.
+        # Unsorted and in blocks: sorting takes far longer, and so does one running sum.
         blocks = numpy.add.reduceat(lengths, range(0, len(lengths), BLOCK))
         block, point = _find(blocks, point * blocks.sum(dtype=numpy.double))
         return block * BLOCK + _find(lengths[block * BLOCK : (block + 1) * BLOCK], point)[0]
@@ -82,7 +81,7 @@ class Sampler:
 
 
 def _find(lengths: NDArray[numpy.float32], point: float) -> tuple[int, float]:
-    """On which part of a line `point` falls, never one without length, and how far behind where that begins."""
+    """Return the index of the stretch that `point` falls on, never an empty one, and the distance from its start."""
     ends = lengths.cumsum(dtype=numpy.double)
     last = int(ends.searchsorted(ends[-1]))
     part = min(int(ends.searchsorted(point, side="right")), last)

@@ -1,84 +1,35 @@
-"""Requests that are answered together: between two steps some join and some leave, and all get their turn.
+"""The scheduler: between two steps sequences join and leave, and all get their turn."""
 
-A step reads the next tokens of all that write, in as few passes as may be, and a part of the prompt of one that is new.
-"""
-
-import threading
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from shardline.engine.generation.kv_cache import KVCache, KVCaches, read_batch
-from shardline.engine.generation.steps import Cancelled, Read, Steps
+from shardline.engine.generation.kv_cache import KVCaches, read_batch
+from shardline.engine.generation.sequence import Sequence
+from shardline.engine.generation.steps import Cancelled
 from shardline.engine.models import Model
 from shardline.errors import GenerationError
 
-FEW = 8
-"""Tokens that are read in one pass, those of several texts together; more of one text are a part of its prompt."""
+MAX_BATCH_TOKENS = 8
+"""Tokens in one pass, those of several sequences together; a sequence that wants more is in its prefill."""
 
 
-class Member:
-    """Work on one document; `begin` makes it, of the document's KV cache, when its turn comes.
+class Scheduler:
+    """Runs at most as many sequences at once as there may be KV caches, and no two of one document.
 
-    What it hands out goes to `tell`. `ended` is given its result or its error, `Cancelled` soon after the event is set.
-    """
-
-    cache: KVCache[Any]
-    wanted: Read
-    _steps: Steps[Any, Any] | None = None
-
-    def __init__(
-        self,
-        document: str,
-        begin: Callable[[KVCache[Any]], Steps[Any, Any]],
-        *,
-        tell: Callable[[Any], None],
-        ended: Future[Any],
-        cancelled: threading.Event,
-    ) -> None:
-        self.document = document
-        self.ended = ended
-        self.cancelled = cancelled
-        self._begin = begin
-        self._tell = tell
-
-    def advance(self, logits: Tensor | None) -> None:
-        """Begin, or take the logits that were `wanted`, and go on to where others are.
-
-        Raises `StopIteration` with the result where it is done.
-        """
-        if logits is None or self._steps is None:
-            steps = self._steps = self._begin(self.cache)
-            step = next(steps)
-        else:
-            steps = self._steps
-            step = steps.send(logits)
-        while not isinstance(step, Read):
-            self._tell(step)
-            step = next(steps)
-        self.wanted = step
-
-    def close(self) -> None:
-        """Let go of everything that was computed."""
-        if self._steps:
-            self._steps.close()
-
-
-class Batch:
-    """At most as many members at once as there may be caches, and no two of one document.
-
-    Others wait: documents take turns, and of one document the newest comes first.
+    Others wait: documents take turns, and of one document the newest comes first. A sequence without a document takes
+    a turn of its own.
     """
 
     def __init__(self, model: Model[Any], caches: KVCaches[Any]) -> None:
         self._model = model
         self._caches = caches
-        self._waiting: dict[str, list[Member]] = {}
-        self._running: list[Member] = []
+        self._waiting: dict[object, list[Sequence]] = {}
+        self._running: list[Sequence] = []
 
     @property
     def is_idle(self) -> bool:
@@ -86,119 +37,131 @@ class Batch:
         return not self._running and not self._waiting
 
     def is_alone(self) -> bool:
-        """Whether who asks is the only one that runs."""
+        """Return whether exactly one sequence runs."""
         return len(self._running) == 1
 
-    def join(self, member: Member) -> None:
-        """Let `member` take part from the next step on, or when there is room."""
-        self._waiting.setdefault(member.document, []).append(member)
+    def add(self, sequence: Sequence) -> None:
+        """Let `sequence` run from the next step on, or as soon as there is room."""
+        self._waiting.setdefault(sequence.queue, []).append(sequence)
 
     def step(self) -> None:
-        """Let those out that were cancelled and those in for whom there is room, and read what they want."""
+        """Schedule, run, postprocess: one decode of all that write, and one step of one prefill."""
         try:
-            for member in [member for member in self._running if member.cancelled.is_set()]:
-                self._end(member, Cancelled())
-            while len(self._running) < self._caches.most and (newcomer := self._next()):
-                self._start(newcomer)
-            few = [member for member in self._running if len(member.wanted.ids) <= FEW]
-            many = [member for member in self._running if len(member.wanted.ids) > FEW]
-            for members in _passes(few):
-                self._read(members)
-            if many:
-                self._read(many[:1])
+            for batch in self._schedule():
+                if logits := self._run(batch):
+                    self._postprocess(batch, logits)
         except torch.OutOfMemoryError as error:
             self._end_all(error)
 
-    def _next(self) -> Member | None:
-        """The newest member of the document that has waited longest, of those that do not run."""
-        running = {member.document for member in self._running}
-        document = next((document for document in self._waiting if document not in running), None)
-        if document is None:
+    def _schedule(self) -> list[list[Sequence]]:
+        """Drop cancelled sequences, start those there is room for, and return the batches to run."""
+        for sequence in [sequence for sequence in self._running if sequence.cancelled.is_set()]:
+            self._end(sequence, Cancelled())
+        while len(self._running) < self._caches.max_caches and (newcomer := self._next()):
+            self._start(newcomer)
+        decodes = [sequence for sequence in self._running if len(sequence.wanted.ids) <= MAX_BATCH_TOKENS]
+        prefills = [sequence for sequence in self._running if len(sequence.wanted.ids) > MAX_BATCH_TOKENS]
+        return [*_batches(decodes), *([sequence] for sequence in prefills[:1])]
+
+    def _run(self, batch: list[Sequence]) -> list[Tensor]:
+        """Run what `batch` wants in one pass; returns the logits of each, or ends all of them with an error."""
+        logits: list[Tensor] = []
+        with self._errors_of(batch):
+            if len(batch) == 1:
+                wanted = batch[0].wanted
+                logits = [batch[0].cache.read(wanted.ids, every=wanted.every)]
+            else:
+                rows = read_batch(self._model, [(sequence.wanted.ids, sequence.cache) for sequence in batch])
+                logits = [row if sequence.wanted.every else row[-1] for sequence, row in zip(batch, rows, strict=True)]
+        return logits
+
+    def _postprocess(self, batch: list[Sequence], logits: list[Tensor]) -> None:
+        """Send each sequence its logits; those that go on go to the end of the line."""
+        for sequence, row in zip(batch, logits, strict=True):
+            with self._errors_of([sequence]):
+                if sequence.advance(row):
+                    self._running.remove(sequence)
+                    self._running.append(sequence)
+                else:
+                    self._leave(sequence)
+                    sequence.ended.set_result(None)
+
+    def _next(self) -> Sequence | None:
+        """Return the newest sequence of the document that has waited longest, of those that do not run."""
+        running = {sequence.queue for sequence in self._running}
+        queue = next((queue for queue in self._waiting if queue not in running), None)
+        if queue is None:
             return None
-        members = self._waiting.pop(document)
-        newest = members.pop()
-        if members:
-            self._waiting[document] = members  # behind all others
+        sequences = self._waiting.pop(queue)
+        newest = sequences.pop()
+        if sequences:
+            self._waiting[queue] = sequences  # behind all others
         return newest
 
-    def _start(self, member: Member) -> None:
-        if member.cancelled.is_set():
-            member.ended.set_exception(Cancelled())
+    def _start(self, sequence: Sequence) -> None:
+        if sequence.cancelled.is_set():
+            sequence.ended.set_exception(Cancelled())
             return
-        self._running.append(member)
-        member.cache = self._caches.hold(member.document)
-        self._advance(member, None)
-
-    def _read(self, members: Sequence[Member]) -> None:
-        """Read what `members` want in one pass; they go to the end of the line."""
         try:
-            if len(members) == 1:
-                wanted = members[0].wanted
-                logits = [members[0].cache.read(wanted.ids, every=wanted.every)]
-            else:
-                rows = read_batch(self._model, [(member.wanted.ids, member.cache) for member in members])
-                logits = [row if member.wanted.every else row[-1] for member, row in zip(members, rows, strict=True)]
+            ids = sequence.prompt.ids
+        except Exception as error:  # noqa: BLE001  goes to the one who asked
+            sequence.ended.set_exception(error)
+            return
+        cache, rest = self._caches.nearest(ids, sequence.document)
+        self._running.append(sequence)
+        with self._errors_of([sequence]):
+            sequence.begin(cache, rest, self.is_alone)
+
+    @contextmanager
+    def _errors_of(self, sequences: Collection[Sequence]) -> Iterator[None]:
+        """End only `sequences` with what goes wrong inside, unless memory runs out."""
+        try:
+            yield
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  told to whoever asked
-            for member in members:
-                self._end(member, error)
-            return
-        for member, row in zip(members, logits, strict=True):
-            self._running.remove(member)
-            self._running.append(member)
-            self._advance(member, row)
+        except Exception as error:  # noqa: BLE001  goes to those who asked
+            for sequence in sequences:
+                self._end(sequence, error)
 
-    def _advance(self, member: Member, logits: Tensor | None) -> None:
-        try:
-            member.advance(logits)
-        except StopIteration as end:
-            self._leave(member)
-            member.ended.set_result(end.value)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001  told to whoever asked, and to nobody else
-            self._end(member, error)
+    def _end(self, sequence: Sequence, error: Exception) -> None:
+        self._leave(sequence)
+        sequence.ended.set_exception(error)
 
-    def _end(self, member: Member, error: Exception) -> None:
-        self._leave(member)
-        member.ended.set_exception(error)
-
-    def _leave(self, member: Member) -> None:
-        self._running.remove(member)
-        self._caches.release(member.document)
-        member.close()
+    def _leave(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        self._caches.release(sequence.cache)
+        sequence.close()
 
     def _end_all(self, error: torch.OutOfMemoryError) -> None:
-        """Free all memory, and tell all that ran."""
-        members = list(self._running)
-        for member in members:
-            self._leave(member)
+        """Free all memory, and end all that ran with the error."""
+        sequences = list(self._running)
+        for sequence in sequences:
+            self._leave(sequence)
         sentence = out_of_memory(error, self._caches)
-        for member in members:
-            member.ended.set_exception(sentence)
+        for sequence in sequences:
+            sequence.ended.set_exception(sentence)
 
 
 def out_of_memory(error: torch.OutOfMemoryError, caches: KVCaches[Any]) -> GenerationError:
-    """Free the memory of all caches; returns what is told to whoever asked."""
-    traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the tensors in them
+    """Free the memory of all caches; returns the error for those who asked."""
+    traceback.clear_frames(error.__traceback__)  # the error outlives the tensors in its frames
     caches.clear()
     torch.cuda.empty_cache()
-    told = GenerationError(
+    sentence = GenerationError(
         "A device ran out of memory while completing. Lower model.contextTokens, or lower model.maxMemory so that "
         "more of the device stays free."
     )
-    told.__cause__ = error
-    return told
+    sentence.__cause__ = error
+    return sentence
 
 
-def _passes(members: Collection[Member]) -> Iterator[list[Member]]:
-    """All of `members`, as many at a time as may be read in one pass."""
-    together: list[Member] = []
-    for member in members:
-        if sum(len(other.wanted.ids) for other in (*together, member)) > FEW:
-            yield together
-            together = []
-        together.append(member)
-    if together:
-        yield together
+def _batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
+    """Yield all of `sequences`, as many together as one pass has room for."""
+    batch: list[Sequence] = []
+    for sequence in sequences:
+        if sum(len(other.wanted.ids) for other in (*batch, sequence)) > MAX_BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(sequence)
+    if batch:
+        yield batch

@@ -1,57 +1,39 @@
-"""Work on one text in steps: it says which tokens it wants read next, and whoever runs it reads them."""
+"""Generation as a coroutine: yields tokens to run, is sent their logits."""
 
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Never, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from shardline.engine.generation.kv_cache import KVCache
 
-Out = TypeVar("Out")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Read:
-    """Tokens to be read next; the work is sent their logits, as `Model.forward` returns them."""
+    """Tokens to run next; the coroutine is sent their logits, as `Model.forward` returns them."""
 
     ids: Sequence[int]
     every: bool = False
 
 
-Steps = Generator[Read | Out, Tensor, Result]
-"""Work that is sent logits for each `Read`, hands out what it yields beside, and returns its result."""
+Steps = Generator[Read, Tensor, Result]
 
 
 class Cancelled(Exception):  # noqa: N818  not an error: nobody waits for the answer any more
-    """The work was cancelled between two steps; what was read until then stays in the cache."""
+    """The work was cancelled between two steps; the cache keeps all tokens that were run."""
 
 
-def run(steps: Steps[Out, Result], cache: KVCache[Any], cancelled: threading.Event) -> Generator[Out, None, Result]:
-    """Read whatever is wanted and hand on all else, to the end; raises `Cancelled` soon after the event is set."""
+def run(steps: Steps[Result], cache: KVCache[Any], cancelled: threading.Event) -> Result:
+    """Run `steps` alone to the end and return their result; raises `Cancelled` soon after the event is set."""
     try:
         step = next(steps)
-        while True:
-            if not isinstance(step, Read):
-                yield step
-                step = next(steps)
-            elif cancelled.is_set():
-                raise Cancelled
-            else:
-                step = steps.send(cache.read(step.ids, every=step.every))
+        while not cancelled.is_set():
+            step = steps.send(cache.read(step.ids, every=step.every))
     except StopIteration as end:
         result: Result = end.value
         return result
-
-
-def finish(steps: Steps[Never, Result], cache: KVCache[Any], cancelled: threading.Event) -> Result:
-    """Run work that hands nothing out; returns its result."""
-    running: Generator[Never, None, Result] = run(steps, cache, cancelled)
-    while True:
-        try:
-            next(running)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    raise Cancelled

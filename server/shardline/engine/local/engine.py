@@ -1,6 +1,6 @@
-"""The engine on this machine: one worker thread, one queue, one model.
+"""The engine in this process: one thread, one queue, one model.
 
-torch is imported by that thread, when the model is loaded; importing this module costs nothing.
+The thread imports torch when it loads the model; importing this module costs nothing.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
-from shardline.engine.local.chunk_coalescing import Gathering
+from shardline.engine.local.chunk_coalescing import Coalescing
 from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from shardline.engine.local.runner import Runner
 
 LEAVE_SECONDS = 0.002
-"""What one who has enough with the first line needs to leave: another step would only take the CPUs from it."""
+"""Time to cancel after the first line: another step would take the CPUs from the client that decides."""
 
 Job = Callable[[], None]
-T = TypeVar("T")
 
 Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
-"""Finds and loads a model beside the one that has this placement, which is empty where there is none."""
+"""Finds and loads a model beside another one of this placement, empty if there is none."""
 
 
 def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any]) -> "Runner":
@@ -37,7 +36,7 @@ def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, A
 
 
 class LocalEngine:
-    """Runs a model in a thread of its own, all requests together; `opener` finds and loads it in that thread."""
+    """An engine with a thread of its own; `opener` finds and loads the model in that thread."""
 
     def __init__(self, settings: ModelSettings, opener: Opener = _open_runner) -> None:
         self._settings = settings
@@ -47,14 +46,14 @@ class LocalEngine:
         self._runner: Runner | None = None
         self._closed = threading.Event()
         self._ended: Future[None] = Future()
-        self._ended.set_running_or_notify_cancel()  # whoever gives up waiting for it must not end it for others
+        self._ended.set_running_or_notify_cancel()  # a cancelled waiter must not cancel it for others
         self._end_of_warming = threading.Event()
-        # A process that fails before it has closed the engine must still be able to end.
+        # Daemon: a process that fails before it closes the engine must still end.
         self._thread = threading.Thread(target=self._work, name="shardline-engine", daemon=True)
         self._thread.start()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
-        """Find or fetch the model, plan its placement and read its weights; raises `EngineError`."""
+        """Find or download the model, plan its placement and read its weights; raises `EngineError`."""
         loaded: Future[None] = Future()
         other = beside.placement if beside else {}
 
@@ -68,7 +67,7 @@ class LocalEngine:
                 return
             try:
                 self._runner = self._opener(self._settings, report_unless_closed, other)
-            except BaseException as error:  # noqa: BLE001  carried over to whoever awaits `load`
+            except BaseException as error:  # noqa: BLE001  goes to the task that awaits `load`
                 loaded.set_exception(error)
             else:
                 loaded.set_result(None)
@@ -77,30 +76,36 @@ class LocalEngine:
         await asyncio.wrap_future(loaded)
 
     async def wait_lost(self) -> ShardlineError:
-        """Never: it is in this process."""
+        """Wait for ever: an engine in this process cannot be lost."""
         return await never_lost()
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """Stream what follows the prefix; raises `EngineError`."""
+        """Stream the completion of `request`; raises `EngineError`."""
         loop = asyncio.get_running_loop()
         stream: asyncio.Queue[Chunk | BaseException] = asyncio.Queue()
+        ended: Future[None] = Future()
         cancelled = threading.Event()
-        gathering = Gathering()
-        self._end_of_warming.set()
+        coalescing = Coalescing()
 
-        def tell(item: Chunk | BaseException) -> None:
-            if not self._closed.is_set():  # else the loop may be gone
+        def send(item: Chunk | BaseException) -> None:
+            if not self._closed.is_set():  # a closed engine's loop may be gone
                 loop.call_soon_threadsafe(stream.put_nowait, item)
 
-        def gather(chunk: Chunk) -> None:
-            if gathered := gathering.add(chunk, time.monotonic()):
-                tell(gathered)
-                if gathering.may_end and self._loaded().is_alone:
+        def report(chunk: Chunk) -> None:
+            if due := coalescing.add(chunk, time.monotonic()):
+                send(due)
+                if coalescing.may_end and self._loaded().is_alone:
                     cancelled.wait(LEAVE_SECONDS)
 
-        ended: Future[None] = Future()
-        ended.add_done_callback(lambda _: tell(_as_engine_error(error)) if (error := ended.exception()) else None)
-        self._ask(lambda runner: runner.ask(request, tell=gather, ended=ended, cancelled=cancelled), ended)
+        def job() -> None:
+            try:
+                self._loaded().ask(request, report=report, ended=ended, cancelled=cancelled)
+            except NotReadyError as error:
+                ended.set_exception(error)
+
+        ended.add_done_callback(lambda _: send(_as_engine_error(error)) if (error := ended.exception()) else None)
+        self._end_of_warming.set()
+        self._jobs.put(job)
         try:
             while True:
                 item = await stream.get()
@@ -113,59 +118,50 @@ class LocalEngine:
             cancelled.set()
 
     async def warm(self, request: Request) -> None:
-        """Read the prompt of `request`, unless and until something else is asked; raises `EngineError`."""
+        """Prefill the prompt of `request`, unless and until anything else is asked; raises `EngineError`."""
         self._end_of_warming.set()
         end_of_warming = self._end_of_warming = threading.Event()
         ended: Future[None] = Future()
-        ended.set_running_or_notify_cancel()  # as in `_ask`
+        ended.set_running_or_notify_cancel()  # a task that gives up waiting sets the event instead
 
         def job() -> None:
             try:
                 self._loaded().warm(request, end_of_warming)
                 ended.set_result(None)
-            except Exception as error:  # noqa: BLE001  told to whoever asked
+            except Exception as error:  # noqa: BLE001  goes to the one who asked
                 ended.set_exception(error)
 
         self._jobs.put(lambda: self._when_idle.append(job))
-        await _outcome(ended, end_of_warming)
+        try:
+            await asyncio.wrap_future(ended)
+        except Exception as error:
+            raise _as_engine_error(error) from error
+        finally:
+            end_of_warming.set()
 
     def forget(self, document: str) -> None:
-        """Free what is kept for a document that was closed, when the thread comes to it."""
+        """Free the KV cache of a closed document, after the current step."""
         self._jobs.put(lambda: self._runner.forget(document) if self._runner else None)
 
     @property
     def infills(self) -> bool:
-        """Whether the model can be shown what follows the cursor; False until it is loaded."""
+        """Whether the model is made for infilling; False until it is loaded."""
         return self._runner is not None and self._runner.infills
 
     @property
     def placement(self) -> Mapping[str, Any]:
-        """The plan the model was placed by; empty until it is loaded."""
+        """The model's plan as JSON; empty until it is loaded."""
         return self._runner.plan.as_json() if self._runner else {}
 
     def close(self) -> None:
-        """End all work; the thread frees the model as soon as its current step is done."""
+        """End all work; the thread frees the model after its current step."""
         self._closed.set()
         self._jobs.put(None)
 
     async def wait_closed(self) -> None:
-        """Wait until the thread has ended, and with it the model."""
+        """Wait until the thread has freed the model and ended."""
         await asyncio.wrap_future(self._ended)
         self._thread.join()
-
-    def _ask(self, ask: Callable[["Runner"], None], ended: Future[Any]) -> None:
-        """Let the thread ask the runner, or end what is to be asked with an error."""
-        ended.set_running_or_notify_cancel()  # whoever gives up waiting sets an event instead
-
-        def job() -> None:
-            try:
-                runner = self._loaded()
-            except NotReadyError as error:
-                ended.set_exception(error)
-            else:
-                ask(runner)
-
-        self._jobs.put(job)
 
     def _loaded(self) -> "Runner":
         if self._runner is None:
@@ -177,14 +173,14 @@ class LocalEngine:
             runner = self._loaded()
             runner.step()
             if runner.is_idle and self._jobs.empty():
-                runner.prepare()  # the answers are out, and nobody waits for another
+                runner.prepare()  # after the last answer, so that nobody waits for it
         last, self._runner = self._runner, None
         if last:
             last.close()
         self._ended.set_result(None)
 
     def _do_jobs(self) -> bool:
-        """Do what was asked for since the last step, or wait until something is; returns False at the end."""
+        """Do the jobs queued since the last step; wait for one while idle. Return False once the engine is closed."""
         while True:
             idle = self._runner is None or self._runner.is_idle
             if not idle and self._jobs.empty():
@@ -195,16 +191,6 @@ class LocalEngine:
                 return False
             if not self._closed.is_set():
                 job()
-
-
-async def _outcome(ended: Future[T], cancelled: threading.Event) -> T:
-    """What comes of work that is cancelled when nobody waits for it any more; raises `EngineError`."""
-    try:
-        return await asyncio.wrap_future(ended)
-    except Exception as error:
-        raise _as_engine_error(error) from error
-    finally:
-        cancelled.set()
 
 
 def _as_engine_error(error: BaseException) -> EngineError:

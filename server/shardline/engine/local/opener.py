@@ -1,4 +1,4 @@
-"""Opens a runner: checkpoint, plan, weights and draft model."""
+"""The opening of a runner: checkpoint, plan, weights and draft model."""
 
 import threading
 import traceback
@@ -22,7 +22,7 @@ from shardline.settings import ModelSettings
 
 
 def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any] | None = None) -> Runner:
-    """Find the model, plan, load it and let it read one token; raises `EngineError` or `SettingsError`.
+    """Find the model, plan, load it and run one token; raises `EngineError` or `SettingsError`.
 
     `beside` is the placement of a model that stays until this one is ready; see `Engine.load`.
     """
@@ -35,11 +35,11 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
     devices.check_present([share.device for share in planned.plan.devices])
     if beside:
         room.check(planned.plan)
-    codec = Codec.of(source)  # before the weights: a bad tokenizer is known at once
+    codec = Codec.of(source)  # before the weights, so that a bad tokenizer fails at once
     try:
         return _fill(planned, settings, codec, report)
     except BaseException as error:
-        traceback.clear_frames(error.__traceback__)  # whoever keeps the error would keep the weights in them
+        traceback.clear_frames(error.__traceback__)  # the error outlives the weights in its frames
         devices.give_back()
         raise
 
@@ -47,7 +47,7 @@ def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, An
 def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Report) -> Runner:
     model, compilation = _load(planned, settings, report)
     if main_device(share.device for share in planned.plan.devices) != "cpu":
-        threads.use_any_cpu()  # it hands work to a GPU, which should not wait for whoever else wants this CPU
+        threads.use_any_cpu()  # a GPU should not wait for another program on this CPU
     runner = Runner(
         plan=planned.plan,
         model=model,
@@ -65,9 +65,9 @@ def _fill(planned: Planned, settings: ModelSettings, codec: Codec, report: Repor
 
 
 def _load(planned: Planned, settings: ModelSettings, report: Report) -> tuple[Model[Any], threading.Thread | None]:
-    """The model, and what still compiles its step."""
+    """Return the model, and the thread that compiles its decode step."""
     if planned.shape is None:
-        from shardline.engine.models import hf_transformers  # here, because it takes a second
+        from shardline.engine.models import hf_transformers  # lazy: imports transformers (1 s)
 
         folder = settings.offload_folder
         return hf_transformers.load(planned.source, planned.plan, report, offload_folder=folder), None

@@ -1,4 +1,4 @@
-"""What the generation loop asks of a model, whichever runs it."""
+"""The protocol of all models."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 class Memory(Protocol):
-    """The keys and values of the tokens a model has seen, on the model's devices."""
+    """The keys and values of the tokens that a model has run, on its devices."""
 
-    can_forget: bool
-    """Whether the last tokens can be forgotten one by one; else only all together, with a new memory."""
+    can_truncate: bool
+    """Whether the last tokens can be dropped; else only all of them, with a new memory."""
 
     def truncate(self, length: int) -> None:
-        """Forget all but the first `length` tokens, where the memory can."""
+        """Keep the first `length` tokens, if `can_truncate`."""
 
 
 MemoryT = TypeVar("MemoryT", bound=Memory)
@@ -23,24 +23,24 @@ class Model(Protocol[MemoryT]):
     """A causal language model over token ids."""
 
     bytes_per_token: int
-    """The bytes of weights that are read for each token."""
+    """Bytes of weights read for each token."""
 
     def new_memory(self) -> MemoryT:
-        """An empty memory for `forward`."""
+        """Return an empty memory."""
 
     def forward(self, ids: Sequence[int], memory: MemoryT, *, every: bool = False) -> Tensor:
-        """Read `ids` after what is in `memory`, and add them to it.
+        """Run `ids` after the tokens in `memory`, and add them to it.
 
-        Returns the logits, shape (vocabulary,), of the token that follows the last one; with `every`, of those that
-        follow each of `ids`, shape (len(ids), vocabulary).
+        Returns the logits, shape (vocabulary,), of the token that follows the last; with `every`, of those that follow
+        each of `ids`, shape (len(ids), vocabulary).
         """
 
     def forward_batch(self, texts: Sequence[tuple[Sequence[int], MemoryT]]) -> Sequence[Tensor]:
-        """Read the ids of each of `texts` after what is in its own memory, and add them to it.
+        """Run the ids of each of `texts` after the tokens in its own memory, and add them to it.
 
-        Returns for each the logits, shape (len(ids), vocabulary), of the tokens that follow each of its ids. Where the
-        model can, its weights are read once for all.
+        Returns for each text the logits, shape (len(ids), vocabulary), of the tokens that follow each of its ids. A
+        model that can reads its weights once for all.
         """
 
     def prepare(self, memory: MemoryT) -> None:
-        """Make what follows the text in `memory` faster, at a time when nobody waits; `memory` stays as it is."""
+        """Speed up the tokens that follow those in `memory`, while nobody waits; `memory` stays as it is."""

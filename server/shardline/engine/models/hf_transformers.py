@@ -1,4 +1,7 @@
-"""Any causal language model that transformers knows, sharded by accelerate over GPUs, CPU and disk."""
+"""Any causal language model of transformers, sharded by accelerate.
+
+Its layers may be on GPUs, the CPU and the disk.
+"""
 
 import inspect
 from collections.abc import Sequence
@@ -18,45 +21,45 @@ from shardline.engine.plan import Plan
 from shardline.errors import PlacementError
 
 CUTTABLE = {"full_attention", "sliding_attention", "chunked_attention"}
-"""Kinds of layers whose keys and values lie in order, one per token, so that the last ones can be cut off."""
+"""Kinds of layers with keys and values in order, one per token, so that the last ones can be cut off."""
 
 
 class TransformersMemory:
-    """transformers' own cache."""
+    """The KV cache of transformers."""
 
     def __init__(self, config: Any) -> None:
         kinds = set(getattr(config.get_text_config(), "layer_types", None) or CUTTABLE)
-        # Made without a config it keeps every token in every layer; sliding windows are then a matter of the mask.
+        # Without a config it keeps every token in every layer, and a mask does the sliding windows.
         self.cache = DynamicCache() if kinds <= CUTTABLE else DynamicCache(config=config)
-        self.can_forget = kinds <= CUTTABLE  # else a state sums them all up
+        self.can_truncate = kinds <= CUTTABLE  # other kinds keep a sum of all tokens
 
     def truncate(self, length: int) -> None:
-        """Cut off everything after the first `length` tokens."""
+        """Keep the first `length` tokens."""
         self.cache.crop(min(0, length - self.cache.get_seq_length()))
 
 
 class TransformersModel:
-    """A loaded model whose layers are where a plan put them."""
+    """A loaded model with its layers where a plan put them."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self._input_device = model.get_input_embeddings().weight.device
-        if self._input_device.type == "meta":  # offloaded: accelerate's hooks bring it to where the rest runs
+        if self._input_device.type == "meta":  # offloaded: accelerate's hooks bring it to the rest
             self._input_device = torch.device("cpu")
         tables = [model.get_input_embeddings().weight] if model.get_output_embeddings() is not None else []
         tied = tables and model.get_output_embeddings().weight is tables[0]
-        looked_up = 0 if tied else sum(table.nbytes for table in tables)  # of these only a row is read
+        looked_up = 0 if tied else sum(table.nbytes for table in tables)  # only rows of them are read
         self.bytes_per_token = sum(weight.nbytes for weight in model.parameters()) - looked_up
         takes = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
     def new_memory(self) -> TransformersMemory:
-        """An empty memory for `forward`."""
+        """Return an empty memory."""
         return TransformersMemory(self._model.config)
 
     @torch.inference_mode()
     def forward(self, ids: Sequence[int], memory: TransformersMemory, *, every: bool = False) -> Tensor:
-        """Read `ids` after what is in `memory`; see `Model.forward`."""
+        """Run `ids` after the tokens in `memory`; see `Model.forward`."""
         input_ids = torch.tensor([list(ids)], device=self._input_device)
         wanted = {} if every else self._last_only
         output = self._model(input_ids=input_ids, cache=memory.cache, use_cache=True, **wanted)
@@ -64,15 +67,15 @@ class TransformersModel:
         return (logits if every else logits[-1]).float()
 
     def forward_batch(self, texts: Sequence[tuple[Sequence[int], TransformersMemory]]) -> Sequence[Tensor]:
-        """Read the ids of each of `texts`, one after the other: these caches cannot be read together."""
+        """Run the ids of each of `texts` one after the other: these caches cannot be batched."""
         return [self.forward(ids, memory, every=True) for ids, memory in texts]
 
     def prepare(self, memory: TransformersMemory) -> None:
-        """Nothing: it is as fast as it will be."""
+        """Do nothing: it cannot be sped up."""
 
 
 def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: str | None) -> TransformersModel:
-    """Read the weights of `checkpoint`, each straight to its device; raises `EngineError` with what to do."""
+    """Read the weights of `checkpoint`, each straight to its device; raises `EngineError`."""
     checkpoint = checkpoint.with_safetensors(report)
     bars = bar_class(f"Loading {checkpoint.name}", "weights", report)
     before = transformers_logging.set_tqdm_hook(lambda _, args, kwargs: bars(*args, **kwargs))
@@ -89,7 +92,7 @@ def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: 
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
-            # It fills these with random numbers.
+            # transformers fills these with random numbers.
             for name, stored, size in found["mismatched_keys"]:
                 raise mismatch(name, stored, size)
             for name in found["missing_keys"]:
@@ -100,7 +103,7 @@ def load(checkpoint: Checkpoint, plan: Plan, report: Report, *, offload_folder: 
 
 
 def _own_folder(checkpoint: Checkpoint, plan: Plan, offload_folder: str | None) -> str | None:
-    """A folder inside `model.offloadFolder` for exactly these weights, so that none are mistaken for others."""
+    """Return a folder in `model.offloadFolder` for exactly these weights, so that models do not mix."""
     if offload_folder is None or "disk" not in plan.device_map.values():
         return None
     folder = Path(offload_folder).expanduser() / f"{checkpoint.fingerprint()[:16]}-{plan.fingerprint()[:16]}"

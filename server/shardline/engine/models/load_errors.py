@@ -1,4 +1,4 @@
-"""What can go wrong while weights are read, in sentences."""
+"""Errors of loading weights, in sentences."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading(checkpoint: "Checkpoint") -> Iterator[None]:
-    """Raise what goes wrong inside as an `EngineError` that says what to do."""
+    """Raise any error inside as an `EngineError` that says what to do."""
     try:
         with panics.as_errors():
             yield
@@ -34,12 +34,12 @@ def reading(checkpoint: "Checkpoint") -> Iterator[None]:
 
 
 def missing(name: str) -> CheckpointError:
-    """Return the error for a weight that the config asks for and that is not there."""
+    """Return the error for a weight that is in the config and not in the files."""
     return CheckpointError(f"model.name: the model has no weights for {name}; fetch it again.")
 
 
 def mismatch(name: str, stored: Sequence[int], expected: Sequence[int]) -> CheckpointError:
-    """Return the error for a weight that has another shape than the config gives it."""
+    """Return the error for a weight with another shape than in the config."""
     return CheckpointError(
         f"model.name: {name} has the shape {_in_words(stored)} in the model's weights, and by its config "
         f"{_in_words(expected)}; fetch it again."

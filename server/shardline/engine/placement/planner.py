@@ -13,7 +13,8 @@ from shardline.engine.models.llama.config import FAMILIES, Shape, shape_of
 from shardline.engine.placement import device_map
 from shardline.engine.placement.meta_model import PackedBytes, Skeleton, build_skeleton
 from shardline.engine.plan import PREFILL_STEP, Plan, device_of
-from shardline.engine.weights.linear import GROUP, packed_bytes
+from shardline.engine.weights.bits import bits_of
+from shardline.engine.weights.linear import packed_bytes
 from shardline.errors import PlacementError, SettingsError
 from shardline.settings import ModelSettings
 
@@ -117,11 +118,7 @@ def _packed_bytes(settings: ModelSettings, source: Checkpoint, dtype: torch.dtyp
     def size(name: str, weight: Tensor) -> int | None:
         if weight.dim() != 2:
             return None
-        if settings.quantization == "none":
-            bits = stored.get(name)
-        else:
-            is_table = "embed_tokens" in name or "lm_head" in name
-            bits = 4 if settings.quantization == "int4" and not is_table and weight.shape[1] % GROUP == 0 else 8
+        bits = bits_of(name, weight.shape[1], settings.quantization, stored)
         return packed_bytes(bits, weight, dtype.itemsize) if bits else None
 
     return size

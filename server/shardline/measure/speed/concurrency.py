@@ -42,7 +42,7 @@ def _rate(runner: Runner, texts: Sequence[str], seed: int) -> float:
     ends: list[Future[None]] = [Future() for _ in requests]
     cancelled = threading.Event()
     for request, stream, ended in zip(requests, streams, ends, strict=True):
-        runner.ask(request, tell=stream.append, ended=ended, cancelled=cancelled)
+        runner.ask(request, report=stream.append, ended=ended, cancelled=cancelled)
     while not any(ended.done() for ended in ends):
         runner.step()
     seconds = time.perf_counter() - began

@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from shardline.engine import Request
 from shardline.engine.checkpoints import checkpoint
-from shardline.engine.generation.generate import decode, prefill
+from shardline.engine.generation.decoding import Sampled, decode, prefill
 from shardline.engine.generation.kv_cache import KVCache
 from shardline.engine.generation.prompt_lookup import Draft, PromptLookup
 from shardline.engine.generation.sampling import Sampler
-from shardline.engine.generation.steps import finish, run
+from shardline.engine.generation.steps import run
 from shardline.engine.local.opener import open_runner
 from shardline.engine.placement import planner
 from shardline.engine.plan import PREFILL_STEP
@@ -111,7 +111,7 @@ class Own:
     def read(self, ids: Sequence[int]) -> float:
         """Read a prompt as far as it is not known and choose a token; returns the seconds it took."""
         began = time.perf_counter()
-        logits = finish(prefill(self._cache.reuse(ids)), self._cache, threading.Event())
+        logits = run(prefill(self._cache.reuse(ids)), self._cache, threading.Event())
         Sampler()(logits)
         return time.perf_counter() - began
 
@@ -128,14 +128,18 @@ class Own:
     def write_with(self, draft: Draft, sampler: Sampler, ids: Sequence[int], count: int) -> tuple[list[int], float]:
         """The tokens, and the seconds from the first to the last."""
         never = threading.Event()
-        logits = finish(prefill(self._cache.reuse(ids)), self._cache, never)
+        logits = run(prefill(self._cache.reuse(ids)), self._cache, never)
         self._cache.prepare()  # as after a first answer
-        tokens, began = [], 0.0
-        choices = decode(self._cache, logits, sampler, lambda: draft, max_tokens=count + 1)
-        for choice in run(choices, self._cache, never):
-            began = began or time.perf_counter()
-            tokens.append(choice.token)
-        return tokens, time.perf_counter() - began
+        tokens: list[int] = []
+        times: list[float] = []
+
+        def accept(sampled: Sampled) -> bool:
+            tokens.append(sampled.token)
+            times.append(time.perf_counter())
+            return True
+
+        run(decode(self._cache, logits, sampler, lambda: draft, accept, max_tokens=count + 1), self._cache, never)
+        return tokens, times[-1] - times[0]
 
     def gain_of_drafts(self, ids: Sequence[int], *, temperature: float, repeats: int) -> list[float]:
         """How many times as fast text after `ids` is written with drafts as without, for each repeat."""

@@ -1,4 +1,4 @@
-"""Machine code for a model's decode step, made in the background: until it is there, torch answers."""
+"""Compilation of the decode step in the background; torch answers meanwhile."""
 
 import logging
 import threading
@@ -7,28 +7,29 @@ from pathlib import Path
 
 from shardline import threads
 from shardline.engine.models.llama.model import LlamaModel
-from shardline.engine.models.llama.native import build, kept
+from shardline.engine.models.llama.native import build, library_cache
 from shardline.errors import ShardlineError, first_line
 
 log = logging.getLogger(__name__)
 
 
 def compile_step(model: LlamaModel) -> threading.Thread | None:
-    """Let `model` take its steps in compiled code: at once where the library is kept already, else when it is made.
+    """Let `model` run its steps in compiled code: at once if the library is in the cache, else when it is compiled.
 
-    Returns the thread that makes it, if one does.
+    Returns the thread that compiles it, if one does.
     """
     if not build.supported() or not model.can_be_compiled:
         return None
     try:
-        kept.open_folder()
-        library = kept.find()
+        library_cache.open_folder()
+        library = library_cache.find()
     except OSError as error:
         log.warning("The decode step is not compiled (%s: %s).", error.filename, error.strerror)
         return None
-    if kept.failures() >= kept.MAX_FAILURES:
+    if library_cache.failures() >= library_cache.MAX_FAILURES:
         log.warning(
-            "The decode step is not compiled: it failed, as %s tells; remove that to try.", kept.failures_file()
+            "The decode step is not compiled: it failed, see %s; remove that file to try again.",
+            library_cache.failures_file(),
         )
         return None
     if library and _use(model, library):
@@ -47,9 +48,9 @@ def compile_step(model: LlamaModel) -> threading.Thread | None:
 def _make(compiler: str, reference: "weakref.ref[LlamaModel]") -> None:
     threads.use_any_cpu()
     try:
-        with kept.making() as lock:
-            complaint = "" if kept.find() else build.build(compiler, lock=lock)
-            library = kept.find()
+        with library_cache.making() as lock:
+            complaint = "" if library_cache.find() else build.build(compiler, lock=lock)
+            library = library_cache.find()
     except (OSError, ShardlineError) as error:
         complaint = str(error)
     if complaint:
@@ -59,9 +60,9 @@ def _make(compiler: str, reference: "weakref.ref[LlamaModel]") -> None:
 
 
 def _use(model: LlamaModel, library: Path) -> bool:
-    """Returns whether it could be loaded, though it may be of no use to this model."""
+    """Return whether the library loads, even if this model cannot use it."""
     try:
-        with kept.tried():
+        with library_cache.tried():
             model.compile(library)
     except (OSError, ValueError) as error:
         log.warning("The decode step is not compiled (%s).", first_line(error))

@@ -1,4 +1,4 @@
-"""The Llama family by its numbers: which configs the lean decoder can run, and their rotary frequencies."""
+"""Configs of the Llama family, with their rotary frequencies."""
 
 import math
 from collections.abc import Mapping
@@ -14,8 +14,7 @@ from shardline.errors import CheckpointError, first_line
 FAMILIES = ("llama", "mistral", "qwen2")
 
 ROPES = ("default", "linear", "llama3", "yarn")
-"""Ways to stretch rotary embeddings that do not depend on how long a text is."""
-
+"""Ways to stretch rotary embeddings that do not depend on the length of the text."""
 
 NEEDED = (
     "eos_token_id",
@@ -28,12 +27,12 @@ NEEDED = (
     "rms_norm_eps",
     "vocab_size",
 )
-"""What a config must say: what it leaves out, only transformers knows."""
+"""Keys that a config must have; only transformers knows the values of those left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Widths:
-    """How wide a model is where its memory depends on that; `inner` is the width of its feed-forward."""
+    """The widths that a model's memory depends on; `inner` is that of its feed-forward."""
 
     hidden: int
     inner: int
@@ -45,16 +44,14 @@ class Widths:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape(Widths):
-    """What a decoder of this family is made of.
+    """The numbers that define a decoder of this family.
 
     `frequencies` has shape (head size / 2,); `rope_scale` multiplies the rotary tables.
     """
 
     layers: int
-    longest: int
-    """How many tokens it was made for."""
     window: int | None
-    """How many tokens attention looks back, None for all."""
+    """Tokens that attention looks back, None for all."""
     epsilon: float
     tied: bool
     qkv_bias: bool
@@ -65,9 +62,9 @@ class Shape(Widths):
 
 
 def shape_of(config: Config) -> Shape | None:
-    """The shape of a model of this family; None for others, and where the config leaves something to be guessed.
+    """Return the shape of a model of this family; None for others, and for configs with gaps.
 
-    Raises `CheckpointError` where it says what no model can have.
+    Raises `CheckpointError` for values that no model can have.
     """
     if config.get("model_type") not in FAMILIES or config.get("hidden_act", "silu") not in ("silu", "swish"):
         return None
@@ -91,7 +88,6 @@ def shape_of(config: Config) -> Shape | None:
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
-        longest=whole(config, "max_position_embeddings"),
         window=whole(config, "sliding_window", least=0) if slides else None,
         epsilon=real(config, "rms_norm_eps"),
         tied=flag(config, "tie_word_embeddings"),
@@ -104,7 +100,7 @@ def shape_of(config: Config) -> Shape | None:
 
 
 def _part(total: int, count: int, what: str) -> int:
-    """`total` in `count` equal parts; raises `CheckpointError` where there is a rest."""
+    """Return `total` divided by `count`; raises `CheckpointError` if there is a remainder."""
     if total % count:
         raise CheckpointError(
             f"model.name: in the model's config, {what} is {total}, which is no multiple of {count}; fetch it again."
@@ -118,10 +114,10 @@ def _check_width(width: int) -> None:
 
 
 def _rope(config: Config) -> dict[str, Any]:
-    """How positions are written, from configs of all ages."""
+    """Return the rotary parameters of a config, old or new."""
     old, known = (config.get(key) or {} for key in ("rope_scaling", "rope_parameters"))
     if not isinstance(old, Mapping) or not isinstance(known, Mapping):
-        raise _unreadable("they are no map")
+        raise _unreadable("they are no object")
     known = known or {**old, "rope_type": old.get("rope_type", old.get("type", "default"))}
     partial = known.get("partial_rotary_factor", config.get("partial_rotary_factor")) or 1.0
     kind = known.get("rope_type", "default") if partial == 1.0 else "partial"
@@ -129,7 +125,7 @@ def _rope(config: Config) -> dict[str, Any]:
 
 
 def _frequencies(config: Config, rope: Mapping[str, Any], head_size: int) -> tuple[Tensor, float]:
-    """The frequencies, shape (head size / 2,), and the scale; raises `CheckpointError`."""
+    """Return the frequencies, shape (head size / 2,), and the scale; raises `CheckpointError`."""
     try:
         frequencies, scale = _computed(config, rope, head_size)
     except CheckpointError:
@@ -137,7 +133,7 @@ def _frequencies(config: Config, rope: Mapping[str, Any], head_size: int) -> tup
     except Exception as error:
         raise _unreadable(first_line(error)) from error
     if frequencies.shape != (head_size // 2,) or not frequencies.isfinite().all() or not math.isfinite(scale):
-        raise _unreadable("they lead to no numbers")
+        raise _unreadable("they give no finite frequencies")
     return frequencies, scale
 
 
@@ -145,7 +141,7 @@ def _computed(config: Config, rope: Mapping[str, Any], head_size: int) -> tuple[
     theta = real(rope, "rope_theta")
     if rope["rope_type"] == "default":
         return 1.0 / theta ** (torch.arange(0, head_size, 2).float() / head_size), 1.0
-    from transformers import AutoConfig  # here, because few models need it
+    from transformers import AutoConfig  # lazy: imports transformers (1 s), and few models need it
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     others = {key: value for key, value in config.items() if key not in ("model_type", "rope_scaling")}

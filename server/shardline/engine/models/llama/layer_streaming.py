@@ -1,4 +1,4 @@
-"""Layers that wait in CPU memory: each one's weights come to the device while the one before it computes."""
+"""Offloaded layers, fetched from CPU memory while the one before computes."""
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 BUFFERS = 2
-"""How many layers' weights are on the device at a time: of the one that computes, and of the next."""
+"""Layers with weights on the device at a time: the one that computes, and the next."""
 
 ALIGNMENT = 256
-"""Bytes that each weight begins at a multiple of, in a buffer."""
+"""Each weight in a buffer begins at a multiple of so many bytes."""
 
 PIECE = 2**24
-"""Bytes of CPU memory pinned at once: torch rounds what it pins up to a power of two."""
+"""Bytes of CPU memory pinned at once: torch rounds a pinned size up to a power of two."""
 
 
 class Streamed(nn.ModuleList):
-    """Modules whose weights wait in CPU memory, pinned for a GPU; iterating brings them to `device`, each in time.
+    """Modules with weights offloaded to CPU memory, pinned for a GPU; iterating brings each to `device` in time.
 
-    `modules` must come with their weights on `device`; each is taken off before the next is asked for. Between two
-    passes the first ones are fetched already.
+    `modules` must have their weights on `device`; each is offloaded before the next is taken from the iterable. The
+    first ones are fetched again at the end of a pass.
     """
 
     def __init__(self, modules: Iterable[nn.Module], device: torch.device) -> None:
@@ -31,7 +31,7 @@ class Streamed(nn.ModuleList):
             self._waiting.append(_take_off(module, pin=device.type == "cuda"))
             self.append(module)
         self._device = device
-        self._backend: Any = torch.get_device_module(device)  # that of the CPU has streams and events that do nothing
+        self._backend: Any = torch.get_device_module(device)  # the CPU's streams and events do nothing
         self._stream = self._backend.Stream(device)
         self._copied, self._computed = ([self._backend.Event() for _ in range(BUFFERS)] for _ in range(2))
         self._held: list[int | None] = [None] * BUFFERS
@@ -45,7 +45,7 @@ class Streamed(nn.ModuleList):
             _lay_into(module, self._slots[number % BUFFERS])
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """Each module with its weights in place, until the next one is asked for."""
+        """Yield each module with its weights in place, until the next one is asked for."""
         self._fetch_first()
         here = self._backend.current_stream(self._device)
         for number, module in enumerate(self._modules.values()):
@@ -60,7 +60,7 @@ class Streamed(nn.ModuleList):
             self._fetch(number)
 
     def _fetch(self, number: int) -> None:
-        """Begin to copy, once what lies in that buffer has computed."""
+        """Begin to copy as soon as the layer in that buffer has computed."""
         slot = number % BUFFERS
         if number >= len(self) or self._held[slot] == number:
             return
@@ -73,7 +73,7 @@ class Streamed(nn.ModuleList):
 
 
 def _take_off(module: nn.Module, *, pin: bool) -> list[Tensor]:
-    """The bytes of all buffers of `module`, in pieces on the CPU; only the shapes stay in the module."""
+    """Move the buffers of `module` to the CPU and return them as pieces of bytes; only shapes stay in the module."""
     places = _places(module)
     _, _, last, start = places[-1]
     whole = torch.empty(start + last.nbytes, dtype=torch.uint8, device=last.device)
@@ -90,7 +90,7 @@ def _lay_into(module: nn.Module, buffer: Tensor) -> None:
 
 
 def _places(module: nn.Module) -> list[tuple[nn.Module, str, Tensor, int]]:
-    """Of each buffer its owner, name, tensor and first byte."""
+    """Return the owner, name, tensor and first byte of each buffer."""
     owned = [(owner, name, tensor) for owner in module.modules() for name, tensor in owner.named_buffers(recurse=False)]
     padded = (-(-tensor.nbytes // ALIGNMENT) * ALIGNMENT for _, _, tensor in owned)
     return [(*place, start) for place, start in zip(owned, accumulate(padded, initial=0), strict=False)]

@@ -1,4 +1,7 @@
-"""A Llama read layer by layer, each straight to the device of its stage; nothing is held twice."""
+"""The loader of a Llama, layer by layer.
+
+Each layer goes straight to its device, and nothing is held twice.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -15,7 +18,8 @@ from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.models.llama.stage import Layer, Stage
 from shardline.engine.models.load_errors import mismatch, missing, reading
 from shardline.engine.plan import Plan, device_of, main_device, waiting_places
-from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear
+from shardline.engine.weights.bits import bits_of
+from shardline.engine.weights.linear import Dense, Int4, Int8, Linear
 from shardline.engine.weights.packed_file import Keeper, Weights, file_name, open_kept
 from shardline.engine.weights.safetensors_source import SafetensorsWeights
 
@@ -26,7 +30,7 @@ LAYER = "model.layers.{}"
 
 
 class Loader:
-    """Builds the modules of one model from `weights`, in the plan's dtype or packed by `quantization`."""
+    """A builder of one model's modules from `weights`, in the plan's dtype or packed by `quantization`."""
 
     def __init__(self, shape: Shape, plan: Plan, weights: Weights, *, quantization: str, capacity: int) -> None:
         self._shape = shape
@@ -39,7 +43,7 @@ class Loader:
         _check(weights, self._sizes)
 
     def load(self, name: str, report: Report) -> LlamaModel:
-        """Read all of it; `name` is how progress calls it."""
+        """Read the whole model, called `name` in progress reports."""
         stages = []
         for (device, waits), numbers in groupby(range(self._shape.layers), key=self._layer_place):
             layers = (self._layer(number, device, name, report) for number in numbers)
@@ -59,7 +63,7 @@ class Loader:
         )
 
     def _layer_place(self, number: int) -> tuple[torch.device, bool]:
-        """Where a layer computes, and whether its weights wait in CPU memory until then."""
+        """Return where a layer computes, and whether it is offloaded to CPU memory."""
         places = self._plan.device_map
         main = main_device(places.values())
         waits = device_of(places, LAYER.format(number)) in waiting_places(main)
@@ -80,22 +84,30 @@ class Loader:
         )
 
     def _linear(self, names: Sequence[str], device: torch.device) -> Linear:
-        """The modules `names` as one."""
-        packed = self._weights.linear(names, device) if self._quantization == "none" else None
+        """Return the modules `names` as one."""
+        packed = self._stored(names, device)
         if packed is not None:
             return packed
         weight, bias = self._dense(names, device)
-        if self._quantization == "int4" and weight.shape[1] % GROUP == 0:
-            return Int4.pack(weight, bias)
-        return Dense(weight, bias) if self._quantization == "none" else Int8.pack(weight, bias)
+        bits = self._bits(names[0], weight)
+        if bits is None:
+            return Dense(weight, bias)
+        return (Int4 if bits == 4 else Int8).pack(weight, bias)
 
     def _table(self, name: str, device: torch.device) -> Dense | Int8:
-        """A module of which rows are looked up: never in 4 bits."""
-        packed = self._weights.linear([name], device) if self._quantization == "none" else None
+        """Return a module that rows are looked up in."""
+        packed = self._stored([name], device)
         if isinstance(packed, Int8):
             return packed
         weight, bias = self._dense([name], device)
-        return Dense(weight, bias) if self._quantization == "none" else Int8.pack(weight, bias)
+        return Int8.pack(weight, bias) if self._bits(name, weight) else Dense(weight, bias)
+
+    def _stored(self, names: Sequence[str], device: torch.device) -> Linear | None:
+        """Return the modules `names` as one if their file packs them and no other quantization is set."""
+        return self._weights.linear(names, device) if self._quantization == "none" else None
+
+    def _bits(self, name: str, weight: Tensor) -> int | None:
+        return bits_of(f"{name}.weight", weight.shape[1], self._quantization, {})
 
     def _dense(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor | None]:
         weight = torch.cat([self._tensor(f"{name}.weight", device) for name in names])
@@ -118,10 +130,9 @@ class Loader:
 
 
 def _check(weights: Weights, sizes: Mapping[str, torch.Size]) -> None:
-    """Raise `CheckpointError` where a weight is not there, or not in the shape that the config gives it.
+    """Raise `CheckpointError` if a weight is missing, or has another shape than in the config.
 
-    Kernels take these shapes on trust. A bias that the config does not know is added, where it is as long as its
-    weight has rows.
+    Kernels trust these shapes. A bias that the config does not have is added if it is as long as its weight has rows.
     """
     for name, size in sizes.items():
         shape = weights.shape(name)
@@ -137,9 +148,9 @@ def _check(weights: Weights, sizes: Mapping[str, torch.Size]) -> None:
 def load(
     source: "Checkpoint", plan: Plan, shape: Shape, report: Report, *, quantization: str, capacity: int
 ) -> LlamaModel:
-    """Read the weights of `source` for the lean decoder; raises `EngineError` with what to do.
+    """Read the weights of `source` for the lean decoder; raises `EngineError`.
 
-    What a GGUF file has packed is kept beside its config as the CPU wants it, and read from there the next time.
+    Packed weights of a GGUF file are written beside its config in the CPU's layout, and read from there the next time.
     """
     dtype: torch.dtype = getattr(torch, plan.dtype)
 
@@ -153,7 +164,7 @@ def load(
         file = source.folder / file_name(dtype)
         if keeps and (kept := open_kept(file, sizes_of(shape), dtype)):
             return load_from(kept)
-        from shardline.engine.weights.gguf_source import GgufWeights  # here, because it takes a while
+        from shardline.engine.weights.gguf_source import GgufWeights  # lazy: imports gguf, which takes a while
 
         weights = GgufWeights(source.gguf, dtype, heads=shape.heads, kv_heads=shape.kv_heads)
         if not keeps:

@@ -1,4 +1,4 @@
-"""The modules of a Llama with no weights, named as transformers names them, and made without importing it."""
+"""The modules of a Llama on the meta device, named as in transformers."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from shardline.engine.models.llama.config import Shape
 
 
 class Weight(nn.Module):
-    """A weight of some shape, and a bias if there is one."""
+    """A weight, and a bias if there is one."""
 
     def __init__(self, *size: int, bias: bool = False, dtype: torch.dtype) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class FeedForward(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """One layer, which a residual connection runs through."""
+    """One layer with residual connections."""
 
     def __init__(self, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Rotary(nn.Module):
 
 
 class Decoder(nn.Module):
-    """All layers, with what comes before and after them."""
+    """The embedding, all layers and the last norm."""
 
     def __init__(self, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__()
@@ -81,5 +81,5 @@ class Outline(nn.Module):
 
 
 def sizes_of(shape: Shape) -> dict[str, torch.Size]:
-    """The shape of each parameter of a model, by its name; the head of a tied one has none of its own."""
+    """Return the shape of each parameter of a model by its name; a tied head has none of its own."""
     return {name: weight.shape for name, weight in Outline(shape, torch.float32).named_parameters()}

@@ -1,4 +1,4 @@
-"""One step through the library: a few tokens of some texts through all layers of a model, on torch's own tensors."""
+"""The compiled step: a few tokens through all layers, on torch's tensors."""
 
 import ctypes
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from shardline.engine.models.llama.config import Shape
 from shardline.engine.models.llama.stage import Layer, Stage
 from shardline.engine.weights.linear import GROUP, Dense, Int4, Int8, Linear, int4_block
 
-MOST_ROWS = 8
-"""Tokens of one step: more are read faster by torch."""
+MAX_ROWS = 8
+"""Tokens of one step; torch runs more of them faster."""
 
 WIDTH = 16
-"""Numbers that the library takes at a time."""
+"""Numbers that the library loads at once."""
 
 
 class _Matrix(Structure):
@@ -69,7 +69,7 @@ class _Text(Structure):
 
 @dataclass(frozen=True)
 class Text:
-    """The next tokens of a text, after `start` others, of which `keys` and `values` of each layer begin there."""
+    """The next tokens of a text, after `start` others; `keys` and `values` are the addresses for each layer."""
 
     ids: Sequence[int]
     start: int
@@ -78,7 +78,7 @@ class Text:
 
 
 class CompiledStep:
-    """A model of these parts, as the library runs it; they must stay where they are as long as it is used."""
+    """A model of these parts in the library; their tensors must not move while it is used."""
 
     def __init__(
         self, library: Path, shape: Shape, *, embedding: Linear, stage: Stage, norm: Tensor, head: Linear, capacity: int
@@ -114,15 +114,15 @@ class CompiledStep:
             self._library.shardline_close(self._step)
 
     def __call__(self, texts: Sequence[Text], *, every: bool) -> Tensor:
-        """Read the ids of `texts`, together at most `MOST_ROWS`.
+        """Run the ids of `texts`, at most `MAX_ROWS` together.
 
-        Returns the logits, shape (ids, vocabulary), of the tokens after each; without `every`, (1, vocabulary), of the
-        one after the last. Raises `IndexError` where the library would read or write outside of the tensors.
+        Returns the logits, shape (ids, vocabulary), of the tokens after each; without `every` only the last, shape
+        (1, vocabulary). Raises `IndexError` before the library reads or writes outside of the tensors.
         """
         ids = [token for text in texts for token in text.ids]
         longest = max(text.start + len(text.ids) for text in texts)
-        if longest > self._capacity or len(ids) > MOST_ROWS or not 0 <= min(ids) <= max(ids) < self._shape.vocabulary:
-            raise IndexError("there is no room for as many tokens, or no token of this number")
+        if longest > self._capacity or len(ids) > MAX_ROWS or not 0 <= min(ids) <= max(ids) < self._shape.vocabulary:
+            raise IndexError("there are too many tokens, or an id is unknown")
         first = 0 if every else len(ids) - 1
         logits = torch.empty(len(ids) - first, _rounded_up(self._shape.vocabulary))
         self._library.shardline_run(
@@ -162,7 +162,7 @@ class CompiledStep:
         raise TypeError(f"{type(linear).__name__} has no place in the library")
 
     def _padded(self, numbers: Tensor) -> Tensor:
-        """`numbers` with room behind them, because the library takes several at a time."""
+        """Return `numbers` padded with zeros, because the library loads several at once."""
         padded = torch.zeros(_rounded_up(len(numbers)), dtype=numbers.dtype)
         padded[: len(numbers)] = numbers
         self._kept.append(padded)
@@ -170,19 +170,19 @@ class CompiledStep:
 
 
 def _numbers(tensor: Tensor, *size: int) -> int:
-    """Where `tensor` begins; raises `ValueError` where it is not of this size, as the library reads it."""
+    """Return the address of `tensor`; raises `ValueError` if it is not contiguous bfloat16 of this size."""
     if tensor.shape != size or tensor.dtype != torch.bfloat16 or not tensor.is_contiguous():
         raise ValueError(f"a tensor has the shape {tuple(tensor.shape)}, not {size}")
     return tensor.data_ptr()
 
 
 def addresses(tensors: Sequence[Tensor]) -> Array[c_void_p]:
-    """Where each of `tensors` begins, as `Text` wants it; they must stay where they are as long as it is used."""
+    """Return the addresses of `tensors` for `Text`; they must not move while it is used."""
     return (c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 def runs(shape: Shape, stage: Stage, *ends: Linear) -> bool:
-    """Whether the library can run a model of this one stage, with this embedding and head."""
+    """Return whether the library can run a model of this one stage, with this embedding and head."""
     size = int4_block()
     if stage.device.type != "cpu" or stage.dtype != torch.bfloat16 or size is None:
         return False
@@ -199,5 +199,5 @@ def runs(shape: Shape, stage: Stage, *ends: Linear) -> bool:
 
 
 def _rounded_up(count: int) -> int:
-    """To a whole number of what a thread of the library computes at least."""
+    """Round up to a multiple of the outputs that a thread of the library computes at once."""
     return -(-count // (2 * WIDTH)) * 2 * WIDTH

@@ -1,4 +1,4 @@
-"""A stage: consecutive decoder layers of the Llama family on one device, with what they need to run there."""
+"""A stage: consecutive decoder layers of a Llama on one device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ Memory = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Span:
-    """Which tokens of one text are being read, n of them, the same for all layers of a stage.
+    """The n tokens of one text that run, the same for all layers of a stage.
 
-    `rows` are their numbers, shape (n,); `end` is the number of rows they look at; `mask`, shape (n, end), says which
-    of those each may look at, or what to add to its scores; None for all.
+    `rows` are their indices, shape (n,), and `end` is the number of rows they look at. `mask`, shape (n, end), says
+    which rows each token sees, or what to add to its scores; None shows all.
     """
 
     rows: Tensor
@@ -29,9 +29,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Place:
-    """Where all tokens stand that are being read: `spans` of one text or several, one after the other.
+    """The places of all n tokens that run: `spans` of one text or several, one after the other.
 
-    `cos` and `sin` are their rotary tables, shape (n, head size), `sin` negative in its first half.
+    `cos` and `sin` are their rotary tables, shape (n, head size); `sin` is negated in its first half.
     """
 
     spans: Sequence[Span]
@@ -40,7 +40,7 @@ class Place:
 
 
 class Layer(nn.Module):
-    """One decoder layer: attention over what was read, then a gated feed-forward, each added to its input."""
+    """One decoder layer: attention, then a gated feed-forward, each added to its input."""
 
     attention_norm: Tensor
     feed_norm: Tensor
@@ -64,9 +64,9 @@ class Layer(nn.Module):
         self.qkv, self.out, self.gate_up, self.down = qkv, out, gate_up, down
 
     def forward(self, x: Tensor, place: Place, known: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Read `x`, shape (n, hidden).
+        """Run `x`, shape (n, hidden).
 
-        `known` are for each span the keys and values of its text, which take those that are new.
+        `known` has the keys and values of each span's text; the new ones are written there.
         """
         x = x + self.out(self._attend(_norm(x, self.attention_norm, self._epsilon), place, known))
         gate, up = self.gate_up(_norm(x, self.feed_norm, self._epsilon)).chunk(2, 1)
@@ -84,12 +84,12 @@ class Layer(nn.Module):
         return torch.cat([self._look(qk, v, span, *one) for qk, v, span, one in parts])
 
     def _look(self, qk: Tensor, v: Tensor, span: Span, keys: Tensor, values: Tensor) -> Tensor:
-        """What the tokens of one text see of it: shape (n, heads * head size)."""
+        """Return the attention of the tokens of one text, shape (n, heads * head size)."""
         keys.index_copy_(1, span.rows, qk[self._heads :])
         values.index_copy_(1, span.rows, v)
         known_keys, known_values = keys[None, :, : span.end], values[None, :, : span.end]
         count = len(span.rows)
-        if count == 1:  # the heads that share keys, as if they were several tokens
+        if count == 1:  # heads that share keys run as if they were several tokens
             query = qk[: self._heads].reshape(1, self._kv_heads, -1, self._size)
             seen = functional.scaled_dot_product_attention(query, known_keys, known_values, attn_mask=span.mask)
             return seen.reshape(1, -1)
@@ -100,7 +100,7 @@ class Layer(nn.Module):
 
 
 class Stage(nn.Module):
-    """The layers of one device, with the rotary tables for as many tokens as the model may look at."""
+    """The layers of one device, with rotary tables for `capacity` tokens."""
 
     cos: Tensor
     sin: Tensor
@@ -117,15 +117,15 @@ class Stage(nn.Module):
         self.register_buffer("sin", (angles.sin() * shape.rope_scale).to(device, dtype))
 
     def forward(self, x: Tensor, texts: Sequence[range], memories: Sequence[Memory]) -> Tensor:
-        """Read `x`, shape (n, hidden), as these tokens of one text or several, each with its memory."""
+        """Run `x`, shape (n, hidden): these tokens of one text or several, each with its memory."""
         spans = [self._span(text) for text in texts]
         rows = spans[0].rows if len(spans) == 1 else torch.cat([span.rows for span in spans])
         return self._read(x, rows, spans, memories)
 
     def step(self, x: Tensor, row: Tensor, *, length: int, memory: Memory) -> Tensor:
-        """Read `x`, shape (1, hidden), as the token `row`, shape (1,), which is any below `length`.
+        """Run `x`, shape (1, hidden), as the token `row`, shape (1,), below `length`.
 
-        Nothing in it depends on where that is but by tensors, so that a CUDA graph can repeat it.
+        Only tensors depend on the row, so that a CUDA graph can replay it.
         """
         ahead = torch.arange(length, device=x.device) > row
         mask = torch.zeros(1, length, dtype=x.dtype, device=x.device).masked_fill_(ahead, -torch.inf)
@@ -149,5 +149,5 @@ def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding (Su et al. 2021, arXiv:2104.09864) of `x`, shape (heads, n, head size), by halves."""
+    """Return the rotary embedding of `x`, shape (heads, n, head size), by halves (Su et al. 2021, arXiv:2104.09864)."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin

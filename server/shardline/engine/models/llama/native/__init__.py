@@ -1,1 +1,1 @@
-"""The decode step as machine code, made by the user's own compiler, with no Python in the way."""
+"""The decode step as machine code, compiled by the user's compiler."""

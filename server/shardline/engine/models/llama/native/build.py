@@ -1,4 +1,4 @@
-"""From the sources beside this file to a library for exactly this CPU, kept in the user's cache folder."""
+"""The build of the native library for exactly this CPU."""
 
 import hashlib
 import platform
@@ -22,23 +22,23 @@ trap "" INT
 nice -n 19 "$@" -o "$PARTIAL" && sha256sum <"$PARTIAL" >"$PARTIAL.sum" &&
     mv "$PARTIAL.sum" "$LIBRARY.sha256" && mv "$PARTIAL" "$LIBRARY" || { rm -f "$PARTIAL" "$PARTIAL.sum"; exit 1; }
 """
-"""The compiler, at the lowest priority; goes on where this process is ended, so that the next one finds the library."""
+"""Compiles at the lowest priority, and goes on if this process ends, so that the next one finds the library."""
 
 
 def supported() -> bool:
-    """Whether the library is written for this system and this CPU."""
+    """Return whether the library supports this system and this CPU."""
     return platform.system() == "Linux" and platform.machine() == "x86_64" and int4_block() is not None
 
 
 def compiler() -> str | None:
-    """The C++ compiler that can make the library, or None."""
+    """Return the C++ compiler that can build the library, or None."""
     if not supported():
         return None
     return next((path for name in COMPILERS if (path := shutil.which(name))), None)
 
 
 def library() -> Path:
-    """Where the library is kept, or will be: its name says what it is made of and for which CPU."""
+    """Return the path of the library, which may not exist yet: its name is a hash of its sources and the CPU."""
     made_of = hashlib.sha256(" ".join([*FLAGS, str(int4_block()), torch.__version__]).encode())
     for source in [*sorted(FOLDER.glob("*.h")), FOLDER / "step.cpp"]:
         made_of.update(source.read_bytes())
@@ -48,13 +48,13 @@ def library() -> Path:
 
 
 def build(compiler: str, *, lock: int | None = None) -> str:
-    """Make the library, which appears whole or not at all; returns what the compiler has to say against it.
+    """Build the library, which appears whole or not at all; return the compiler's complaint, empty if it succeeds.
 
-    The compiler keeps the file `lock` open, also where this process ends. Raises `OSError` where the folder or the
-    compiler cannot be used.
+    The compiler keeps the file `lock` open even if this process ends. Raises `OSError` if the folder or the compiler
+    cannot be used.
     """
     target = library()
-    partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler makes it
+    partial = tempfile.mktemp(dir=target.parent, prefix=f".{target.name}-")  # noqa: S306  the compiler writes it
     surroundings = children.surroundings()
     surroundings["env"] |= {"PARTIAL": partial, "LIBRARY": str(target)}
     done = subprocess.run(  # noqa: S603  the compiler that the user's PATH names

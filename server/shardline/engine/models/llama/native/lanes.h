@@ -1,8 +1,8 @@
-// Sixteen numbers at a time, and how the ones that are stored in fewer bits become float32.
+// Vectors of sixteen float32 numbers, loaded from numbers of fewer bits too.
 
 #pragma once
 
-// GCC 12 drops calls of functions that write through a reference where it sees one value of a template's number.
+// GCC 12 drops calls of functions that write through a reference if it sees only one value of a template's number.
 #pragma GCC optimize("no-ipa-modref", "no-ipa-pure-const")
 
 #include <immintrin.h>
@@ -35,7 +35,7 @@ inline Vector read(const Element* from) {
     return vector;
 }
 
-// Compilers do not find these instructions by themselves.
+// Compilers do not emit these instructions by themselves.
 #ifdef __AVX512F__
 inline Integers widen(const uint8_t* from) { return cast<Integers>(_mm512_cvtepu8_epi32(read<__m128i>(from))); }
 inline Integers widen(const int8_t* from) { return cast<Integers>(_mm512_cvtepi8_epi32(read<__m128i>(from))); }
@@ -68,13 +68,13 @@ inline void store(float* to, Four four) { std::memcpy(to, &four, sizeof four); }
 
 inline float number(Bfloat from) { return cast<float>(uint32_t(from.bits) << 16); }
 
-// To the nearest number, of two as near to the even one.
+// Rounds to the nearest number, ties to even.
 inline Bfloat rounded(float from) {
     const auto bits = cast<uint32_t>(from);
     return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-// The four sums of numbers that are four apart.
+// Returns the four sums of the numbers that are four apart.
 inline Four fold(Lanes lanes) {
     typedef float Eight __attribute__((vector_size(32)));
     struct Eights {
@@ -93,7 +93,7 @@ inline float sum(Lanes lanes) {
     return four[0] + four[1] + (four[2] + four[3]);
 }
 
-// The sums of four at once, with fewer instructions than one after the other.
+// Returns the sums of four vectors, with fewer instructions than one after the other.
 inline Four sums(const Lanes* lanes) {
     const Integers low = {0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29};
     const Integers pairs = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
@@ -108,11 +108,12 @@ inline float largest(Lanes lanes) {
     return most;
 }
 
-// e to the power of x, at least e^-87: a power of two times a polynomial in what is left, good to a float's last digits.
+// Returns e to the power of x, clamped to -87 and 88: a power of two times a polynomial in the remainder, good to a
+// float's last digits.
 inline Lanes exponential(Lanes x) {
     x = x < -87.0f ? Lanes{} - 87.0f : x;
     x = x > 88.0f ? Lanes{} + 88.0f : x;
-    const Lanes scaled = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: what is left of it are whole numbers
+    const Lanes scaled = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to whole numbers
     const Lanes whole = scaled - 12582912.0f;
     const Lanes left = x - whole * 0.693359375f + whole * 2.12194440e-4f;  // ln 2 in two parts
     Lanes power = left * (1.0f / 720) + 1.0f / 120;

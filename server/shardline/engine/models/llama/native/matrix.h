@@ -1,4 +1,4 @@
-// Weights as torch packs them, multiplied by a few rows of float32.
+// Products of weights in torch's layouts with a few rows of float32.
 
 #pragma once
 
@@ -6,12 +6,12 @@
 
 #include "lanes.h"
 
-constexpr int UNIT = 2 * WIDTH;       // outputs that a thread computes at least
+constexpr int UNIT = 2 * WIDTH;       // outputs that a thread computes at once, at least
 constexpr int GROUP = 32;             // 4-bit weights of an output that share a scale
 constexpr int HALVES = BLOCK / UNIT;  // units in a block of torch's 4-bit layout
-constexpr int MOST_ROWS = 8;
+constexpr int MAX_ROWS = 8;
 constexpr int LINE = 64;     // bytes that come from memory together
-constexpr int AHEAD = 4096;  // how long before they are used, in bytes of weights
+constexpr int AHEAD = 4096;  // distance of a prefetch, in bytes of weights
 
 enum Kind { DENSE, INT8, INT4 };
 
@@ -24,28 +24,28 @@ struct Matrix {
     const Bfloat* bias;    // or null
 };
 
-// What is computed at once: for some rows, vectors of outputs that begin at `first`.
+// Outputs that are computed at once: for some rows, vectors that begin at `first`.
 struct Piece {
     int vectors;
     int64_t first[4];
-    Lanes lanes[MOST_ROWS][4];
+    Lanes lanes[MAX_ROWS][4];
 };
 
 inline int64_t units(int64_t outs) { return (outs + UNIT - 1) / UNIT; }
 
-// The sums of each group of `x`, shape (rows, ins): they take what is subtracted from 4-bit numbers out of the loop.
+// Sums each group of `x`, shape (rows, ins): the zero points of 4-bit numbers need only these, outside of the loop.
 inline void sum_groups(const Matrix& m, const float* x, int64_t rows, float* sums) {
     if (m.kind != INT4) return;
     for (int64_t group = 0; group < rows * m.ins / GROUP; ++group)
         sums[group] = sum(load(x + group * GROUP) + load(x + group * GROUP + WIDTH));
 }
 
-// Lets `bytes` of weights come from memory while others are multiplied by several rows: a single row only waits for them.
+// Prefetches `bytes` of weights while others are multiplied by several rows; a single row would only wait for them.
 inline void fetch(const void* from, int64_t bytes) {
     for (int64_t at = 0; at < bytes; at += LINE) __builtin_prefetch(static_cast<const char*>(from) + at);
 }
 
-// COUNT units of int4 by the rows from `at` on.
+// Multiplies COUNT units of int4 by the rows from `at` on.
 template <int ROWS, int COUNT>
 void multiply_int4(const Matrix& m, const float* x, const float* sums, int64_t unit, int64_t at, Piece& piece) {
     const int64_t groups = m.ins / GROUP;
@@ -81,7 +81,7 @@ void multiply_int4(const Matrix& m, const float* x, const float* sums, int64_t u
         for (int v = 0; v < COUNT * 2; ++v) piece.lanes[at + row][v] = total[row][v];
 }
 
-// A unit of weights that lie by rows, by the rows of `x` from `at` on.
+// Multiplies a unit of weights stored by rows by the rows of `x` from `at` on.
 template <int ROWS, class Weight>
 void multiply_rows(const Matrix& m, const float* x, int64_t at, Piece& piece) {
     constexpr int ONCE = 4;
@@ -114,7 +114,7 @@ void multiply_some(const Matrix& m, const float* x, const float* sums, int64_t u
     multiply_int4<ROWS, 1>(m, x, sums, unit, at, piece);
 }
 
-// Units `begin` to `end` of the product of `x`, shape (rows, ins); `write(row, output, lanes)` takes 16 outputs.
+// Computes units `begin` to `end` of the product with `x`, shape (rows, ins); `write(row, output, lanes)` takes 16 outputs.
 template <class Write>
 void multiply(const Matrix& m, const float* x, const float* sums, int64_t rows, int64_t begin, int64_t end, Write write) {
     Piece piece;

@@ -1,5 +1,5 @@
-// A few tokens of one or several texts through all layers of a Llama-like decoder on a CPU, in one parallel region.
-// Weights, keys and values are torch's own tensors; what lies between is float32. compiled.py has the same structs.
+// The decode step of a Llama-like decoder on a CPU: a few tokens of some texts through all layers, in one parallel region.
+// Weights, keys and values are torch's own tensors; all between is float32. native_step.py has the same structs.
 
 #include <omp.h>
 
@@ -24,13 +24,13 @@ struct Model {
     const Bfloat *norm, *cos, *sin;  // rotary tables of shape (capacity, size)
 };
 
-// The next `rows` tokens of a text, after `start` others, whose keys and values these are, for each layer.
+// The next `rows` tokens of a text, after `start` others; its keys and values for each layer.
 struct Text {
     int64_t rows, start;
     Bfloat *const *keys, *const *values;
 };
 
-// Memory in which each row of floats begins where a cache line does: loads that touch two lines take twice as long.
+// An allocator aligned to cache lines: loads that touch two lines take twice as long.
 template <class Number>
 struct Aligned {
     using value_type = Number;
@@ -43,17 +43,17 @@ struct Aligned {
 
 using Floats = std::vector<float, Aligned<float>>;
 
-// What all threads read and write, each its part between two barriers.
+// Buffers that all threads read and write, each its part between two barriers.
 struct Shared {
     Floats x, qkv, inner, partial, largest, total;
 };
 
-// What a thread has for itself.
+// Buffers of one thread.
 struct Own {
     Floats input, sums, key, scores;
 };
 
-// Keys and values of one head for tokens `begin` to `end`, looked at by the tokens from `start` on: rows from `first` on.
+// Keys and values of one head for tokens `begin` to `end`; the tokens from `start` on, rows from `first` on, look at them.
 struct Span {
     const Bfloat *keys, *values;
     int64_t begin, end, start, first;
@@ -64,21 +64,21 @@ class Step {
     explicit Step(const Model& model) : model_(model), own_(model.threads) {
         const auto& m = model_;
         const int64_t queries = m.heads * m.size, widest = std::max({m.hidden, m.inner, queries});
-        shared_.x.resize(MOST_ROWS * m.hidden);
-        shared_.qkv.resize(MOST_ROWS * units(queries + 2 * m.kv_heads * m.size) * UNIT);
-        shared_.inner.resize(MOST_ROWS * m.inner);
-        shared_.partial.resize(m.threads * MOST_ROWS * queries);
-        shared_.largest.resize(m.threads * MOST_ROWS * m.heads);
-        shared_.total.resize(m.threads * MOST_ROWS * m.heads);
+        shared_.x.resize(MAX_ROWS * m.hidden);
+        shared_.qkv.resize(MAX_ROWS * units(queries + 2 * m.kv_heads * m.size) * UNIT);
+        shared_.inner.resize(MAX_ROWS * m.inner);
+        shared_.partial.resize(m.threads * MAX_ROWS * queries);
+        shared_.largest.resize(m.threads * MAX_ROWS * m.heads);
+        shared_.total.resize(m.threads * MAX_ROWS * m.heads);
         for (auto& own : own_) {
-            own.input.resize(MOST_ROWS * widest);
-            own.sums.resize(MOST_ROWS * widest / GROUP);
+            own.input.resize(MAX_ROWS * widest);
+            own.sums.resize(MAX_ROWS * widest / GROUP);
             own.key.resize(m.size);
             own.scores.resize(4 * (m.capacity / m.threads / WIDTH + 2) * WIDTH);
         }
     }
 
-    // Reads the `ids` of all texts, one after the other; `logits`, shape (rows - from, stride), are those of the last rows.
+    // Runs the `ids` of all texts, one after the other; writes the `logits` of the last rows, shape (rows - from, stride).
     void run(const int64_t* ids, const Text* texts, int64_t count, int64_t from, float* logits, int64_t stride) {
         rows_ = 0;
         for (int64_t text = 0; text < count; ++text) rows_ += texts[text].rows;
@@ -115,7 +115,7 @@ class Step {
     std::vector<Own> own_;
     int64_t rows_ = 0;
 
-    // This thread's part of units `first` to `last` of a product.
+    // Computes this thread's part of units `first` to `last` of a product.
     template <class Write>
     static void apply(const Matrix& m, const float* x, int64_t rows, Own& own, int64_t first, int64_t last, int64_t thread,
                       int64_t threads, Write write) {
@@ -155,8 +155,8 @@ class Step {
               [&](int64_t row, int64_t n, Lanes lanes) { store(&shared_.qkv[row * width + n], lanes); });
     }
 
-    // Attention over this thread's share of the tokens of a text, of which it writes the keys and values that are new;
-    // `first` is the number of the text's first row among all.
+    // Attends over this thread's share of the tokens of a text, and writes their new keys and values; `first` is the
+    // index of the text's first row among all.
     void attend(const Text& text, int64_t layer, int64_t first, Own& own, int64_t thread, int64_t threads) {
         const auto& m = model_;
         const int64_t size = m.size, shared = m.heads / m.kv_heads, queries = text.rows * shared;
@@ -187,7 +187,7 @@ class Step {
         }
     }
 
-    // Rotary embedding (Su et al. 2021, arXiv:2104.09864), by halves.
+    // Applies rotary embedding (Su et al. 2021, arXiv:2104.09864), by halves.
     void rotate(const float* x, int64_t position, float* to) const {
         const int64_t half = model_.size / 2;
         const Bfloat *cos = model_.cos + position * model_.size, *sin = model_.sin + position * model_.size;
@@ -197,8 +197,8 @@ class Step {
         }
     }
 
-    // What COUNT queries of a key/value head, from `query` on, see of a span: the values, weighted by powers of the scores
-    // that are relative to the largest, and the sum of these weights.
+    // Sums a span's values for COUNT queries of a key/value head, from `query` on, and their weights: e to the power of
+    // each score less the largest.
     template <int COUNT>
     void look(const Span& span, Own& own, int64_t thread, int64_t kv_head, int64_t query) {
         const int64_t size = model_.size, shared = model_.heads / model_.kv_heads, room = own.scores.size() / 4;
@@ -243,12 +243,12 @@ class Step {
         }
     }
 
-    // Where what a thread found for a row and a head is kept.
+    // Returns the index of a thread's result for a row and a head.
     int64_t place_of(int64_t thread, int64_t row, int64_t head) const {
-        return (thread * MOST_ROWS + row) * model_.heads + head;
+        return (thread * MAX_ROWS + row) * model_.heads + head;
     }
 
-    // What the threads found, put together: this thread's input becomes what attention gives.
+    // Merges the results of all threads: this thread's input becomes the output of attention.
     void gather(Own& own, int64_t threads) {
         const auto& m = model_;
         for (int64_t row = 0; row < rows_; ++row)

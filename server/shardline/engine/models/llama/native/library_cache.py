@@ -1,4 +1,7 @@
-"""The library in the user's cache folder: loaded only as it was made, and no more where it has crashed twice."""
+"""The cache of the native library.
+
+It loads a library only as it was built, and no more after it has crashed twice.
+"""
 
 import contextlib
 import errno
@@ -14,13 +17,13 @@ from shardline.engine.models.llama.native import build
 from shardline.folders import check_private, make_folders, make_private
 
 MAX_FAILURES = 2
-"""After so many it is not made again: there is a reason that this does not end."""
+"""After so many failures it is not built again: another build would fail too."""
 
 FAILURE = re.compile(r"^(Fatal Python error|OSError)", re.MULTILINE)
 
 
 def open_folder() -> None:
-    """Make the folder, and empty one that others could write to; raises `OSError` where it is somebody else's."""
+    """Make the folder, or empty one that others could write to; raises `OSError` if it is somebody else's."""
     folder = build.library().parent
     make_folders(folder)
     for parent in folder.resolve().parents:
@@ -31,11 +34,11 @@ def open_folder() -> None:
     except PermissionError:
         make_private(folder)
         for file in folder.iterdir():
-            file.unlink()  # anybody may have put it there
+            file.unlink()  # anybody may have written it
 
 
 def find() -> Path | None:
-    """Return the library if it is as it was made and has not failed since; removes it if not; raises `OSError`."""
+    """Return the library if it is as it was built and has not failed since, else remove it; raises `OSError`."""
     library, checksum = build.library(), _checksum()
     try:
         check_private(library)
@@ -52,8 +55,8 @@ def find() -> Path | None:
 
 @contextlib.contextmanager
 def making() -> Iterator[int]:
-    """Wait until nobody makes the library; whoever keeps the file open that this yields is the one who does."""
-    import fcntl  # here, because Windows has none
+    """Wait until nobody builds the library, and yield a lock; the build goes on while any process keeps it open."""
+    import fcntl  # lazy: Windows has none
 
     lock = os.open(build.library().with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -64,7 +67,7 @@ def making() -> Iterator[int]:
 
 
 def failures() -> int:
-    """Count how often it could not be loaded or crashed a process, since it was last found right."""
+    """Count how often it failed to load or crashed a process, since it last worked."""
     try:
         return len(FAILURE.findall(failures_file().read_text(encoding="utf-8", errors="replace")))
     except OSError:
@@ -72,16 +75,16 @@ def failures() -> int:
 
 
 def failures_file() -> Path:
-    """Where it is told how it failed."""
+    """Return the path of the file that says how it failed."""
     return build.library().with_suffix(".failures")
 
 
 @contextlib.contextmanager
 def tried() -> Iterator[None]:
-    """Note where this process crashes, or cannot load it, while it tries the library; forget that where it is right."""
+    """Record if this process crashes, or cannot load the library, while it tries it; clear the record if it works."""
     try:
         file = failures_file().open("a", encoding="utf-8")
-    except OSError:  # the folder can only be read
+    except OSError:  # a read-only folder
         yield
         return
     with file:
