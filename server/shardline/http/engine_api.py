@@ -8,12 +8,12 @@ import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shardline import __version__
 from shardline.engine import Progress, Request, serialization
@@ -22,6 +22,8 @@ from shardline.http.api.body import body_of
 from shardline.http.app import Service
 
 STOPPED = "The engine was stopped by `shardline engines stop`; the command shardline.restart starts another."
+
+T = TypeVar("T")
 
 Answer = Callable[[str, Any], Awaitable[Any]]
 """Answers a client of this name, who has sent this JSON, with other JSON; raises `ShardlineError`."""
@@ -71,7 +73,7 @@ class Private:
 
     async def follow(self, request: HTTPRequest) -> Response:
         """Let a client be there: a line with the state now and at each change."""
-        return Lines(self._states(request.path_params["client"]))
+        return Lines(self._states(request.path_params["client"]), dict)
 
     async def leave(self, request: HTTPRequest) -> Response:
         """Let a client leave, which knows then that it has: whoever asks whether it is used is told so."""
@@ -81,7 +83,8 @@ class Private:
 
     async def complete(self, request: HTTPRequest) -> Response:
         """Stream chunks, a line each; the last one has a finish reason or is an error."""
-        return Lines(self._chunks(self._own(request.path_params["client"], (await body_of(request))["request"])))
+        own = self._own(request.path_params["client"], (await body_of(request))["request"])
+        return Lines(self._engine.complete(own), serialization.write)
 
     async def warm(self, client: str, asked: Any) -> None:
         """Read a prompt ahead."""
@@ -117,14 +120,6 @@ class Private:
         if not (self._documents or self._stays):
             self._release()  # nobody waits for it any more
 
-    async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
-        try:
-            async with aclosing(self._engine.complete(request)) as chunks:
-                async for chunk in chunks:
-                    yield serialization.write(chunk)
-        except ShardlineError as error:
-            yield serialization.write_error(error)
-
     def _own(self, client: str, values: Mapping[str, Any]) -> Request:
         """The request, for a document of this client."""
         document = str(values["document"])
@@ -133,22 +128,29 @@ class Private:
         return serialization.read({**values, "document": _full_name(client, document)}, Request)
 
 
-class Lines(Response):
-    """Sends JSON, a line for each value, as it comes; where the client leaves, `values` are closed at once."""
+class Lines(Response, Generic[T]):
+    """Sends each of `values` as a line of JSON, and a `ShardlineError` as the last one."""
 
-    def __init__(self, values: AsyncGenerator[Any, None]) -> None:
+    def __init__(self, values: AsyncGenerator[T, None], as_json: Callable[[T], Any]) -> None:
         super().__init__(media_type="application/x-ndjson")
         del self.headers["content-length"]
         self._values = values
+        self._as_json = as_json
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as all
-        """Send them."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as in ASGI
+        """Send the lines; closes `values` as soon as the client leaves."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(self._values) as values:
-            async for value in values:
-                line = json.dumps(value).encode() + b"\n"
-                await send({"type": "http.response.body", "body": line, "more_body": True})
+            try:
+                async for value in values:
+                    await send(_line(self._as_json(value)))
+            except ShardlineError as error:
+                await send(_line(serialization.write_error(error)))
         await send({"type": "http.response.body", "body": b""})
+
+
+def _line(value: Any) -> Message:
+    return {"type": "http.response.body", "body": json.dumps(value).encode() + b"\n", "more_body": True}
 
 
 def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:

@@ -66,11 +66,13 @@ class SharedEngine:
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Stream what follows the prefix; raises `EngineError`, and leaves it to `wait_lost` to tell of a loss."""
+        asked = "POST", f"{self._path}/complete", {"request": serialization.write(request)}
         for tries_left in reversed(range(TRIES)):
             said = False
             try:
-                async with aclosing(self._lines("complete", request)) as lines:
+                async with self._connected() as connection, aclosing(connection.lines(*asked)) as lines:
                     async for values in lines:
+                        _check(values)
                         said = True
                         yield serialization.read(values, Chunk)
                 return
@@ -80,7 +82,7 @@ class SharedEngine:
 
     async def warm(self, request: Request) -> None:
         """Have the prompt of `request` read ahead; raises `EngineError`."""
-        await self._answer("warm", request=serialization.write(request))
+        await self._tell("warm", request=serialization.write(request))
 
     def forget(self, document: str) -> None:
         """Free what is kept for a document that was closed; an engine that is lost keeps nothing."""
@@ -190,39 +192,28 @@ class SharedEngine:
             raise AwayError("The engine was lost.")
         return connection
 
-    def _keep(self, connection: Connection) -> None:
-        if connection.is_free and connection in self._connections:
-            self._free.append(connection)
-        else:
-            self._drop(connection)
-
     def _drop(self, connection: Connection) -> None:
         self._connections.discard(connection)
         connection.close()
 
-    async def _lines(self, action: str, request: Request) -> AsyncGenerator[Any, None]:
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[Connection, None]:
         connection = await self._connect()
-        asked = {"request": serialization.write(request)}
         try:
-            async with aclosing(connection.lines("POST", f"{self._path}/{action}", asked)) as lines:
-                async for values in lines:
-                    _check(values)
-                    yield values
+            yield connection
         finally:
-            self._keep(connection)
+            if connection.is_free and connection in self._connections:
+                self._free.append(connection)
+            else:
+                self._drop(connection)
 
-    async def _answer(self, action: str, **asked: Any) -> Any:
-        connection = await self._connect()
-        try:
-            answer = await connection.ask("POST", f"{self._path}/{action}", asked)
-        finally:
-            self._keep(connection)
-        _check(answer)
-        return answer["answer"]
+    async def _tell(self, action: str, **asked: Any) -> None:
+        async with self._connected() as connection:
+            _check(await connection.ask("POST", f"{self._path}/{action}", asked))
 
     async def _forget(self, document: str) -> None:
         with contextlib.suppress(EngineError):
-            await self._answer("forget", document=document)
+            await self._tell("forget", document=document)
 
 
 async def _next(values: AsyncGenerator[Any, None]) -> Any:
