@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shardline.engine.checkpoints.checkpoint import find
 from shardline.engine.local.opener import open_runner
-from shardline.engine.local.runner import MOST_CACHES, Runner
+from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import DeviceShare, Plan
 from shardline.engine.tokenization.tokenizer import Codec
@@ -61,7 +61,7 @@ class Crowded:
         return sum(memory() is not None for memory in self.taken)
 
 
-def crowded(folder: Path, full: Sequence[int], *, caches: int = MOST_CACHES) -> tuple[Crowded, Runner]:
+def crowded(folder: Path, full: Sequence[int], *, caches: int = MAX_CACHES) -> tuple[Crowded, Runner]:
     """The model of `folder` on such a device, with room for so many caches, and a runner of it."""
     settings = ModelSettings(name=str(folder), context_tokens=512)
     model = open_runner(settings, lambda _: None).model

@@ -15,7 +15,7 @@ from shardline.engine import Chunk, Request
 from shardline.engine.generation.generate import SHORT_STEP
 from shardline.engine.generation.steps import Cancelled
 from shardline.engine.local.engine import LocalEngine
-from shardline.engine.local.runner import MOST_CACHES, Runner
+from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
@@ -98,7 +98,7 @@ def writing(peer: Crowded, runner: Runner, count: int) -> list[Asked]:
 
 def test_all_that_write_get_a_token_from_each_pass(tiny_folder: Path) -> None:
     peer, runner = crowded(tiny_folder, full=())
-    several = writing(peer, runner, MOST_CACHES)
+    several = writing(peer, runner, MAX_CACHES)
     passes, before = peer.passes, [asked.tokens for asked in several]
     for _ in range(10):
         runner.step()

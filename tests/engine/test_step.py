@@ -11,6 +11,7 @@ from shardline.engine.generation.kv_cache import KVCaches
 from shardline.engine.models.llama.cuda_graph import FEWEST_ROWS, rows_for
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Device
+from tests.engine.test_kv_caches import of
 from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, fill, load, make
 
 
@@ -78,13 +79,13 @@ def test_where_there_is_no_gpu_nothing_is_captured(tmp_path: Path) -> None:
 
 def test_steps_are_freed_with_the_memory_they_are_bound_to(tmp_path: Path) -> None:
     model = load(make(tmp_path, "llama"))
-    caches = KVCaches(model, most=1)
-    memory = caches.of("one").memory
+    caches = KVCaches(model, max_caches=1)
+    memory = of(caches, "one").memory
     memory.steps[16] = model.step(memory, 16)
     things: list[object] = [memory, memory.steps[16], memory.parts[0][0][0]]
     kept = [weakref.ref(thing) for thing in things]
     del memory, things
     assert all(reference() is not None for reference in kept)
-    assert caches.of("two").memory is kept[0]()
+    assert of(caches, "two").memory is kept[0]()
     caches.forget("two")
     assert all(reference() is None for reference in kept)

@@ -14,7 +14,7 @@ from shardline.engine import Request, Usage
 from shardline.engine.generation.generate import SHORT_STEP
 from shardline.engine.generation.kv_cache import KVCaches
 from shardline.engine.local.engine import LocalEngine
-from shardline.engine.local.runner import MOST_CACHES, Runner
+from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.plan import Plan
 from shardline.engine.tokenization.infilling import FAMILIES, Infilling
 from shardline.engine.tokenization.prompt import build, known_ahead
@@ -23,6 +23,7 @@ from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.test_draft import Echo, table
 from tests.engine.test_generation_laws import CODE, open_tiny, text
+from tests.engine.test_kv_caches import of
 
 LONG = CODE * 40
 
@@ -121,27 +122,27 @@ def test_one_that_fails_leaves_a_cache_that_can_be_used(tiny_folder: Path) -> No
 
 def test_fifty_documents_that_are_opened_take_nothing_from_those_in_use(tiny_folder: Path) -> None:
     runner = open_tiny(tiny_folder)
-    in_use = [str(number) for number in range(MOST_CACHES)]
+    in_use = [str(number) for number in range(MAX_CACHES)]
     for document in in_use:
         usage_of(runner, asked(document, CODE))
     for number in range(50):
         runner.warm(asked(f"opened {number}", CODE), threading.Event())
-    assert [unread(usage_of(runner, asked(document, CODE))) for document in in_use] == [1] * MOST_CACHES
+    assert [unread(usage_of(runner, asked(document, CODE))) for document in in_use] == [1] * MAX_CACHES
 
 
 def test_what_was_only_warmed_makes_room_before_what_was_used() -> None:
-    caches = KVCaches(Echo(table(0, 1.0)), most=2)
-    used, opened = caches.of("used"), caches.to_warm("opened")
-    assert caches.to_warm("used") is used
-    assert caches.to_warm("opened") is opened
-    assert caches.to_warm("newer") is opened
-    other = caches.of("other")
+    caches = KVCaches(Echo(table(0, 1.0)), max_caches=2)
+    used, opened = of(caches, "used"), caches.to_warm([1, 2], "opened")
+    assert caches.to_warm([1, 2], "used") is used
+    assert caches.to_warm([1, 2], "opened") is opened
+    assert caches.to_warm([1, 2], "newer") is opened
+    other = of(caches, "other")
     assert other is opened
-    assert caches.of("used") is used
-    assert caches.of("other") is other
-    assert caches.to_warm("opened") is None
+    assert of(caches, "used") is used
+    assert of(caches, "other") is other
+    assert caches.to_warm([1, 2], "opened") is None
     caches.forget("used")
-    assert caches.to_warm("opened") is not None
+    assert caches.to_warm([1, 2], "opened") is not None
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,9 @@ class FinishReason(StrEnum):
 class Request:
     """What to complete and how.
 
-    `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it.
+    `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it. Requests of one
+    document are answered one at a time. "" is no document: the request takes the nearest free KV cache, the one that
+    shares the longest prefix with its prompt, and waits for no other.
     `infilling` is how the suffix is shown to the model: auto, psm, spm or off. With `healing`, a prefix that ends
     inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
     and `min_p` 0 leave all tokens in. `choice` 0 begins as that says, 1 with the second likeliest token, 2 with the

@@ -41,6 +41,7 @@ class Choice:
 def generate(
     request: Request,
     prompt: "Prompt",
+    rest: Sequence[int],
     *,
     max_tokens: int,
     cache: KVCache[Any],
@@ -48,13 +49,12 @@ def generate(
     draft: Draft | None = None,
     alone: Callable[[], bool] = lambda: True,
 ) -> Steps[Chunk, None]:
-    """Complete `prompt`, made of `request`, with at most `max_tokens` (one or more).
+    """Complete `prompt`, made of `request`, with at most `max_tokens` (one or more); `cache` lacks `rest` of it.
 
     `draft` follows the prompt, and is heard where what was written before does not tell what comes next. `alone` tells
     whether nobody waits for others' tokens meanwhile; else nothing is drafted, and the prompt is read in short steps.
     """
     began = time.perf_counter()
-    rest = cache.reuse(prompt.ids)
     read = cached = len(prompt.ids) - len(rest)
     sampler = HealingSampler(
         Sampler(

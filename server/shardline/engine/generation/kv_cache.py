@@ -1,11 +1,15 @@
-"""Which part of a prompt a model has already read: one cache for each document, as many as there is room for."""
+"""KV caches and their LRU pool."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Generic
 
 from torch import Tensor
 
 from shardline.engine.models import MemoryT, Model
+
+SIMILAR = 0.5
+"""The share of a prompt that a cache must hold already to be cut back for it; else one is made or evicted."""
 
 
 class KVCache(Generic[MemoryT]):
@@ -32,17 +36,21 @@ class KVCache(Generic[MemoryT]):
         return self.memory.can_forget
 
     def reuse(self, prompt: Sequence[int]) -> Sequence[int]:
-        """Cut back to what `prompt` shares with the cache; return the rest of it, at least one token.
+        """Cut back to what `prompt` shares with the cache; return the rest of it, at least one token."""
+        self.truncate(self.shared(prompt))
+        return prompt[len(self.ids) :]
 
-        The last token is always read again, because it is the one whose logits are wanted.
+    def shared(self, prompt: Sequence[int]) -> int:
+        """Return how many tokens of `prompt` need no prefill.
+
+        The last token always does, for its logits are wanted; all do where the memory cannot forget what differs.
         """
         shared = 0
         for known, wanted in zip(self.ids, prompt[:-1], strict=False):
             if known != wanted:
                 break
             shared += 1
-        self.truncate(shared)
-        return prompt[len(self.ids) :]
+        return shared if shared == len(self.ids) or self.can_forget else 0
 
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens, or all of them where the model cannot forget a part."""
@@ -88,70 +96,89 @@ def read_batch(model: Model[MemoryT], texts: Sequence[tuple[Sequence[int], KVCac
     return logits
 
 
-class KVCaches(Generic[MemoryT]):
-    """At most `most` caches; a new document is given the one that was used least recently, with its memory.
+@dataclass(eq=False)
+class _Kept(Generic[MemoryT]):
+    """A cache in the pool with the document it belongs to, "" for none."""
 
-    Those that were only warmed go before those that were used, and those that are held do not go.
+    cache: KVCache[MemoryT]
+    document: str = ""
+    is_held: bool = False
+    was_used: bool = False
+    """Whether a request has used it; else it was only warmed."""
+
+
+class KVCaches(Generic[MemoryT]):
+    """An LRU pool of at most `max_caches` KV caches; a new text gets an evicted cache's memory.
+
+    A document keeps a cache of its own. Prompts without a document share the others by their longest common prefix.
+    Caches that were only warmed are evicted first, and held ones never.
     """
 
-    def __init__(self, model: Model[MemoryT], *, most: int) -> None:
+    def __init__(self, model: Model[MemoryT], *, max_caches: int) -> None:
         self._model = model
-        self.most = most
-        self._warmed: dict[str, KVCache[MemoryT]] = {}  # both with the least recent first
-        self._used: dict[str, KVCache[MemoryT]] = {}
-        self._held: set[str] = set()
+        self.max_caches = max_caches
+        self._kept: list[_Kept[MemoryT]] = []  # least recently used first
 
-    def hold(self, document: str) -> KVCache[MemoryT]:
-        """The cache of `document`, which is kept until `release`: at most `most` may be held."""
-        cache = self.of(document)
-        self._held.add(document)
-        return cache
+    def nearest(self, ids: Sequence[int], document: str = "") -> tuple[KVCache[MemoryT], Sequence[int]]:
+        """Return a cache cut back to the beginning it shares with `ids`, and the rest of `ids` to prefill.
 
-    def release(self, document: str) -> None:
-        """Let the cache of `document` go when there is need for room."""
-        self._held.discard(document)
+        That is the document's own cache. Without a document it is the free one that shares most, if that is at least
+        `SIMILAR` of `ids`. The cache is held until `release`: at most `max_caches` may be.
+        """
+        kept = self._find(ids, document) or self._new() or self._evict()
+        kept.document, kept.is_held, kept.was_used = document, True, True
+        self._touch(kept)
+        return kept.cache, kept.cache.reuse(ids)
 
-    def of(self, document: str) -> KVCache[MemoryT]:
-        """The cache of `document`, which counts as used from now on."""
-        cache = self._used.pop(document, None) or self._warmed.pop(document, None)
-        if cache is None:
-            cache = self._take_one() if self._is_full else KVCache(self._model)
-        self._used[document] = cache
-        return cache
+    def release(self, cache: KVCache[MemoryT]) -> None:
+        """Let `cache` be evicted, or found by another prompt."""
+        for kept in self._kept:
+            if kept.cache is cache:
+                kept.is_held = False
 
-    def to_warm(self, document: str) -> KVCache[MemoryT] | None:
-        """The cache of `document`, or None where it has none and all are used by others."""
-        if document in self._used:
-            return self._used[document]
-        cache = self._warmed.pop(document, None)
-        if cache is None:
-            if self._is_full and not self._warmed:
-                return None
-            cache = self._take_one() if self._is_full else KVCache(self._model)
-        self._warmed[document] = cache
-        return cache
+    def to_warm(self, ids: Sequence[int], document: str) -> KVCache[MemoryT] | None:
+        """Return the cache that `nearest` would, or None where that would evict a used one."""
+        kept = self._find(ids, document)
+        if kept and kept.was_used:
+            return kept.cache
+        kept = kept or self._new() or (self._evict() if not all(kept.was_used for kept in self._kept) else None)
+        if kept is None:
+            return None
+        kept.document = document
+        self._touch(kept)
+        return kept.cache
 
     def prepare(self) -> None:
-        """Make what follows the text that was used last faster, at a time when nobody waits."""
-        if self._used:
-            next(reversed(self._used.values())).prepare()
+        """Speed up the next answer for the text used last, while nobody waits."""
+        last = next((kept for kept in reversed(self._kept) if kept.was_used), None)
+        if last:
+            last.cache.prepare()
 
     def forget(self, document: str) -> None:
-        """Free the memory of a document that was closed."""
-        self._warmed.pop(document, None)
-        self._used.pop(document, None)
+        """Free the memory of a closed document; "" frees all that belong to none."""
+        self._kept = [kept for kept in self._kept if kept.document != document]
 
     def clear(self) -> None:
-        """Free the memory of all, those that are held among them."""
-        for cache in (*self._warmed.values(), *self._used.values()):
-            cache.clear()
-        self._warmed.clear()
-        self._used.clear()
+        """Free the memory of all caches, even held ones."""
+        for kept in self._kept:
+            kept.cache.clear()
+        self._kept.clear()
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._warmed) + len(self._used) == self.most
+    def _find(self, ids: Sequence[int], document: str) -> _Kept[MemoryT] | None:
+        if document:
+            return next((kept for kept in self._kept if kept.document == document), None)
+        free = [kept for kept in self._kept if not (kept.document or kept.is_held)]
+        shared = [kept.cache.shared(ids) for kept in free]
+        most = max(shared, default=0)
+        return free[shared.index(most)] if 0 < SIMILAR * len(ids) <= most else None
 
-    def _take_one(self) -> KVCache[MemoryT]:
-        some = self._warmed or self._used
-        return some.pop(next(document for document in some if document not in self._held))
+    def _new(self) -> _Kept[MemoryT] | None:
+        return _Kept(KVCache(self._model)) if len(self._kept) < self.max_caches else None
+
+    def _evict(self) -> _Kept[MemoryT]:
+        return min((kept for kept in self._kept if not kept.is_held), key=lambda kept: kept.was_used)
+
+    def _touch(self, kept: _Kept[MemoryT]) -> None:
+        if kept in self._kept:
+            self._kept.remove(kept)
+        self._kept.append(kept)

@@ -21,20 +21,24 @@ FEW = 8
 """Tokens that are read in one pass, those of several texts together; more of one text are a part of its prompt."""
 
 
-class Member:
-    """Work on one document; `begin` makes it, of the document's KV cache, when its turn comes.
+Begin = Callable[[KVCache[Any], Sequence[int]], Steps[Any, Any]]
 
+
+class Member:
+    """Work on one text, "" as `document` for one that belongs to none.
+
+    When its turn comes `prepare` returns the prompt, and what begins the work with a KV cache and what it lacks of that.
     What it hands out goes to `tell`. `ended` is given its result or its error, `Cancelled` soon after the event is set.
     """
 
     cache: KVCache[Any]
     wanted: Read
-    _steps: Steps[Any, Any] | None = None
+    _steps: Steps[Any, Any]
 
     def __init__(
         self,
         document: str,
-        begin: Callable[[KVCache[Any]], Steps[Any, Any]],
+        prepare: Callable[[], tuple[Sequence[int], Begin]],
         *,
         tell: Callable[[Any], None],
         ended: Future[Any],
@@ -43,20 +47,27 @@ class Member:
         self.document = document
         self.ended = ended
         self.cancelled = cancelled
-        self._begin = begin
+        self._prepare = prepare
         self._tell = tell
+
+    @property
+    def queue(self) -> object:
+        """Whose turn it waits for: the document's, or its own."""
+        return self.document or self
+
+    def begin(self, caches: KVCaches[Any]) -> None:
+        """Open the prompt and hold a cache for it."""
+        ids, begin = self._prepare()
+        self.cache, rest = caches.nearest(ids, self.document)
+        self._steps = begin(self.cache, rest)
 
     def advance(self, logits: Tensor | None) -> None:
         """Begin, or take the logits that were `wanted`, and go on to where others are.
 
         Raises `StopIteration` with the result where it is done.
         """
-        if logits is None or self._steps is None:
-            steps = self._steps = self._begin(self.cache)
-            step = next(steps)
-        else:
-            steps = self._steps
-            step = steps.send(logits)
+        steps = self._steps
+        step = next(steps) if logits is None else steps.send(logits)
         while not isinstance(step, Read):
             self._tell(step)
             step = next(steps)
@@ -64,20 +75,19 @@ class Member:
 
     def close(self) -> None:
         """Let go of everything that was computed."""
-        if self._steps:
-            self._steps.close()
+        self._steps.close()
 
 
 class Batch:
     """At most as many members at once as there may be caches, and no two of one document.
 
-    Others wait: documents take turns, and of one document the newest comes first.
+    Others wait: documents take turns, and of one document the newest comes first. A text without one takes a turn.
     """
 
     def __init__(self, model: Model[Any], caches: KVCaches[Any]) -> None:
         self._model = model
         self._caches = caches
-        self._waiting: dict[str, list[Member]] = {}
+        self._waiting: dict[object, list[Member]] = {}
         self._running: list[Member] = []
 
     @property
@@ -91,14 +101,14 @@ class Batch:
 
     def join(self, member: Member) -> None:
         """Let `member` take part from the next step on, or when there is room."""
-        self._waiting.setdefault(member.document, []).append(member)
+        self._waiting.setdefault(member.queue, []).append(member)
 
     def step(self) -> None:
         """Let those out that were cancelled and those in for whom there is room, and read what they want."""
         try:
             for member in [member for member in self._running if member.cancelled.is_set()]:
                 self._end(member, Cancelled())
-            while len(self._running) < self._caches.most and (newcomer := self._next()):
+            while len(self._running) < self._caches.max_caches and (newcomer := self._next()):
                 self._start(newcomer)
             few = [member for member in self._running if len(member.wanted.ids) <= FEW]
             many = [member for member in self._running if len(member.wanted.ids) > FEW]
@@ -111,22 +121,26 @@ class Batch:
 
     def _next(self) -> Member | None:
         """The newest member of the document that has waited longest, of those that do not run."""
-        running = {member.document for member in self._running}
-        document = next((document for document in self._waiting if document not in running), None)
-        if document is None:
+        running = {member.queue for member in self._running}
+        queue = next((queue for queue in self._waiting if queue not in running), None)
+        if queue is None:
             return None
-        members = self._waiting.pop(document)
+        members = self._waiting.pop(queue)
         newest = members.pop()
         if members:
-            self._waiting[document] = members  # behind all others
+            self._waiting[queue] = members  # behind all others
         return newest
 
     def _start(self, member: Member) -> None:
         if member.cancelled.is_set():
             member.ended.set_exception(Cancelled())
             return
+        try:
+            member.begin(self._caches)
+        except Exception as error:  # noqa: BLE001  told to whoever asked
+            member.ended.set_exception(error)
+            return
         self._running.append(member)
-        member.cache = self._caches.hold(member.document)
         self._advance(member, None)
 
     def _read(self, members: Sequence[Member]) -> None:
@@ -166,7 +180,7 @@ class Batch:
 
     def _leave(self, member: Member) -> None:
         self._running.remove(member)
-        self._caches.release(member.document)
+        self._caches.release(member.cache)
         member.close()
 
     def _end_all(self, error: torch.OutOfMemoryError) -> None:

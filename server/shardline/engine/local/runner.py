@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -13,7 +13,7 @@ from shardline.engine import Chunk, Request
 from shardline.engine.generation.draft_model import DraftModel
 from shardline.engine.generation.generate import SHORT_STEP, generate, prefill
 from shardline.engine.generation.kv_cache import KVCache, KVCaches
-from shardline.engine.generation.scheduler import Batch, Member, out_of_memory
+from shardline.engine.generation.scheduler import Batch, Begin, Member, out_of_memory
 from shardline.engine.generation.steps import Cancelled, Steps, finish
 from shardline.engine.models import Model
 from shardline.engine.placement import devices
@@ -22,7 +22,7 @@ from shardline.engine.tokenization import prompt
 from shardline.engine.tokenization.prompt import prompt_budget
 from shardline.engine.tokenization.tokenizer import Codec
 
-MOST_CACHES = 8
+MAX_CACHES = 8
 """More documents than this are seldom worked on at once, and memory is left to others."""
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Runner:
         self.compilation = compilation
         """What is still being compiled to make the model faster."""
         self._draft_model = draft_model
-        self._caches = KVCaches(model, most=caches_for(plan))
+        self._caches = KVCaches(model, max_caches=caches_for(plan))
         self._batch = Batch(model, self._caches)
 
     @property
@@ -78,20 +78,25 @@ class Runner:
         That is also where errors go, `Cancelled` among them, soon after the event is set.
         """
 
-        def begin(cache: KVCache[Any]) -> Steps[Chunk, None]:
+        def prepare() -> tuple[Sequence[int], Begin]:
             budget = prompt_budget(self.context_tokens, request.max_tokens)
             built = prompt.build(request, self.codec, budget=budget)
-            return generate(
-                request,
-                built,
-                max_tokens=self.context_tokens - budget,
-                cache=cache,
-                codec=self.codec,
-                draft=self._draft_model.follow(built.ids, cancelled) if self._draft_model else None,
-                alone=self._batch.is_alone,
-            )
 
-        self._batch.join(Member(request.document, begin, tell=tell, ended=ended, cancelled=cancelled))
+            def begin(cache: KVCache[Any], rest: Sequence[int]) -> Steps[Chunk, None]:
+                return generate(
+                    request,
+                    built,
+                    rest,
+                    max_tokens=self.context_tokens - budget,
+                    cache=cache,
+                    codec=self.codec,
+                    draft=self._draft_model.follow(built.ids, cancelled) if self._draft_model else None,
+                    alone=self._batch.is_alone,
+                )
+
+            return built.ids, begin
+
+        self._batch.join(Member(request.document, prepare, tell=tell, ended=ended, cancelled=cancelled))
 
     def complete(self, request: Request, cancelled: threading.Event) -> Iterator[Chunk]:
         """Stream the completion of `request`; ends early, without a finish reason, once `cancelled` is set."""
@@ -115,7 +120,7 @@ class Runner:
             return
         budget = prompt_budget(self.context_tokens, request.max_tokens)
         ids = prompt.known_ahead(request, self.codec, budget=budget)
-        cache = self._caches.to_warm(request.document) if ids else None
+        cache = self._caches.to_warm(ids, request.document) if ids else None
         if cache is None or cache.ids[: len(ids)] == ids:
             return
         try:
@@ -146,4 +151,4 @@ def caches_for(plan: Plan) -> int:
         for share in plan.devices
         if share.limit is not None and share.kv_cache
     ]
-    return 1 + max(0, min([*rooms, MOST_CACHES - 1]))
+    return 1 + max(0, min([*rooms, MAX_CACHES - 1]))
