@@ -7,9 +7,6 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -20,14 +17,14 @@ from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
 from shardline.http.admitted_engine import ServedEngine
 from shardline.http.api import dashboard, llama_cpp, llama_properties, mistral, openai
-from shardline.http.error_responses import RequestError, refusal_of
 from shardline.http.load_state import Loading
-from shardline.http.metrics import Counted, Metrics
+from shardline.http.metrics import Metrics
 from shardline.http.middleware.auth import Guard
 from shardline.http.middleware.body_limits import Bodies
 from shardline.http.middleware.client_disconnect import EndWithClient
 from shardline.http.middleware.idle import Noticed, Presence
 from shardline.http.middleware.json_parser import Parser
+from shardline.http.middleware.outcome import Outcome
 from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
@@ -114,21 +111,9 @@ def make_app(
             *dashboard.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(service),
         ],
-        middleware=[
-            Middleware(Guard, key=door.key, host=door.host),
-            Middleware(Noticed, presence=presence),
-            Middleware(EndWithClient),
-            Middleware(ExceptionMiddleware, handlers={Exception: _fail}),  # else uvicorn closes the connection after it
-        ],
-        exception_handlers={HTTPException: _fail},
         lifespan=lifespan,
     )
     app.state.bodies, app.state.parser = Bodies(admission), parser
-    return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
-
-
-async def _fail(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        message = f"{error.detail}: {request.method} {request.url.path}"
-        return RequestError(message, status=error.status_code, headers=error.headers).answer()
-    return refusal_of(error).answer()
+    # Starlette's own stack would add two wrappers of `send`, and uvicorn close the connection after an error.
+    app.middleware_stack = Guard(Noticed(EndWithClient(app.router), presence=presence), key=door.key, host=door.host)
+    return Outcome(app, metrics=metrics)

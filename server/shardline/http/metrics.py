@@ -3,7 +3,6 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shardline.engine import Usage
 from shardline.http.admission import Admission
@@ -61,22 +60,3 @@ class Metrics:
     def answer(self) -> Response:
         """All counts, as Prometheus reads them."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class Counted:
-    """Counts the answers of `app` by route and status; what no route is for is one of them."""
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app = app
-        self._requests = metrics.requests
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let `app` answer."""
-
-        async def count(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                route = scope.get("route")
-                self._requests.labels(route.path if route else "", message["status"]).inc()
-            await send(message)
-
-        await self._app(scope, receive, count)
