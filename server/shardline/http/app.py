@@ -25,7 +25,6 @@ from shardline.http.middleware.client_disconnect import EndWithClient
 from shardline.http.middleware.idle import Noticed, Presence
 from shardline.http.middleware.json_parser import Parser
 from shardline.http.middleware.outcome import Outcome
-from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
 
@@ -74,7 +73,7 @@ def make_app(
     served = ServedEngine(engine, loading, admission, metrics)
     loads = ExitStack()  # while it does, it counts as used
     service = Service(engine=served, loading=loading, end=lambda: on_end(None), release=loads.close)
-    slots, parser = Slots(), Parser()
+    parser = Parser()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -104,9 +103,9 @@ def make_app(
             Route("/health", health),
             Route("/v1/health", health),
             Route("/metrics", count),
-            *openai.routes(served, settings.model, slots),
-            *mistral.routes(served, settings, slots),
-            *llama_cpp.routes(served, settings, slots),
+            *openai.routes(served, settings.model),
+            *mistral.routes(served, settings),
+            *llama_cpp.routes(served, settings),
             *llama_properties.routes(settings.model, admission),
             *dashboard.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(service),

@@ -123,7 +123,7 @@ class Private:
     def _own(self, client: str, values: Mapping[str, Any]) -> Request:
         """The request, for a document of this client."""
         document = str(values["document"])
-        if client in self._documents:
+        if document and client in self._documents:
             self._documents[client].add(document)
         return serialization.read({**values, "document": _full_name(client, document)}, Request)
 
@@ -164,4 +164,4 @@ def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
 
 
 def _full_name(client: str, document: str) -> str:
-    return f"{client} {document}"
+    return f"{client} {document}" if document else ""

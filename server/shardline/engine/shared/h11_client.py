@@ -90,9 +90,7 @@ class Connection:
         self._writer.transport.abort()
 
     def _send(self, method: str, path: str, body: bytes) -> None:
-        request = h11.Request(
-            method=method, target=path, headers=[*self._headers, ("Content-Length", str(len(body)))]
-        )
+        request = h11.Request(method=method, target=path, headers=[*self._headers, ("Content-Length", str(len(body)))])
         for event in (request, h11.Data(body), h11.EndOfMessage()):
             self._writer.write(self._state.send(event) or b"")
 

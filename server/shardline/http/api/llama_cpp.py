@@ -15,7 +15,6 @@ from shardline.engine.window import crop
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, field, read, texts
 from shardline.http.error_responses import RequestError
-from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
 MOST_STOPS = 32
@@ -49,7 +48,7 @@ class Body:
     response_fields: Any = field(None)
 
 
-def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
+def routes(engine: Engine, settings: Settings) -> list[Route]:
     """`/infill` and `/completion` for an engine that was loaded with these settings."""
 
     async def infill(request: HttpRequest) -> Response:
@@ -67,8 +66,8 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
             raise RequestError("response_fields must be a list of names.", param="response_fields")
         answer = _Answer(asked, wanted, settings)
         if asked.stream:
-            return await sse.answer(answer.stream(engine, slots))
-        async with aclosing(answer.stream(engine, slots)) as pieces:
+            return await sse.answer(answer.stream(engine))
+        async with aclosing(answer.stream(engine)) as pieces:
             parts = [part async for part in pieces]
         whole = {**parts[-1], "content": "".join(part["content"] for part in parts)}
         if asked.n_probs > 0:
@@ -119,29 +118,27 @@ class _Answer:
         self._wanted = wanted
         self._settings = settings
 
-    async def stream(self, engine: Engine, slots: Slots) -> AsyncGenerator[dict[str, Any], None]:
-        with slots.lend(self._wanted.prefix or self._wanted.suffix) as document:
-            wanted = replace(self._wanted, document=document)
-            if self._asked.n_predict == 0:
-                await engine.warm(wanted)
-                yield self._end(None)
-                return
-            last: Chunk | None = None
-            first_at: float | None = None
-            said = ""
-            async with aclosing(engine.complete(wanted)) as chunks:
-                async for last in chunks:
-                    first_at = first_at or time.perf_counter()
-                    text, is_over = last.text, False
-                    if "\n" in said and self._is_late(first_at):
-                        rest, line_feed, _ = text.partition("\n")
-                        text, is_over = ("", True) if said.endswith("\n") else (rest, bool(line_feed))
-                    if text or (last.tokens and not is_over):
-                        yield {"content": text, "stop": False, **_told(last.tokens)}
-                    said += text
-                    if is_over:
-                        break
-            yield self._end(last)
+    async def stream(self, engine: Engine) -> AsyncGenerator[dict[str, Any], None]:
+        if self._asked.n_predict == 0:
+            await engine.warm(self._wanted)
+            yield self._end(None)
+            return
+        last: Chunk | None = None
+        first_at: float | None = None
+        said = ""
+        async with aclosing(engine.complete(self._wanted)) as chunks:
+            async for last in chunks:
+                first_at = first_at or time.perf_counter()
+                text, is_over = last.text, False
+                if "\n" in said and self._is_late(first_at):
+                    rest, line_feed, _ = text.partition("\n")
+                    text, is_over = ("", True) if said.endswith("\n") else (rest, bool(line_feed))
+                if text or (last.tokens and not is_over):
+                    yield {"content": text, "stop": False, **_told(last.tokens)}
+                said += text
+                if is_over:
+                    break
+        yield self._end(last)
 
     def _is_late(self, first_at: float) -> bool:
         return 0 < self._asked.t_max_predict_ms <= 1000 * (time.perf_counter() - first_at)

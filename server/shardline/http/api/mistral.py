@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -16,7 +16,6 @@ from shardline.engine.window import crop
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, field, read, texts
 from shardline.http.api.completion_request import MOST_STOPS, SEEDS
-from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
 
@@ -34,14 +33,14 @@ class Body:
     stream: bool = field(False)
 
 
-def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
+def routes(engine: Engine, settings: Settings) -> list[Route]:
     """`/v1/fim/completions` for an engine that was loaded with these settings."""
 
     async def fill(request: HttpRequest) -> Response:
         asked = read(Body, await body_of(request))
         wanted = _request(asked, settings)
         head = {"id": secrets.token_hex(16), "created": int(time.time()), "model": settings.model.name}
-        chunks = _chunks(engine, slots, wanted)
+        chunks = engine.complete(wanted)
         return await sse.answer(_stream(head, chunks)) if asked.stream else JSONResponse(await _whole(head, chunks))
 
     return [Route("/v1/fim/completions", fill, methods=["POST"])]
@@ -63,13 +62,6 @@ def _request(asked: Body, settings: Settings) -> Request:
         stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
     )
     return crop(request, settings.model.context_tokens)
-
-
-async def _chunks(engine: Engine, slots: Slots, wanted: Request) -> AsyncGenerator[Chunk, None]:
-    with slots.lend(wanted.prefix or wanted.suffix) as document:
-        async with aclosing(engine.complete(replace(wanted, document=document))) as chunks:
-            async for chunk in chunks:
-                yield chunk
 
 
 async def _whole(head: dict[str, Any], chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:

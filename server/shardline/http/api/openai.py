@@ -16,11 +16,10 @@ from shardline.http.api.body import body_of, read, refuse_unknown
 from shardline.http.api.completion_request import Body, Prompt, prompts_of, requests_of
 from shardline.http.api.parallel import complete_all
 from shardline.http.error_responses import RequestError
-from shardline.http.prompt_slots import Slots
 from shardline.settings import ModelSettings
 
 
-def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]:
+def routes(engine: Engine, settings: ModelSettings) -> list[Route]:
     """`/v1/completions` and `/v1/models` for an engine with the model of these settings."""
     created, model = int(time.time()), settings.name
 
@@ -43,7 +42,7 @@ def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]
         prompts = prompts_of(asked.prompt, settings.context_tokens)
         requests = requests_of(asked, prompts, settings.context_tokens)
         answer = _Answer(asked, model, prompts, requests)
-        chunks = complete_all(engine, slots, answer.requests)
+        chunks = complete_all(engine, answer.requests)
         return await sse.answer(answer.stream(chunks)) if asked.stream else JSONResponse(await answer.whole(chunks))
 
     return [
