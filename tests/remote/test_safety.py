@@ -21,8 +21,9 @@ from shardline.engine.remote.engine import RemoteEngine
 from shardline.engine.remote.http_client import MOST_BYTES, Connection
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
-from shardline.engine.remote.openai import OpenAI, SGLang, Vllm
+from shardline.engine.remote.openai import OpenAI
 from shardline.engine.remote.prompts import Text
+from shardline.engine.remote.vllm import SGLang, Vllm
 from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefusedError, SettingsError
 from shardline.settings import RemoteSettings
 from tests.remote.remotes import GUARD_SECONDS, opened, said, serving, settings_for

@@ -15,10 +15,11 @@ from shardline.engine.remote.dialect import Dialect
 from shardline.engine.remote.http_client import UNKNOWN, Connection
 from shardline.engine.remote.llama_cpp import LlamaCpp
 from shardline.engine.remote.ollama import Ollama
-from shardline.engine.remote.openai import OpenAI, SGLang, Vllm
+from shardline.engine.remote.openai import OpenAI
 from shardline.engine.remote.prompts import LONGEST, Ids, Text
 from shardline.engine.remote.shardline import Shardline
 from shardline.engine.remote.tokenizer_match import find_codec
+from shardline.engine.remote.vllm import SGLang, Vllm
 from shardline.errors import NotReadyError, RemoteRefusedError, ShardlineError
 from shardline.settings import Settings
 

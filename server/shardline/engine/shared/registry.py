@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
-from shardline.folders import make_folders, runtime_folder, write_private
+from shardline.folders import check_private, make_folders, runtime_folder, write_private
 from shardline.model_path import model_path
 from shardline.settings import ModelSettings
 
@@ -179,11 +178,7 @@ def _folder() -> Path:
     with _usable_folder():
         folder = runtime_folder() / "engines"
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    if os.name == "posix" and (
-        not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077
-    ):
-        raise EngineError(f"Others may write to the folder {folder}; remove it, or set engine.mode to inprocess.")
+        check_private(folder)
     return folder
 
 
