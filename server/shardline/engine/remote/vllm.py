@@ -11,9 +11,9 @@ from shardline.engine.remote.prompts import Ids, Text, spelled
 
 
 class TokenCompletions:
-    """vLLM and SGLang: our own prompts in token ids, or the text before the cursor where the tokenizer is unknown.
+    """The dialect of vLLM and SGLang: prompts as token ids, or the prefix as text if the tokenizer is unknown.
 
-    They hold an answer to a grammar, which `grammar` puts into a request in the server's own way.
+    Both can constrain an answer by a grammar; a subclass says in which field.
     """
 
     def __init__(self, model: str, prompts: Ids | Text) -> None:
@@ -22,15 +22,15 @@ class TokenCompletions:
 
     @property
     def infills(self) -> bool:
-        """Whether the model can be shown what follows the cursor."""
+        """Whether the model supports infilling and its tokenizer is known."""
         return isinstance(self._prompts, Ids) and self._prompts.infills
 
     def grammar(self, text: str) -> Mapping[str, Any]:
-        """What holds an answer to the GBNF grammar `text`."""
+        """Return the field that constrains the answer by the GBNF grammar `text`."""
         raise NotImplementedError
 
     def question(self, request: Request) -> Question:
-        """Ask with our own prompt."""
+        """Return a question with our own prompt."""
         more: dict[str, Any] = {"stream_options": {"include_usage": True}}
         if request.top_k:
             more["top_k"] = request.top_k
@@ -45,30 +45,30 @@ class TokenCompletions:
         return Question(path=PATH, body=body, prompt_tokens=len(built.ids), removed=built.removed)
 
     def reading(self, request: Request) -> Question | None:
-        """Let it write one token behind what is known of the prompt: it keeps what it has read."""
+        """Return a question for one token after the known part of the prompt, which the server then keeps."""
         ids = self._prompts.ahead(request) if isinstance(self._prompts, Ids) else []
         return Question(path=PATH, body=body_of(self._model, ids, replace(request, max_tokens=1))) if ids else None
 
     def piece(self, message: Mapping[str, Any]) -> Piece:
-        """As `read` has it."""
+        """Parse a message; see `read`."""
         return read(message)
 
     def learn(self, _: Request) -> bool:
-        """There is no other way."""
+        """Return False: there is no other way to ask."""
         return False
 
 
 class Vllm(TokenCompletions):
-    """vLLM."""
+    """The dialect of vLLM."""
 
     def grammar(self, text: str) -> Mapping[str, Any]:
-        """By its own parameter."""
+        """Return vLLM's field for a grammar."""
         return {"structured_outputs": {"grammar": text}}
 
 
 class SGLang(TokenCompletions):
-    """SGLang."""
+    """The dialect of SGLang."""
 
     def grammar(self, text: str) -> Mapping[str, Any]:
-        """By its own parameter."""
+        """Return SGLang's field for a grammar."""
         return {"ebnf": text}

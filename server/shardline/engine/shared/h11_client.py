@@ -1,4 +1,4 @@
-"""One connection to an engine in another process: HTTP/1.1, kept open between requests."""
+"""HTTP/1.1 connection to an engine process, kept open between requests."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ UNREADABLE = "The engine's answer cannot be read."
 
 
 class Connection:
-    """Asks the engine of `entry`, one request after another; raises `AwayError` where it is gone."""
+    """A connection to the engine of `entry`, one request at a time; raises `AwayError` if the engine is gone."""
 
     def __init__(self, entry: Entry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host = f"[{entry.host}]" if ":" in entry.host else entry.host
@@ -33,7 +33,7 @@ class Connection:
 
     @classmethod
     async def open(cls, entry: Entry) -> "Connection":
-        """A connection to the engine of `entry`."""
+        """Connect to the engine of `entry`."""
         try:
             return cls(entry, *await asyncio.open_connection(entry.host, entry.port))
         except OSError as error:
@@ -41,7 +41,7 @@ class Connection:
 
     @property
     def is_free(self) -> bool:
-        """Whether another request may be sent."""
+        """Whether another request can be sent."""
         return self._state.our_state is h11.IDLE and not (self._reader.at_eof() or self._writer.is_closing())
 
     async def ask(self, method: str, path: str, values: Any = None) -> Any:
@@ -53,7 +53,7 @@ class Connection:
         return answers[0]
 
     async def lines(self, method: str, path: str, values: Any = None) -> AsyncGenerator[Any, None]:
-        """Send JSON, if there is any, and yield each line of the answer, which is JSON, as soon as it is there.
+        """Send JSON, if there is any, and yield each line of JSON of the answer as soon as it arrives.
 
         Closing this before its end closes the connection, which ends the engine's work for it.
         """
@@ -82,11 +82,11 @@ class Connection:
                 self.close()
 
     def close(self) -> None:
-        """End what is asked."""
+        """Close the connection."""
         self._writer.close()
 
     def abort(self) -> None:
-        """End what is asked at once, whether the engine has read it or not."""
+        """Close the connection at once, without sending what is buffered."""
         self._writer.transport.abort()
 
     def _send(self, method: str, path: str, body: bytes) -> None:
