@@ -128,9 +128,7 @@ async def test_a_key_is_sent_where_it_belongs_and_is_in_no_log(
     async with serving("openai", tmp_path, tiny_folder, key="open-sesame") as peer:
         async with opened(peer.url, api_key_env="OUR_KEY") as engine:
             assert await said(engine, "say:yes") == "yes"
-        with pytest.raises(
-            RemoteRefusedError, match=r"wants a key; name its environment variable in remote\.apiKeyEnv"
-        ):
+        with pytest.raises(RemoteRefusedError, match=r"name its environment variable in remote\.apiKeyEnv"):
             async with opened(peer.url):
                 pass
         with pytest.raises(RemoteRefusedError, match=r"does not accept the key in remote\.apiKeyEnv"):
@@ -146,11 +144,11 @@ async def test_a_key_is_sent_where_it_belongs_and_is_in_no_log(
     [
         (
             {"base_url": "http://models.example", "api_key_env": "OUR_KEY"},
-            r"would send the key of remote\.apiKeyEnv unencrypted",
+            "would send the key",
         ),
         (
             {"base_url": "http://10.0.0.1:8000/v1", "api_key_env": "OUR_KEY"},
-            r"would send the key of remote\.apiKeyEnv unencrypted",
+            "would send the key",
         ),
         ({"base_url": "https://models.example", "api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY holds no key"),
         ({"base_url": "https://me:word@models.example"}, "must be an address alone"),

@@ -1,4 +1,4 @@
-"""The application: one engine, and every way to ask it."""
+"""ASGI application of one engine with all its APIs."""
 
 import asyncio
 import gc
@@ -22,15 +22,15 @@ from shardline.http.metrics import Metrics
 from shardline.http.middleware.auth import Guard
 from shardline.http.middleware.body_limits import Bodies
 from shardline.http.middleware.client_disconnect import EndWithClient
-from shardline.http.middleware.idle import Noticed, Presence
+from shardline.http.middleware.idle import CountPresence, Presence
 from shardline.http.middleware.json_parser import Parser
 from shardline.http.middleware.outcome import Outcome
 from shardline.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
-    """Who gets in: with which key, under which name of the machine, and for how many seconds nobody may be there."""
+class Access:
+    """The API key, the host name that clients may use, and the seconds without clients after which to end."""
 
     key: str
     host: str = "127.0.0.1"
@@ -39,9 +39,9 @@ class Door:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What can be asked: an engine, how far it is, and `end`, which ends the process.
+    """The engine, its loading state, and `end`, which ends the process.
 
-    `release` lets the engine be idle while it still loads: those who waited for it have left.
+    `release` lets the idle time begin while the engine still loads, as no client waits for it any more.
     """
 
     engine: ServedEngine
@@ -51,27 +51,27 @@ class Service:
 
 
 Routes = Callable[[Service], Sequence[BaseRoute]]
-"""More ways to ask an engine."""
+"""Makes further routes for an engine."""
 
 
 def make_app(
     engine: Engine,
     settings: Settings,
-    door: Door,
+    access: Access,
     *,
     routes: Routes = lambda _: (),
     on_end: Callable[[ShardlineError | None], None],
 ) -> ASGIApp:
-    """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
+    """Return the application that serves `engine`, made for these settings, by the public APIs and `routes`.
 
-    It is loaded once the application runs. `on_end` is called when that should end: with what went wrong where the
-    model cannot be loaded, with None where nobody was there for as long as `door` allows.
+    It loads the engine when it starts. It calls `on_end` when it should end: with an error if the model cannot be
+    loaded, with None after the idle time of `access`.
     """
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
-    presence = Presence(door.idle, lambda: on_end(None))
+    presence = Presence(access.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics)
-    loads = ExitStack()  # while it does, it counts as used
+    loads = ExitStack()  # a loading engine counts as used
     service = Service(engine=served, loading=loading, end=lambda: on_end(None), release=loads.close)
     parser = Parser()
 
@@ -82,7 +82,7 @@ def make_app(
                 loads.enter_context(presence.visit())
                 try:
                     await loading.run()
-                    gc.freeze()  # to look through all that is loaded would stop everyone for a tenth of a second
+                    gc.freeze()  # a collection over the loaded model would block the event loop for 0.1 s
                 except ShardlineError as error:
                     on_end(error)
 
@@ -114,5 +114,7 @@ def make_app(
     )
     app.state.bodies, app.state.parser = Bodies(admission), parser
     # Starlette's own stack would add two wrappers of `send`, and uvicorn close the connection after an error.
-    app.middleware_stack = Guard(Noticed(EndWithClient(app.router), presence=presence), key=door.key, host=door.host)
+    app.middleware_stack = Guard(
+        CountPresence(EndWithClient(app.router), presence=presence), key=access.key, host=access.host
+    )
     return Outcome(app, metrics=metrics)

@@ -1,7 +1,7 @@
-"""The whole contract of an engine over HTTP, for the language servers of the user that it runs for.
+"""Private HTTP API with the whole engine contract, for the user's language servers.
 
-A client is there as long as its request for `/engine/clients/NAME` is answered, with a line at each change and every
-few seconds. What it asks belongs to documents of its own, which are forgotten when it has gone, whatever became of it.
+A client is connected while its request for `/engine/clients/NAME` is open; its answer has a line for each change and
+every few seconds. Documents belong to their client and are forgotten when it disconnects.
 """
 
 import json
@@ -25,12 +25,12 @@ STOPPED = "The engine was stopped by `shardline engines stop`; the command shard
 
 T = TypeVar("T")
 
-Answer = Callable[[str, Any], Awaitable[Any]]
-"""Answers a client of this name, who has sent this JSON, with other JSON; raises `ShardlineError`."""
+Answer = Callable[[str, Any], Awaitable[None]]
+"""Handles the JSON that the client of this name has sent; raises `ShardlineError`."""
 
 
 def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
-    """The ways to ask the engine of `service`, which ends with its clients unless it `stays`, as others use it too."""
+    """Return the routes to the engine of `service`, which ends after its last client unless it `stays`."""
     private = Private(service, stays=stays)
     client = "/engine/clients/{client}"
     return [
@@ -40,14 +40,14 @@ def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
         Route(client, private.leave, methods=["DELETE"]),
         Route(f"{client}/complete", private.complete, methods=["POST"]),
         *(
-            Route(f"{client}/{answer.__name__}", _answering(answer), methods=["POST"])
+            Route(f"{client}/{answer.__name__}", _as_endpoint(answer), methods=["POST"])
             for answer in (private.warm, private.forget)
         ),
     ]
 
 
 class Private:
-    """Answers clients, and knows which are there and what their documents are."""
+    """The connected clients with their documents, and the handlers of their requests."""
 
     def __init__(self, service: Service, *, stays: bool) -> None:
         self._stays = stays
@@ -55,15 +55,15 @@ class Private:
         self._loading = service.loading
         self._end = service.end
         self._release = service.release
-        self._documents: dict[str, set[str]] = {}  # of each client that is there
+        self._documents: dict[str, set[str]] = {}  # of each connected client
         self._was_used = False
 
     async def state(self, _: HTTPRequest) -> Response:
-        """How the engine is, and how many are there."""
+        """Return the state of the engine and the number of clients."""
         return JSONResponse({**self._state(), "clients": len(self._documents), "pid": os.getpid()})
 
     async def stop(self, request: HTTPRequest) -> Response:
-        """End the engine; where the client says `unused`, only if it may, and those who used it have all left."""
+        """End the engine; if the client says `unused`, only once all clients have left an engine that may end."""
         unused = (await body_of(request)).get("unused")
         stops = not unused or (self._was_used and not self._documents and not self._stays)
         if stops:
@@ -72,12 +72,12 @@ class Private:
         return JSONResponse({"stops": stops})
 
     async def follow(self, request: HTTPRequest) -> Response:
-        """Let a client be there: a line with the state now and at each change."""
+        """Connect a client: stream the state now and at each change."""
         return Lines(self._states(request.path_params["client"]), dict)
 
     async def leave(self, request: HTTPRequest) -> Response:
-        """Let a client leave, which knows then that it has: whoever asks whether it is used is told so."""
-        self._was_used = True  # also where it had no time to be there
+        """Disconnect a client; after the answer the engine counts as unused by it."""
+        self._was_used = True  # even if it left before it was connected
         self._forget_client(request.path_params["client"])
         return JSONResponse({})
 
@@ -87,16 +87,16 @@ class Private:
         return Lines(self._engine.complete(own), serialization.write)
 
     async def warm(self, client: str, asked: Any) -> None:
-        """Read a prompt ahead."""
+        """Prefill a prompt ahead."""
         await self._engine.warm(self._own(client, asked["request"]))
 
     async def forget(self, client: str, asked: Any) -> None:
-        """Free what is kept for a document."""
+        """Free the KV cache of a document."""
         self._documents.get(client, set()).discard(asked["document"])
         self._engine.forget(_full_name(client, asked["document"]))
 
     def _state(self, progress: Progress | None = None) -> dict[str, Any]:
-        """How the engine is, or was when it had come as far as that."""
+        """Return the state of the engine, or the one with this progress."""
         loading, engine = self._loading, self._engine
         if progress:
             return {"version": __version__, "ready": False, "progress": serialization.write(progress)}
@@ -118,10 +118,10 @@ class Private:
         for document in self._documents.pop(client, set()):
             self._engine.forget(_full_name(client, document))
         if not (self._documents or self._stays):
-            self._release()  # nobody waits for it any more
+            self._release()  # no client waits for it
 
     def _own(self, client: str, values: Mapping[str, Any]) -> Request:
-        """The request, for a document of this client."""
+        """Return the request with the client's name in its document's."""
         document = str(values["document"])
         if document and client in self._documents:
             self._documents[client].add(document)
@@ -129,7 +129,7 @@ class Private:
 
 
 class Lines(Response, Generic[T]):
-    """Sends each of `values` as a line of JSON, and a `ShardlineError` as the last one."""
+    """A response that sends each of `values` as a line of JSON, and a `ShardlineError` as the last one."""
 
     def __init__(self, values: AsyncGenerator[T, None], as_json: Callable[[T], Any]) -> None:
         super().__init__(media_type="application/x-ndjson")
@@ -153,10 +153,11 @@ def _line(value: Any) -> Message:
     return {"type": "http.response.body", "body": json.dumps(value).encode() + b"\n", "more_body": True}
 
 
-def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
+def _as_endpoint(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
     async def respond(request: HTTPRequest) -> Response:
         try:
-            return JSONResponse({"answer": await answer(request.path_params["client"], await body_of(request))})
+            await answer(request.path_params["client"], await body_of(request))
+            return JSONResponse({})
         except ShardlineError as error:
             return JSONResponse(serialization.write_error(error))
 

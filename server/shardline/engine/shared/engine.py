@@ -68,16 +68,16 @@ class SharedEngine:
         """Stream the completion; raises `EngineError`. Only `wait_lost` reports the loss of the engine."""
         asked = "POST", f"{self._path}/complete", {"request": serialization.write(request)}
         for tries_left in reversed(range(TRIES)):
-            said = False
+            has_begun = False
             try:
                 async with self._connected() as connection, aclosing(connection.lines(*asked)) as lines:
                     async for values in lines:
                         _check(values)
-                        said = True
+                        has_begun = True
                         yield serialization.read(values, Chunk)
                 return
             except AwayError as error:
-                if said or not tries_left:
+                if has_begun or not tries_left:
                     raise NotReadyError(str(error)) from error
 
     async def warm(self, request: Request) -> None:

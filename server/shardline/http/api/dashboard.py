@@ -1,4 +1,4 @@
-"""What one sees of an engine: its figures as JSON, and a page that draws them."""
+"""Dashboard: an engine's figures as JSON, and the page that draws them."""
 
 import mimetypes
 from typing import Any
@@ -27,9 +27,9 @@ HEADERS = {
 
 
 def routes(engine: Engine, model: str, loading: Loading, admission: Admission, history: History) -> list[Route]:
-    """The page, and `/engine/figures`, which it reads each second."""
+    """Return the routes of the page and of `/engine/figures`, which it reads each second."""
 
-    async def told(_: Request) -> Response:
+    async def figures(_: Request) -> Response:
         return JSONResponse(
             {
                 "version": __version__,
@@ -44,11 +44,11 @@ def routes(engine: Engine, model: str, loading: Loading, admission: Admission, h
 
     mimetypes.add_type("text/javascript", ".js")  # Windows' registry may say text/plain
     page = _Page(packages=[("shardline.http", "page")], html=True)
-    return [Route("/engine/figures", told), *(Route(path, page, methods=["GET"]) for path in PAGE)]
+    return [Route("/engine/figures", figures), *(Route(path, page, methods=["GET"]) for path in PAGE)]
 
 
 class _Page(StaticFiles):
-    """Files of the page with the headers that guard it."""
+    """The files of the page with its security headers."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

@@ -1,4 +1,7 @@
-"""llama.cpp's `/infill` and `/completion`, as its plugins use them: tools/server/README.md of ggml-org/llama.cpp."""
+"""llama.cpp's `/infill` and `/completion`, as its editor plugins use them.
+
+Source: tools/server/README.md of ggml-org/llama.cpp.
+"""
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -17,18 +20,18 @@ from shardline.http.api.body import body_of, field, read, texts
 from shardline.http.error_responses import RequestError
 from shardline.settings import Settings
 
-MOST_STOPS = 32
-MOST_LIKELY = 20
+MAX_STOPS = 32
+MAX_LIKELY = 20
 TOKENS = "completion_probabilities"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The fields that mean something here; all others are ignored.
+    """The supported fields; all others are ignored.
 
-    `prompt` stands between `input_prefix` and the cursor. What is None is as the settings say; `n_predict` below 0
-    is as much as the context has room for, and 0 reads the prompt only. After `t_max_predict_ms` it ends with the next
-    line. With `n_probs` tokens are told of, each with so many that were likely, up to 20.
+    `prompt` stands between `input_prefix` and the cursor. The settings replace None. `n_predict` below 0 fills the
+    context, and 0 only prefills the prompt. After `t_max_predict_ms` generation ends with the next line. With
+    `n_probs` each token is reported with up to 20 likely ones.
     """
 
     input_prefix: str = field("")
@@ -49,7 +52,7 @@ class Body:
 
 
 def routes(engine: Engine, settings: Settings) -> list[Route]:
-    """`/infill` and `/completion` for an engine that was loaded with these settings."""
+    """Return the routes of `/infill` and `/completion` for an engine with these settings."""
 
     async def infill(request: HttpRequest) -> Response:
         asked = read(Body, await body_of(request))
@@ -78,7 +81,7 @@ def routes(engine: Engine, settings: Settings) -> list[Route]:
 
 
 def _request(asked: Body, settings: Settings) -> Request:
-    """What the engine is asked; the settings hold for what was not said. Raises `RequestError`."""
+    """Return the engine's request, with the settings for missing fields; raises `RequestError`."""
     given = settings.generation
     room = settings.model.context_tokens
     wanted = asked.n_predict or given.max_tokens
@@ -94,14 +97,14 @@ def _request(asked: Body, settings: Settings) -> Request:
         top_k=given.top_k if asked.top_k is None else max(0, asked.top_k),
         min_p=asked.min_p,
         seed=None if seed is None or seed < 0 else seed,
-        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
-        logprobs=min(asked.n_probs, MOST_LIKELY) if asked.n_probs > 0 else None,
+        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", max_texts=MAX_STOPS),
+        logprobs=min(asked.n_probs, MAX_LIKELY) if asked.n_probs > 0 else None,
     )
     return crop(request, room)
 
 
 def _extra(value: Any) -> str:
-    """Pieces of other files, which stand before this one."""
+    """Return the pieces of other files as one text; raises `RequestError`."""
     pieces = [] if value is None else value
     if not isinstance(pieces, list) or not all(
         isinstance(one, dict) and isinstance(one.get("text"), str) for one in pieces
@@ -111,7 +114,7 @@ def _extra(value: Any) -> str:
 
 
 class _Answer:
-    """What is sent for one request, in pieces of which the last tells all but the text."""
+    """The answer to one request in pieces; the last one has all but the text."""
 
     def __init__(self, asked: Body, wanted: Request, settings: Settings) -> None:
         self._asked = asked
@@ -125,17 +128,17 @@ class _Answer:
             return
         last: Chunk | None = None
         first_at: float | None = None
-        said = ""
+        before = ""
         async with aclosing(engine.complete(self._wanted)) as chunks:
             async for last in chunks:
                 first_at = first_at or time.perf_counter()
                 text, is_over = last.text, False
-                if "\n" in said and self._is_late(first_at):
+                if "\n" in before and self._is_late(first_at):
                     rest, line_feed, _ = text.partition("\n")
-                    text, is_over = ("", True) if said.endswith("\n") else (rest, bool(line_feed))
+                    text, is_over = ("", True) if before.endswith("\n") else (rest, bool(line_feed))
                 if text or (last.tokens and not is_over):
-                    yield {"content": text, "stop": False, **_told(last.tokens)}
-                said += text
+                    yield {"content": text, "stop": False, **_reported(last.tokens)}
+                before += text
                 if is_over:
                     break
         yield self._end(last)
@@ -167,17 +170,17 @@ class _Answer:
         }
 
 
-def _told(tokens: Sequence[Token]) -> dict[str, Any]:
-    """The tokens, where they were asked for."""
+def _reported(tokens: Sequence[Token]) -> dict[str, Any]:
+    """Return the field with the tokens, if there are any."""
 
     def one(text: str, logprob: float) -> dict[str, Any]:
         return {"token": text, "bytes": list(text.encode()), "logprob": logprob}
 
-    told = [
+    reported = [
         {**one(token.text, token.logprob), "top_logprobs": [one(text, logprob) for text, logprob in token.top]}
         for token in tokens
     ]
-    return {TOKENS: told} if told else {}
+    return {TOKENS: reported} if reported else {}
 
 
 def _timings(usage: Usage) -> dict[str, float]:
@@ -200,7 +203,7 @@ def _speed(name: str, tokens: int, seconds: float) -> dict[str, float]:
 
 
 def _chosen(whole: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The fields of these names; that of `timings/prompt_n` is inside of another."""
+    """Return the fields of these names; `timings/prompt_n` is nested."""
     chosen: dict[str, Any] = {}
     for name in names:
         found: Any = whole

@@ -3,7 +3,7 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shardline.http.error_responses import RequestError, refusal_of
+from shardline.http.error_responses import RequestError, request_error_of
 from shardline.http.metrics import Metrics
 
 
@@ -41,4 +41,4 @@ def _error_of(error: Exception, scope: Scope) -> RequestError:
     if isinstance(error, HTTPException):
         sentence = f"{error.detail}: {scope['method']} {scope['path']}"
         return RequestError(sentence, status=error.status_code, headers=error.headers)
-    return refusal_of(error)
+    return request_error_of(error)
