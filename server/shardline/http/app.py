@@ -113,8 +113,7 @@ def make_app(
         lifespan=lifespan,
     )
     app.state.bodies, app.state.parser = Bodies(admission), parser
-    # Starlette's own stack would add two wrappers of `send`, and uvicorn close the connection after an error.
-    app.middleware_stack = Guard(
-        CountPresence(EndWithClient(app.router), presence=presence), key=access.key, host=access.host
-    )
+    # Starlette's own stack adds two wrappers of `send`, and lets uvicorn close the connection after an error.
+    counted = CountPresence(EndWithClient(app.router), presence=presence)
+    app.middleware_stack = Guard(counted, key=access.key, host=access.host)
     return Outcome(app, metrics=metrics)

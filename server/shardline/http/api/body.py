@@ -43,10 +43,8 @@ def read(kind: type[T], body: Mapping[str, Any]) -> T:
         if value is None:
             continue
         try:
-            annotation = types[declared.name]
-            values[declared.name] = (
-                value if annotation is Any else check(value, annotation, declared.metadata["limits"])
-            )
+            wanted = types[declared.name]
+            values[declared.name] = value if wanted is Any else check(value, wanted, declared.metadata["limits"])
         except BadValueError as error:
             raise RequestError(f"{declared.name} must be {error}.", param=declared.name) from None
     return kind(**values)
