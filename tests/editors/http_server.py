@@ -15,7 +15,7 @@ from starlette.routing import Route
 from shardline import logs
 from shardline.engine import Chunk, Request
 from shardline.engine.scripted import ScriptedEngine
-from shardline.http.app import Door
+from shardline.http.app import Access
 from shardline.http.listener import Address, serve
 from shardline.settings import Settings
 from tests.editors.cases import suggested_at
@@ -78,7 +78,7 @@ if __name__ == "__main__":
     serve(
         engine,
         Settings(),
-        Door(key=KEY),
+        Access(key=KEY),
         Address(),
         routes=lambda _: [Route("/test/warmed", tell_warmed)],
         on_listening=lambda url: print(url, flush=True),  # noqa: T201

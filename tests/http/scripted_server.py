@@ -24,7 +24,7 @@ from shardline.engine import Engine as AnyEngine
 from shardline.engine.plan import GIB, DeviceShare, Plan
 from shardline.engine.scripted import ScriptedEngine
 from shardline.errors import GenerationError, PromptError
-from shardline.http.app import Door, Service
+from shardline.http.app import Access, Service
 from shardline.http.listener import Address, serve
 from shardline.settings import ModelSettings, Settings
 
@@ -118,7 +118,7 @@ if __name__ == "__main__":
     serve(
         engine,
         Settings(model=ModelSettings(name=name)),
-        Door(key=KEY, idle=idle),
+        Access(key=KEY, idle=idle),
         Address(certificate=certificate, private_key=private_key),
         routes=engine.routes,
         on_listening=lambda url: print(f"Listening on {url}", flush=True),  # noqa: T201

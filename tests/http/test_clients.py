@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from shardline.http.admission import RUNNING, WAITING
+from shardline.http.admission import MAX_RUNNING, MAX_WAITING
 from tests.http.servers import GUARD_SECONDS, Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
@@ -88,28 +88,28 @@ async def test_after_an_error_the_connection_goes_on(server: Server) -> None:
 
 async def test_who_leaves_while_waiting_is_never_begun_with(server: Server) -> None:
     async with AsyncExitStack() as stack:
-        for _ in range(RUNNING):
+        for _ in range(MAX_RUNNING):
             await stack.enter_async_context(connected(server, "/infill", b'{"prompt":"hang"}'))
-        await server.until(lambda told: len(told["requests"]) == RUNNING)
+        await server.until(lambda told: len(told["requests"]) == MAX_RUNNING)
         async with connected(server, "/infill", b'{"prompt":"late comer"}'):
             await until_waiting(server, 1)
-    await server.until(lambda told: told["cancelled"] == RUNNING)
-    assert len((await server.told())["requests"]) == RUNNING
+    await server.until(lambda told: told["cancelled"] == MAX_RUNNING)
+    assert len((await server.told())["requests"]) == MAX_RUNNING
 
 
 async def test_too_many_are_asked_to_come_again_and_then_answered(server: Server) -> None:
     ask = {"model": "scripted", "prompt": "say:yes"}
     async with AsyncExitStack() as stack:
-        for _ in range(RUNNING + WAITING):
+        for _ in range(MAX_RUNNING + MAX_WAITING):
             await stack.enter_async_context(connected(server, "/infill", b'{"prompt":"hang"}'))
-        await until_waiting(server, WAITING)
+        await until_waiting(server, MAX_WAITING)
         for fields in (ask, {**ask, "stream": True}):
             answer = await server.http.post("/v1/completions", json=fields)
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) > 0
             assert answer.json()["error"]["code"] == "rate_limit_exceeded"
         assert (await server.http.get("/health")).status_code == 200
-        assert len((await server.told())["requests"]) == RUNNING
+        assert len((await server.told())["requests"]) == MAX_RUNNING
     async with server.openai(max_retries=5) as client:  # which does what Retry-After says
         done = await client.completions.create(model="scripted", prompt="say:yes")
     assert done.choices[0].text == "yes"

@@ -56,6 +56,8 @@ async def test_the_page_needs_no_key_holds_no_secret_and_reaches_nowhere() -> No
                 assert policy.startswith("default-src 'none';")
                 assert "unsafe" not in policy
                 assert "frame-ancestors 'none'" in policy
+                same = await stranger.get(path, headers={"If-None-Match": answer.headers["etag"]})
+                assert (same.status_code, same.headers["content-security-policy"]) == (304, policy)
                 links = re.findall(r"(?:href|src|url|import|from)[=( ]+[\"']([^\"']+)", answer.text)
                 assert set(links) <= {*PAGE, "data:,"}
                 assert server.key not in answer.text

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shardline.http.prompt_slots import MOST_KEPT
 from tests.http.servers import Server, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -166,16 +165,6 @@ async def test_tokens_are_told_of_where_they_are_asked_for(server: Server, strea
         assert token["logprob"] == token["top_logprobs"][0]["logprob"] < 0
     plain = await infill(server, prompt="say:a é", n_probs=0)
     assert "completion_probabilities" not in plain
-
-
-async def test_more_prompts_than_are_kept_take_the_places_of_the_oldest(server: Server) -> None:
-    for number in range(3 * MOST_KEPT):
-        await infill(server, prompt=f"{number} say:a")
-    await infill(server, prompt=f"{3 * MOST_KEPT - 1} say:a b")
-    documents = [request["document"] for request in (await server.told())["requests"]][-3 * MOST_KEPT - 1 :]
-    assert len(set(documents)) == MOST_KEPT
-    assert documents[:MOST_KEPT] == documents[MOST_KEPT : 2 * MOST_KEPT]
-    assert documents[-1] == documents[-2]
 
 
 @pytest.mark.parametrize(

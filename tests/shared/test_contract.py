@@ -16,7 +16,7 @@ from shardline.engine.shared.engine import SharedEngine
 from shardline.engine.shared.h11_client import Connection
 from shardline.errors import AwayError, CheckpointError, GenerationError, NotReadyError, ShardlineError
 from shardline.http import engine_api
-from shardline.http.app import Door, make_app
+from shardline.http.app import Access, make_app
 from shardline.settings import ModelSettings, Settings
 
 SETTINGS = Settings(model=ModelSettings(name="scripted"))
@@ -72,7 +72,7 @@ async def serving(engine: Loaded, *, idle: float | None = None) -> AsyncIterator
     def end(_: object) -> None:
         server.should_exit = True
 
-    app = make_app(engine, SETTINGS, Door(key=KEY, idle=idle), routes=engine_api.routes, on_end=end)
+    app = make_app(engine, SETTINGS, Access(key=KEY, idle=idle), routes=engine_api.routes, on_end=end)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listener]))

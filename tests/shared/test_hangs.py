@@ -116,7 +116,7 @@ async def test_engines_that_hang_are_listed_and_stopped(tiny_folder: Path) -> No
 
 async def test_where_somebody_who_hangs_starts_an_engine_that_is_told(tiny_folder: Path) -> None:
     name = registry.identify(wished(tiny_folder).model)
-    hold = f"from shardline.engine import registry\nwith registry.starting('{name}'): print(flush=True); input()"
+    hold = f"from shardline.engine.shared import registry\nwith registry.starting('{name}'): print(flush=True); input()"
     pipe = asyncio.subprocess.PIPE
     holder = await asyncio.create_subprocess_exec(sys.executable, "-c", hold, stdin=pipe, stdout=pipe)
     assert holder.stdout

@@ -13,7 +13,7 @@ from shardline.engine import Report
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.shared import registry
 from shardline.http import engine_api
-from shardline.http.app import Door
+from shardline.http.app import Access
 from shardline.http.listener import Address, serve
 from shardline.settings import ModelSettings, Settings, merge_strictly
 
@@ -41,8 +41,8 @@ def engine_process() -> None:
             _tell(json.dumps(asdict(entry)))
 
         try:
-            door = Door(key=key, idle=settings.engine.idle)
-            serve(engine, settings, door, Address(), routes=engine_api.routes, on_listening=tell)
+            access = Access(key=key, idle=settings.engine.idle)
+            serve(engine, settings, access, Address(), routes=engine_api.routes, on_listening=tell)
         finally:
             engine.close()
     with suppress(OSError):  # no room on the disk of the log

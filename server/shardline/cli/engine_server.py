@@ -13,7 +13,7 @@ from shardline.engine.local.engine import LocalEngine
 from shardline.engine.shared import control, registry
 from shardline.errors import EngineError, SettingsError
 from shardline.http import api_key, engine_api
-from shardline.http.app import Door
+from shardline.http.app import Access
 from shardline.http.listener import Address, serve
 from shardline.settings import Settings
 from shardline.terminal import printable
@@ -47,11 +47,11 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
         sys.stderr.flush()
 
     engine = LocalEngine(settings.model)
-    door = Door(key=secret, host=address.host, idle=idle)
+    access = Access(key=secret, host=address.host, idle=idle)
     routes = functools.partial(engine_api.routes, stays=True) if is_private else lambda _: ()
     with stack:
         try:
-            serve(engine, settings, door, address, routes=routes, on_listening=tell)
+            serve(engine, settings, access, address, routes=routes, on_listening=tell)
         finally:
             engine.close()
     sys.stderr.flush()

@@ -1,1 +1,1 @@
-"""The room of HTTP: an engine for many clients. Starlette and uvicorn live here and nowhere else."""
+"""HTTP server for one engine and many clients."""

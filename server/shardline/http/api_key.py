@@ -1,4 +1,4 @@
-"""The key that clients have to know: of the user's choosing, or made once and kept where only this user can read it."""
+"""API key of the server: the user's own, or a generated private file."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from shardline.errors import SettingsError
 from shardline.folders import runtime_folder
 
 VARIABLE = "SHARDLINE_API_KEY"
-"""The environment variable that has the key, if it is set."""
+"""The environment variable that may hold the key."""
 
-LEAST_CHARACTERS = 16
+MIN_CHARACTERS = 16
 
 
 def own_file() -> Path:
-    """Where the key is unless a user says otherwise; raises `SettingsError`."""
+    """Return the default file of the key; raises `SettingsError`."""
     try:
         return runtime_folder() / "api-key"
     except OSError as error:
@@ -28,27 +28,27 @@ def own_file() -> Path:
 
 
 def read_or_make(file: Path) -> str:
-    """The key in `file`, where a random one is put if there is none yet; raises `SettingsError`."""
-    if not os.path.exists(file):  # noqa: PTH110  where `Path.exists` raises, this lets `_make` tell why
+    """Return the key in `file`, after writing a random one if the file is missing; raises `SettingsError`."""
+    if not os.path.exists(file):  # noqa: PTH110  `Path.exists` may raise, `_make` reports why
         _make(file)
     return _read(file)
 
 
 def check(key: str, source: str) -> str:
-    """Return `key`, if it can be sent in a header and is not soon guessed; raises `SettingsError` naming `source`."""
-    if len(key) < LEAST_CHARACTERS or not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingsError(f"{source} must have at least {LEAST_CHARACTERS} letters, digits or signs, and no spaces.")
+    """Return `key` if it fits a header and is long enough; raises `SettingsError`, which names `source`."""
+    if len(key) < MIN_CHARACTERS or not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsError(f"{source} must have at least {MIN_CHARACTERS} letters, digits or signs, and no spaces.")
     return key
 
 
 def _make(file: Path) -> None:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8") as made:
-            made.write(secrets.token_urlsafe(32) + "\n")
-            made.flush()
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8") as new:
+            new.write(secrets.token_urlsafe(32) + "\n")
+            new.flush()
             with contextlib.suppress(FileExistsError):
-                os.link(made.name, file)  # whole or not at all, as others may start at the same time
+                os.link(new.name, file)  # atomic, as several servers may start at once
     except OSError as error:
         raise SettingsError(f"--api-key-file {file} cannot be written: {error.strerror}.") from error
 

@@ -1,4 +1,4 @@
-"""The application: one engine, and every way to ask it."""
+"""ASGI application of one engine with all its APIs."""
 
 import asyncio
 import gc
@@ -7,9 +7,6 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -20,21 +17,20 @@ from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
 from shardline.http.admitted_engine import ServedEngine
 from shardline.http.api import dashboard, llama_cpp, llama_properties, mistral, openai
-from shardline.http.error_responses import RequestError, refusal_of
 from shardline.http.load_state import Loading
-from shardline.http.metrics import Counted, Metrics
+from shardline.http.metrics import Metrics
 from shardline.http.middleware.auth import Guard
 from shardline.http.middleware.body_limits import Bodies
 from shardline.http.middleware.client_disconnect import EndWithClient
-from shardline.http.middleware.idle import Noticed, Presence
+from shardline.http.middleware.idle import CountPresence, Presence
 from shardline.http.middleware.json_parser import Parser
-from shardline.http.prompt_slots import Slots
+from shardline.http.middleware.outcome import Outcome
 from shardline.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
-    """Who gets in: with which key, under which name of the machine, and for how many seconds nobody may be there."""
+class Access:
+    """The API key, the host name that clients may use, and the seconds without clients after which to end."""
 
     key: str
     host: str = "127.0.0.1"
@@ -43,9 +39,9 @@ class Door:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What can be asked: an engine, how far it is, and `end`, which ends the process.
+    """The engine, its loading state, and `end`, which ends the process.
 
-    `release` lets the engine be idle while it still loads: those who waited for it have left.
+    `release` lets the idle time begin while the engine still loads, as no client waits for it any more.
     """
 
     engine: ServedEngine
@@ -55,29 +51,29 @@ class Service:
 
 
 Routes = Callable[[Service], Sequence[BaseRoute]]
-"""More ways to ask an engine."""
+"""Makes further routes for an engine."""
 
 
 def make_app(
     engine: Engine,
     settings: Settings,
-    door: Door,
+    access: Access,
     *,
     routes: Routes = lambda _: (),
     on_end: Callable[[ShardlineError | None], None],
 ) -> ASGIApp:
-    """Serve `engine`, made for these settings, by the public protocols and those of `routes`.
+    """Return the application that serves `engine`, made for these settings, by the public APIs and `routes`.
 
-    It is loaded once the application runs. `on_end` is called when that should end: with what went wrong where the
-    model cannot be loaded, with None where nobody was there for as long as `door` allows.
+    It loads the engine when it starts. It calls `on_end` when it should end: with an error if the model cannot be
+    loaded, with None after the idle time of `access`.
     """
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
-    presence = Presence(door.idle, lambda: on_end(None))
+    presence = Presence(access.idle, lambda: on_end(None))
     served = ServedEngine(engine, loading, admission, metrics)
-    loads = ExitStack()  # while it does, it counts as used
+    loads = ExitStack()  # a loading engine counts as used
     service = Service(engine=served, loading=loading, end=lambda: on_end(None), release=loads.close)
-    slots, parser = Slots(), Parser()
+    parser = Parser()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -86,7 +82,7 @@ def make_app(
                 loads.enter_context(presence.visit())
                 try:
                     await loading.run()
-                    gc.freeze()  # to look through all that is loaded would stop everyone for a tenth of a second
+                    gc.freeze()  # a collection over the loaded model would block the event loop for 0.1 s
                 except ShardlineError as error:
                     on_end(error)
 
@@ -107,28 +103,17 @@ def make_app(
             Route("/health", health),
             Route("/v1/health", health),
             Route("/metrics", count),
-            *openai.routes(served, settings.model, slots),
-            *mistral.routes(served, settings, slots),
-            *llama_cpp.routes(served, settings, slots),
+            *openai.routes(served, settings.model),
+            *mistral.routes(served, settings),
+            *llama_cpp.routes(served, settings),
             *llama_properties.routes(settings.model, admission),
             *dashboard.routes(engine, settings.model.name, loading, admission, metrics.history),
             *routes(service),
         ],
-        middleware=[
-            Middleware(Guard, key=door.key, host=door.host),
-            Middleware(Noticed, presence=presence),
-            Middleware(EndWithClient),
-            Middleware(ExceptionMiddleware, handlers={Exception: _fail}),  # else uvicorn closes the connection after it
-        ],
-        exception_handlers={HTTPException: _fail},
         lifespan=lifespan,
     )
     app.state.bodies, app.state.parser = Bodies(admission), parser
-    return Counted(app, metrics=metrics)  # around it, so that what nobody thought of is counted too
-
-
-async def _fail(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        message = f"{error.detail}: {request.method} {request.url.path}"
-        return RequestError(message, status=error.status_code, headers=error.headers).answer()
-    return refusal_of(error).answer()
+    # Starlette's own stack adds two wrappers of `send`, and lets uvicorn close the connection after an error.
+    counted = CountPresence(EndWithClient(app.router), presence=presence)
+    app.middleware_stack = Guard(counted, key=access.key, host=access.host)
+    return Outcome(app, metrics=metrics)

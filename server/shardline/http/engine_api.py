@@ -1,19 +1,19 @@
-"""The whole contract of an engine over HTTP, for the language servers of the user that it runs for.
+"""Private HTTP API with the whole engine contract, for the user's language servers.
 
-A client is there as long as its request for `/engine/clients/NAME` is answered, with a line at each change and every
-few seconds. What it asks belongs to documents of its own, which are forgotten when it has gone, whatever became of it.
+A client is connected while its request for `/engine/clients/NAME` is open; its answer has a line for each change and
+every few seconds. Documents belong to their client and are forgotten when it disconnects.
 """
 
 import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shardline import __version__
 from shardline.engine import Progress, Request, serialization
@@ -23,12 +23,14 @@ from shardline.http.app import Service
 
 STOPPED = "The engine was stopped by `shardline engines stop`; the command shardline.restart starts another."
 
-Answer = Callable[[str, Any], Awaitable[Any]]
-"""Answers a client of this name, who has sent this JSON, with other JSON; raises `ShardlineError`."""
+T = TypeVar("T")
+
+Answer = Callable[[str, Any], Awaitable[None]]
+"""Handles the JSON that the client of this name has sent; raises `ShardlineError`."""
 
 
 def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
-    """The ways to ask the engine of `service`, which ends with its clients unless it `stays`, as others use it too."""
+    """Return the routes to the engine of `service`, which ends after its last client unless it `stays`."""
     private = Private(service, stays=stays)
     client = "/engine/clients/{client}"
     return [
@@ -38,14 +40,14 @@ def routes(service: Service, *, stays: bool = False) -> list[BaseRoute]:
         Route(client, private.leave, methods=["DELETE"]),
         Route(f"{client}/complete", private.complete, methods=["POST"]),
         *(
-            Route(f"{client}/{answer.__name__}", _answering(answer), methods=["POST"])
+            Route(f"{client}/{answer.__name__}", _as_endpoint(answer), methods=["POST"])
             for answer in (private.warm, private.forget)
         ),
     ]
 
 
 class Private:
-    """Answers clients, and knows which are there and what their documents are."""
+    """The connected clients with their documents, and the handlers of their requests."""
 
     def __init__(self, service: Service, *, stays: bool) -> None:
         self._stays = stays
@@ -53,15 +55,15 @@ class Private:
         self._loading = service.loading
         self._end = service.end
         self._release = service.release
-        self._documents: dict[str, set[str]] = {}  # of each client that is there
+        self._documents: dict[str, set[str]] = {}  # of each connected client
         self._was_used = False
 
     async def state(self, _: HTTPRequest) -> Response:
-        """How the engine is, and how many are there."""
+        """Return the state of the engine and the number of clients."""
         return JSONResponse({**self._state(), "clients": len(self._documents), "pid": os.getpid()})
 
     async def stop(self, request: HTTPRequest) -> Response:
-        """End the engine; where the client says `unused`, only if it may, and those who used it have all left."""
+        """End the engine; if the client says `unused`, only once all clients have left an engine that may end."""
         unused = (await body_of(request)).get("unused")
         stops = not unused or (self._was_used and not self._documents and not self._stays)
         if stops:
@@ -70,30 +72,31 @@ class Private:
         return JSONResponse({"stops": stops})
 
     async def follow(self, request: HTTPRequest) -> Response:
-        """Let a client be there: a line with the state now and at each change."""
-        return Lines(self._states(request.path_params["client"]))
+        """Connect a client: stream the state now and at each change."""
+        return Lines(self._states(request.path_params["client"]), dict)
 
     async def leave(self, request: HTTPRequest) -> Response:
-        """Let a client leave, which knows then that it has: whoever asks whether it is used is told so."""
-        self._was_used = True  # also where it had no time to be there
+        """Disconnect a client; after the answer the engine counts as unused by it."""
+        self._was_used = True  # even if it left before it was connected
         self._forget_client(request.path_params["client"])
         return JSONResponse({})
 
     async def complete(self, request: HTTPRequest) -> Response:
         """Stream chunks, a line each; the last one has a finish reason or is an error."""
-        return Lines(self._chunks(self._own(request.path_params["client"], (await body_of(request))["request"])))
+        own = self._own(request.path_params["client"], (await body_of(request))["request"])
+        return Lines(self._engine.complete(own), serialization.write)
 
     async def warm(self, client: str, asked: Any) -> None:
-        """Read a prompt ahead."""
+        """Prefill a prompt ahead."""
         await self._engine.warm(self._own(client, asked["request"]))
 
     async def forget(self, client: str, asked: Any) -> None:
-        """Free what is kept for a document."""
+        """Free the KV cache of a document."""
         self._documents.get(client, set()).discard(asked["document"])
         self._engine.forget(_full_name(client, asked["document"]))
 
     def _state(self, progress: Progress | None = None) -> dict[str, Any]:
-        """How the engine is, or was when it had come as far as that."""
+        """Return the state of the engine, or the one with this progress."""
         loading, engine = self._loading, self._engine
         if progress:
             return {"version": __version__, "ready": False, "progress": serialization.write(progress)}
@@ -115,46 +118,46 @@ class Private:
         for document in self._documents.pop(client, set()):
             self._engine.forget(_full_name(client, document))
         if not (self._documents or self._stays):
-            self._release()  # nobody waits for it any more
-
-    async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
-        try:
-            async with aclosing(self._engine.complete(request)) as chunks:
-                async for chunk in chunks:
-                    yield serialization.write(chunk)
-        except ShardlineError as error:
-            yield serialization.write_error(error)
+            self._release()  # no client waits for it
 
     def _own(self, client: str, values: Mapping[str, Any]) -> Request:
-        """The request, for a document of this client."""
+        """Return the request with the client's name in its document's."""
         document = str(values["document"])
-        if client in self._documents:
+        if document and client in self._documents:
             self._documents[client].add(document)
         return serialization.read({**values, "document": _full_name(client, document)}, Request)
 
 
-class Lines(Response):
-    """Sends JSON, a line for each value, as it comes; where the client leaves, `values` are closed at once."""
+class Lines(Response, Generic[T]):
+    """A response that sends each of `values` as a line of JSON, and a `ShardlineError` as the last one."""
 
-    def __init__(self, values: AsyncGenerator[Any, None]) -> None:
+    def __init__(self, values: AsyncGenerator[T, None], as_json: Callable[[T], Any]) -> None:
         super().__init__(media_type="application/x-ndjson")
         del self.headers["content-length"]
         self._values = values
+        self._as_json = as_json
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as all
-        """Send them."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as in ASGI
+        """Send the lines; closes `values` as soon as the client leaves."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(self._values) as values:
-            async for value in values:
-                line = json.dumps(value).encode() + b"\n"
-                await send({"type": "http.response.body", "body": line, "more_body": True})
+            try:
+                async for value in values:
+                    await send(_line(self._as_json(value)))
+            except ShardlineError as error:
+                await send(_line(serialization.write_error(error)))
         await send({"type": "http.response.body", "body": b""})
 
 
-def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
+def _line(value: Any) -> Message:
+    return {"type": "http.response.body", "body": json.dumps(value).encode() + b"\n", "more_body": True}
+
+
+def _as_endpoint(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
     async def respond(request: HTTPRequest) -> Response:
         try:
-            return JSONResponse({"answer": await answer(request.path_params["client"], await body_of(request))})
+            await answer(request.path_params["client"], await body_of(request))
+            return JSONResponse({})
         except ShardlineError as error:
             return JSONResponse(serialization.write_error(error))
 
@@ -162,4 +165,4 @@ def _answering(answer: Answer) -> Callable[[HTTPRequest], Awaitable[Response]]:
 
 
 def _full_name(client: str, document: str) -> str:
-    return f"{client} {document}"
+    return f"{client} {document}" if document else ""

@@ -1,4 +1,4 @@
-"""What is answered where a request is not: an error in the shape that OpenAI's clients read."""
+"""Error responses in OpenAI's format."""
 
 import logging
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from starlette.responses import JSONResponse
 from shardline.errors import NotReadyError, PromptError, ShardlineError
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-"""What kind of error a status is; all others below 500 are `invalid_request_error`."""
+"""Error types by status; other statuses below 500 are `invalid_request_error`."""
 
-AGAIN = {"Retry-After": "1"}
-"""For what may be asked again soon, in seconds."""
+RETRY = {"Retry-After": "1"}
+"""Headers for a request that may be sent again, in seconds."""
 
 log = logging.getLogger(__name__)
 
 
 class RequestError(ShardlineError):
-    """A request that is not answered: with its `status`, the field `param` that is wrong, and a `code` for programs."""
+    """A refused request: its `status`, the wrong field `param`, and a `code` for programs."""
 
     def __init__(
         self,
@@ -35,25 +35,25 @@ class RequestError(ShardlineError):
         self.headers = headers
 
     def as_json(self) -> dict[str, dict[str, str | None]]:
-        """The error as it is sent, alone or in a stream."""
+        """Return the error as it is sent, alone or in a stream."""
         kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
     def answer(self) -> JSONResponse:
-        """The answer that says so."""
+        """Return the error response."""
         return JSONResponse(self.as_json(), self.status, self.headers)
 
 
-def refusal_of(error: Exception) -> RequestError:
-    """How an error of the engine, or one that nobody thought of, is told to a client."""
+def request_error_of(error: Exception) -> RequestError:
+    """Return the error to send for an engine's error or an unexpected one."""
     if isinstance(error, RequestError):
         return error
     if isinstance(error, NotReadyError):
-        return RequestError(str(error), status=503, code="loading_model", headers=AGAIN)
+        return RequestError(str(error), status=503, code="loading_model", headers=RETRY)
     if isinstance(error, PromptError):
         return RequestError(str(error), param="prompt")
     if isinstance(error, ShardlineError):
         return RequestError(str(error), status=500)
     log.error("A request failed (%s).", type(error).__name__)
-    log.debug("This is how.", exc_info=error)
-    return RequestError("The server failed; with log.level at debug, its log says how.", status=500)
+    log.debug("Its traceback:", exc_info=error)
+    return RequestError("The server failed; with log.level at debug, its log has the traceback.", status=500)

@@ -1,4 +1,4 @@
-"""The process: an address of this machine, and uvicorn until somebody or nobody wants it to end."""
+"""Listening socket and uvicorn server."""
 
 import asyncio
 import contextlib
@@ -14,23 +14,23 @@ import uvicorn
 
 from shardline.engine import Engine
 from shardline.errors import SettingsError, ShardlineError
-from shardline.http.app import Door, Routes, make_app
-from shardline.http.h11_limits import SECONDS, LimitedProtocol, Waiting
+from shardline.http.app import Access, Routes, make_app
+from shardline.http.h11_limits import SECONDS, IdleConnections, LimitedProtocol
 from shardline.settings import Settings
 
 MAX_CONNECTIONS = 512
-"""So many may be open at once, if the process may have as many files."""
+"""Open connections at once, if the process may have enough files."""
 
 FILES = 4 * MAX_CONNECTIONS
-"""So many files it asks for: half of them for connections, even where more come at once than there is place for."""
+"""File limit to request; half of it is for connections, accepted ones beyond the limit among them."""
 
 LEAVE_SECONDS = 2
-"""How long those who are still answered when it ends may take."""
+"""Time that running requests get to finish when the server ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where to listen; port 0 is any free one. `certificate` and `private_key` are files, for TLS."""
+    """An address to listen at; port 0 is any free one. `certificate` and `private_key` are files, for TLS."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -39,12 +39,12 @@ class Address:
 
     @property
     def scheme(self) -> str:
-        """With TLS or without."""
+        """The URL scheme: https with TLS."""
         return "https" if self.certificate else "http"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can connect."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -52,14 +52,14 @@ class Address:
 
 
 class LimitedServer(uvicorn.Server):
-    """uvicorn with at most `limit` connections, none of which may take too long over its part."""
+    """uvicorn with at most `limit` connections and timeouts for clients."""
 
     def __init__(self, config: uvicorn.Config, limit: int) -> None:
         super().__init__(config)
-        self._waiting = Waiting(limit)
+        self._idle = IdleConnections(limit)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, and listen."""
+        """Start the application and listen."""
         await super().startup([])
         for listener in sockets or []:
             server = await asyncio.get_running_loop().create_server(
@@ -73,14 +73,14 @@ class LimitedServer(uvicorn.Server):
 
     def _protocol(self) -> LimitedProtocol:
         state = self.lifespan.state
-        return LimitedProtocol(self._waiting, config=self.config, server_state=self.server_state, app_state=state)
+        return LimitedProtocol(self._idle, config=self.config, server_state=self.server_state, app_state=state)
 
 
 def connection_limit() -> int:
-    """Return how many connections there may be, after asking for as many files as they need."""
+    """Raise the process's file limit as far as needed and return how many connections it allows."""
     if sys.platform == "win32":
         return MAX_CONNECTIONS
-    import resource  # which only Unix has
+    import resource  # only on Unix
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FILES:
@@ -92,15 +92,15 @@ def connection_limit() -> int:
 def serve(
     engine: Engine,
     settings: Settings,
-    door: Door,
+    access: Access,
     address: Address,
     *,
     routes: Routes = lambda _: (),
     on_listening: Callable[[str], None],
 ) -> None:
-    """Serve until a signal, or the end of `door.idle`; tells `on_listening` the URL, before the model is loaded.
+    """Serve until a signal or the end of `access.idle`; call `on_listening` with the URL before the model is loaded.
 
-    Raises `SettingsError` where the address cannot be used, and what went wrong where the model cannot be loaded.
+    Raises `SettingsError` if the address cannot be used, and the engine's error if the model cannot be loaded.
     """
     reason: ShardlineError | None = None
 
@@ -110,8 +110,8 @@ def serve(
 
     limit = connection_limit()
     config = uvicorn.Config(
-        make_app(engine, settings, door, routes=routes, on_end=end),
-        backlog=limit // 2,  # of these so many are accepted before any of them can be closed
+        make_app(engine, settings, access, routes=routes, on_end=end),
+        backlog=limit // 2,  # accepted ones beyond the limit stay open for a moment
         ws="none",
         lifespan="on",
         log_config=None,

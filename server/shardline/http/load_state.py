@@ -1,4 +1,4 @@
-"""An engine on its way: how far it is, whether it is ready, and whoever wants to hear of it."""
+"""Loading state of an engine, with subscribers to its progress."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -10,22 +10,22 @@ from shardline.errors import EngineError, NotReadyError, ShardlineError, first_l
 from shardline.limits import memory_limit
 
 BEAT_SECONDS = 2.0
-"""Who follows hears something at least this often."""
+"""Interval of updates without a change."""
 
 
 class Loading:
-    """Loads `engine`, once, and tells how far it is."""
+    """Loads `engine` once and reports its progress."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._followers: list[News] = []
+        self._followers: list[Updates] = []
         self.progress: Progress | None = None
         self.ready = False
         self.error: ShardlineError | None = None
-        """Why it cannot be asked, and never will be."""
+        """The reason why the engine can never complete."""
 
     async def run(self) -> None:
-        """Load the engine; raises `ShardlineError` where that fails."""
+        """Load the engine; raises `ShardlineError`."""
         loop = asyncio.get_running_loop()
 
         def report(progress: Progress) -> None:
@@ -37,43 +37,43 @@ class Loading:
             self.end(error)
             raise
         except Exception as error:
-            told = f"{type(error).__name__}: {first_line(error)}"
-            reason = EngineError(f"The model cannot be loaded ({told}).{memory_limit()}")
+            cause = f"{type(error).__name__}: {first_line(error)}"
+            reason = EngineError(f"The model cannot be loaded ({cause}).{memory_limit()}")
             self.end(reason)
             raise reason from error
-        await asyncio.sleep(0)  # what it has reported is told first
+        await asyncio.sleep(0)  # pending progress comes first
         self.ready = True
-        self._tell()
+        self._publish()
 
     def end(self, error: ShardlineError) -> None:
-        """It cannot be asked any more, for this reason."""
+        """Refuse all further requests with `error`."""
         self.ready, self.error = False, error
-        self._tell()
+        self._publish()
 
     async def follow(self) -> AsyncGenerator[Progress | None, None]:
-        """How far it is, now, at each change and every few seconds, until it has ended; None where it does not load.
+        """Yield the progress now, at each change and every few seconds until `end`; None if it is not loading.
 
-        No activity is missed; of one only the latest progress is told to who is slow.
+        A slow reader gets only the latest progress of each activity, but misses no activity.
         """
-        news = News(self.progress if not (self.ready or self.error) else None)
-        self._followers.append(news)
+        updates = Updates(self.progress if not (self.ready or self.error) else None)
+        self._followers.append(updates)
         try:
             while True:
-                yield await news.next()
-                if self.error and news.is_empty:
+                yield await updates.next()
+                if self.error and updates.is_empty:
                     return
         finally:
-            self._followers.remove(news)
+            self._followers.remove(updates)
 
     def check(self) -> None:
-        """Raise `NotReadyError` where the engine cannot be asked yet, or the reason why it never can."""
+        """Raise `NotReadyError` if the engine is not ready yet, or the reason why it never will be."""
         if self.error:
             raise self.error
         if not self.ready:
-            raise NotReadyError("The model is still loading; GET /health tells how far it is.")
+            raise NotReadyError("The model is still loading; GET /health has its progress.")
 
     def as_json(self) -> dict[str, Any]:
-        """The state in llama.cpp's words, with the progress while it loads."""
+        """Return the state in llama.cpp's format, with the progress while it loads."""
         if self.ready:
             return {"status": "ok"}
         progress = self.progress or Progress(activity="Starting")
@@ -81,39 +81,39 @@ class Loading:
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress
-        self._tell(progress)
+        self._publish(progress)
 
-    def _tell(self, progress: Progress | None = None) -> None:
-        for news in self._followers:
-            news.add(progress)
+    def _publish(self, progress: Progress | None = None) -> None:
+        for updates in self._followers:
+            updates.add(progress)
 
 
-class News:
-    """What one follower has not heard yet: of each activity the latest."""
+class Updates:
+    """The updates that one follower has not read yet: the latest of each activity."""
 
     def __init__(self, first: Progress | None) -> None:
-        self._unheard = {first and first.activity: first}
-        self._some = asyncio.Event()
-        self._some.set()
+        self._unread = {first and first.activity: first}
+        self._available = asyncio.Event()
+        self._available.set()
 
     @property
     def is_empty(self) -> bool:
-        """Whether all was heard."""
-        return not self._unheard
+        """Whether all were read."""
+        return not self._unread
 
     def add(self, progress: Progress | None) -> None:
-        """This is how it is now."""
-        self._unheard[progress and progress.activity] = progress
-        self._some.set()
+        """Add an update; it replaces an unread one of the same activity."""
+        self._unread[progress and progress.activity] = progress
+        self._available.set()
 
     async def next(self) -> Progress | None:
-        """The oldest, when there is one, or None after a while: only an engine that hangs is silent."""
+        """Return the oldest update, or None after `BEAT_SECONDS`, which shows that the engine does not hang."""
         try:
             async with asyncio.timeout(BEAT_SECONDS):
-                await self._some.wait()
+                await self._available.wait()
         except TimeoutError:
             return None
-        progress = self._unheard.pop(next(iter(self._unheard)))
+        progress = self._unread.pop(next(iter(self._unread)))
         if self.is_empty:
-            self._some.clear()
+            self._available.clear()
         return progress

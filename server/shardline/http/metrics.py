@@ -1,9 +1,8 @@
-"""What is counted: requests, and what the engine did for them; all of it for Prometheus, the newest for the page."""
+"""Metrics of requests and generation, for Prometheus and the page."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shardline.engine import Usage
 from shardline.http.admission import Admission
@@ -14,7 +13,7 @@ SPEEDS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """All counts of one server, in a registry of their own, and its last two minutes."""
+    """The metrics of one server, in a registry of their own, and its last two minutes."""
 
     def __init__(self, admission: Admission) -> None:
         self.registry = registry = CollectorRegistry()
@@ -33,7 +32,7 @@ class Metrics:
         self._generated = Counter("shardline_generated_tokens", "Tokens that were generated.", registry=registry)
         self._first = Histogram(
             "shardline_time_to_first_token_seconds",
-            "From when the engine began with a request to its first token.",
+            "From the engine's start of a request to its first token.",
             buckets=SECONDS,
             registry=registry,
         )
@@ -45,12 +44,12 @@ class Metrics:
         )
 
     def generated(self, tokens: int) -> None:
-        """Count tokens that were generated just now."""
+        """Count tokens generated just now."""
         self._generated.inc(tokens)
         self.history.generated(tokens)
 
     def ended(self, usage: Usage) -> None:
-        """Count what a request has cost that is over, whatever ended it."""
+        """Count the usage of a request that has ended, complete or not."""
         self._prompt.inc(usage.prompt_tokens)
         self._cached.inc(usage.cached_tokens)
         self._first.observe(usage.time_to_first_token)
@@ -59,24 +58,5 @@ class Metrics:
         self.history.ended(usage)
 
     def answer(self) -> Response:
-        """All counts, as Prometheus reads them."""
+        """Return all metrics in Prometheus' format."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class Counted:
-    """Counts the answers of `app` by route and status; what no route is for is one of them."""
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app = app
-        self._requests = metrics.requests
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let `app` answer."""
-
-        async def count(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                route = scope.get("route")
-                self._requests.labels(route.path if route else "", message["status"]).inc()
-            await send(message)
-
-        await self._app(scope, receive, count)

@@ -1,4 +1,4 @@
-"""The last two minutes, second by second: what was generated, how soon it came, and what needed no reading again."""
+"""History of the last two minutes by seconds: tokens, latency, KV cache reuse."""
 
 import time
 from collections import deque
@@ -14,14 +14,14 @@ SECONDS = 120
 
 @dataclass
 class Second:
-    """What was done within one second: tokens, and requests that ended with what they have cost."""
+    """One second: the generated tokens, and the usage of the requests that ended."""
 
     tokens: int = 0
     ended: list[Usage] = field(default_factory=list)
 
 
 class History:
-    """Remembers the last `SECONDS`; `now` is a clock that only goes forward, in seconds."""
+    """The last `SECONDS`; `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -29,15 +29,15 @@ class History:
         self._seconds = deque([Second() for _ in range(SECONDS)], maxlen=SECONDS)
 
     def generated(self, tokens: int) -> None:
-        """So many tokens were generated just now."""
+        """Record tokens generated just now."""
         self._current().tokens += tokens
 
     def ended(self, usage: Usage) -> None:
-        """A request ended just now."""
+        """Record a request that ended just now."""
         self._current().ended.append(usage)
 
     def as_json(self) -> dict[str, list[Any]]:
-        """A list of numbers for each thing, the oldest second first; null where there is nothing to tell."""
+        """Return a list of numbers for each metric, oldest second first, null if there is none."""
         self._current()
         return {
             "tokens": [second.tokens for second in self._seconds],

@@ -1,4 +1,4 @@
-"""Where a server is, and what may be sent there."""
+"""Address of a remote server, and the API key that may be sent there."""
 
 import ipaddress
 import os
@@ -10,7 +10,7 @@ from shardline.settings import RemoteSettings
 
 
 def root_of(base_url: str) -> str:
-    """The address that paths are put behind: without `/v1`, which many are told with; raises `SettingsError`."""
+    """Return the base URL without a trailing `/v1`; raises `SettingsError`."""
     try:
         parts = urlsplit(base_url.strip())
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -20,14 +20,14 @@ def root_of(base_url: str) -> str:
         raise SettingsError(f"remote.baseUrl: {base_url!r} must look like http://127.0.0.1:8000 or https://host/v1.")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise SettingsError(
-            "remote.baseUrl must be an address alone, with no name, password or question in it: a key goes into an "
+            "remote.baseUrl must be an address alone, without user name, password or query: put a key into an "
             "environment variable, and its name into remote.apiKeyEnv."
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}"
 
 
 def is_loopback(root: str) -> bool:
-    """Whether this machine itself is meant."""
+    """Return whether `root` is this machine."""
     host = urlsplit(root).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -36,16 +36,16 @@ def is_loopback(root: str) -> bool:
 
 
 def headers_for(settings: RemoteSettings, root: str) -> Mapping[str, str]:
-    """The key as a header, where there is one; raises `SettingsError` where it is missing, or would be overheard."""
+    """Return the API key as a header, if one is set; raises `SettingsError` if it is missing or would be readable."""
     name = settings.api_key_env
     if not name:
         return {}
     if root.startswith("http:") and not is_loopback(root):
         raise SettingsError(
-            "remote.baseUrl: over http:// to another machine anyone between could read the key of remote.apiKeyEnv; "
+            "remote.baseUrl: http:// to another machine would send the key of remote.apiKeyEnv unencrypted; "
             "use https://, or an SSH tunnel and http://127.0.0.1."
         )
     key = os.environ.get(name, "").strip()
     if not (key and key.isascii() and key.isprintable()):
-        raise SettingsError(f"remote.apiKeyEnv: the environment variable {name} holds no key; set it and start anew.")
+        raise SettingsError(f"remote.apiKeyEnv: the environment variable {name} holds no key; set it and restart.")
     return {"Authorization": f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""The answer to one question: read piece by piece, cut where the stop rules say, and closed as soon as it is over."""
+"""Stream of a remote answer, cut at stop sequences and closed at once."""
 
 import asyncio
 import time
@@ -13,23 +13,23 @@ from shardline.engine.tokenization.stop_sequences import StopSequences
 from shardline.errors import EngineError, GenerationError
 
 END_SECONDS = 1.0
-"""How long the end of a stream is waited for behind the last token, so that its connection can be used again."""
+"""Timeout for the end of a stream after its last token, which lets the connection be reused."""
 
 CHARACTERS_PER_TOKEN = 64
-"""No tokens are longer for so long that a suggestion would have more."""
+"""Limit on the average token; a server that exceeds it ignores `max_tokens`."""
 
-NO_ANSWER = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What comes of reading an answer that is not made as it should be."""
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""Exceptions from reading a malformed answer."""
 
 
-class NotHeld(Exception):  # noqa: N818  no error: there is another way to ask
-    """The server has not held to the grammar: what it writes is no answer, and none was given."""
+class GrammarIgnored(Exception):  # noqa: N818  no error: the request is sent again without healing
+    """The server ignored the grammar, so that its answer is useless; no chunk was yielded."""
 
 
 async def answer(
     connection: Connection, dialect: Dialect, question: Question, request: Request
 ) -> AsyncGenerator[Chunk, None]:
-    """What answers `question`, which was made of `request`; raises `EngineError` and `NotHeld`."""
+    """Stream the answer to `question`, made from `request`; raises `EngineError` and `GrammarIgnored`."""
     began = time.perf_counter()
     stop, to_repeat = StopSequences(request.stop), question.removed
     tokens, length, logprob, first = 0, 0, 0.0, 0.0
@@ -53,7 +53,7 @@ async def answer(
             tokens, length, logprob = tokens + piece.tokens, length + len(piece.text), logprob + piece.logprob
             again = min(len(to_repeat), len(piece.text))
             if piece.text[:again] != to_repeat[:again]:
-                raise NotHeld
+                raise GrammarIgnored
             to_repeat = to_repeat[again:]
             if text := stop.feed(piece.text[again:]):
                 yield Chunk(text=text, usage=usage(), logprob=logprob)
@@ -61,12 +61,12 @@ async def answer(
                 reason = FinishReason.STOP
                 break
             if tokens > request.max_tokens or length > CHARACTERS_PER_TOKEN * request.max_tokens:
-                reason = FinishReason.LENGTH  # it does not keep to what it was asked
+                reason = FinishReason.LENGTH  # the server ignores `max_tokens`
                 break
             if reason := piece.finish_reason:
                 with suppress(TimeoutError, EngineError):
                     async with asyncio.timeout(END_SECONDS):
-                        async for last in messages:  # what it has cost, and the end: the connection can be used again
+                        async for last in messages:  # the usage and the end, so that the connection can be reused
                             piece = _read(dialect, last, connection)
                             read, cached = piece.prompt_tokens or read, piece.cached_tokens or cached
                 break
@@ -76,12 +76,12 @@ async def answer(
 
 
 def no_completion(connection: Connection) -> GenerationError:
-    """The sentence for an answer that cannot be read."""
-    return GenerationError(f"What the server at {connection.root} answers is no completion; is remote.kind right?")
+    """Return the error for an answer that cannot be read."""
+    return GenerationError(f"The answer of the server at {connection.root} is no completion; is remote.kind right?")
 
 
 def _read(dialect: Dialect, message: Mapping[str, Any], connection: Connection) -> Piece:
     try:
         return dialect.piece(message)
-    except NO_ANSWER as error:
+    except MALFORMED as error:
         raise no_completion(connection) from error

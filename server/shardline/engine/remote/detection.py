@@ -1,4 +1,4 @@
-"""What a server is, which model it has and how much that may look at: found out by asking."""
+"""Detection of a server's kind, its model and the context size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ OWNERS: Mapping[str, Kind] = {
     "llamacpp": "llama.cpp",
     "library": "ollama",
 }
-"""Whom the servers say that their models are owned by."""
+"""The servers by the `owned_by` of their models."""
 
 NO_SUFFIX = ("me",)
-"""Owners whose servers take a suffix and then show the model something else: llama-cpp-python does so."""
+"""Owners whose servers accept a suffix and build a wrong prompt from it, as llama-cpp-python does."""
 
 SIGNS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "llama.cpp": (("/props", "default_generation_settings"),),
@@ -29,17 +29,17 @@ SIGNS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "ollama": (("/api/version", "version"),),
     "vllm": (("/version", "version"),),
 }
-"""Where it says something of itself, and what it says there, for a server whose models have another owner."""
+"""Paths and a key in the answer that identify a server whose models have another owner."""
 
-MOST_NAMES = 8
-LONGEST_NAME = 200
+MAX_NAMES = 8
+MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """The model that will complete: how the server calls it, and how many tokens it may look at, where that is told.
+    """The model of a server: its name there, and its context size if the server reports one.
 
-    `takes_suffix` is whether a server that makes its own prompts may be sent what follows the cursor.
+    `takes_suffix` is whether a server that builds its own prompts may be sent the suffix.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ class Served:
 
 
 async def recognize(connection: Connection, settings: RemoteSettings) -> Served:
-    """Ask what the server is, unless that is set, and find the model; raises `EngineError`."""
+    """Detect the kind of server, unless it is set, and the model; raises `EngineError`."""
     listed = (await connection.find("/v1/models")).get("data")
     models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
     kind = await _kind(connection, models) if settings.kind == "auto" else settings.kind
@@ -65,7 +65,7 @@ async def recognize(connection: Connection, settings: RemoteSettings) -> Served:
 
 
 async def infills(connection: Connection, served: Served) -> bool:
-    """Whether a server that makes its own prompts can show the model there what follows the cursor."""
+    """Return whether the model supports infilling on a server that builds its own prompts."""
     if served.kind == "ollama":
         shown = await connection.post("/api/show", {"model": served.model})
         capabilities = shown.get("capabilities")
@@ -88,21 +88,21 @@ async def _kind(connection: Connection, models: list[dict[str, Any]]) -> Kind:
     return "openai"
 
 
-def _choose(models: list[dict[str, Any]], wish: str, root: str) -> dict[str, Any]:
-    """The model that was asked for, or the only one; raises `CheckpointError` naming what there is."""
-    names = [str(model.get("id"))[:LONGEST_NAME] for model in models]
-    there = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
-    if not wish and len(models) == 1:
+def _choose(models: list[dict[str, Any]], wanted: str, root: str) -> dict[str, Any]:
+    """Return the `wanted` model, or the only one; raises `CheckpointError`, which names the available ones."""
+    names = [str(model.get("id"))[:MAX_NAME_CHARACTERS] for model in models]
+    available = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
+    if not wanted and len(models) == 1:
         return models[0]
-    if not wish:
-        has = f"has several models: {there}; name one" if models else "does not say which models it has; name one"
+    if not wanted:
+        has = f"has several models: {available}; name one" if models else "does not say which models it has; name one"
         raise CheckpointError(f"remote.model: the server at {root} {has}.")
-    chosen = next((model for model in models if _is(model, wish)), None)
-    if chosen is None and models and len(models) <= MOST_NAMES:
-        raise CheckpointError(f"remote.model: the server at {root} has no {wish}; it has {there}.")
+    chosen = next((model for model in models if _has_name(model, wanted)), None)
+    if chosen is None and models and len(models) <= MAX_NAMES:
+        raise CheckpointError(f"remote.model: the server at {root} has no {wanted}; it has {available}.")
     return chosen or {}
 
 
-def _is(model: Mapping[str, Any], wish: str) -> bool:
-    """Whether a model is called so; Ollama's names may go without `:latest`."""
-    return model.get("id") in (wish, f"{wish}:latest")
+def _has_name(model: Mapping[str, Any], name: str) -> bool:
+    """Return whether a model has this name; Ollama's may omit `:latest`."""
+    return model.get("id") in (name, f"{name}:latest")

@@ -1,4 +1,4 @@
-"""A model on this machine that completes while the server is away."""
+"""Fallback from a remote server to a local model."""
 
 import asyncio
 import logging
@@ -10,13 +10,13 @@ from shardline.engine import Chunk, Engine, Report, Request
 from shardline.errors import AwayError, EngineError, NoRoomError, ShardlineError
 
 RETRY_SECONDS = 3.0
-"""How soon a server that is away is asked again."""
+"""Interval between attempts to reach a server that is away."""
 
 log = logging.getLogger(__name__)
 
 
 class FallbackEngine:
-    """Has `remote` complete. While that is away an engine does that `open_local` makes, and that stays loaded."""
+    """The engine `remote`, and while it is away the one that `open_local` makes, which then stays loaded."""
 
     def __init__(self, remote: Engine, open_local: Callable[[], Engine]) -> None:
         self._remote = remote
@@ -29,7 +29,7 @@ class FallbackEngine:
         self._lost: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
-        """Find the server, or load the model that stands in for it; raises `EngineError`, `AwayError` for both."""
+        """Load `remote`, or the local engine if it is away; raises `EngineError`, `AwayError` if both fail."""
         self._lost = asyncio.get_running_loop().create_future()
         try:
             await self._remote.load(report, beside=beside)
@@ -43,11 +43,11 @@ class FallbackEngine:
             self._standing_in = asyncio.create_task(self._wait_for_remote())
 
     async def wait_lost(self) -> ShardlineError:
-        """Wait until the stand-in is lost while it completes; where the server is away the other answers."""
+        """Wait until the local engine is lost while it is active; the loss of `remote` only makes it active."""
         return await asyncio.shield(self._lost)
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """Stream what follows the prefix; raises `EngineError`, and `AwayError` until the stand-in is loaded."""
+        """Stream the completion; raises `EngineError`, and `AwayError` until the local engine is loaded."""
         try:
             async with aclosing(self._active.complete(request)) as chunks:
                 async for chunk in chunks:
@@ -58,25 +58,25 @@ class FallbackEngine:
             raise
 
     async def warm(self, request: Request) -> None:
-        """Let whichever answers read ahead."""
+        """Prefill ahead in the active engine."""
         await self._active.warm(request)
 
     def forget(self, document: str) -> None:
-        """Free what is kept for a document that was closed."""
+        """Free the KV cache of a closed document in the active engine."""
         self._active.forget(document)
 
     @property
     def infills(self) -> bool:
-        """Whether whichever answers can be shown what follows the cursor."""
+        """Whether the active engine supports infilling."""
         return self._active.infills
 
     @property
     def placement(self) -> Mapping[str, Any]:
-        """That of whichever answers."""
+        """The placement of the active engine."""
         return self._active.placement
 
     def close(self) -> None:
-        """End all work of both."""
+        """Close both engines."""
         for task in (self._standing_in, self._watching):
             if task:
                 task.cancel()
@@ -85,22 +85,22 @@ class FallbackEngine:
             self._local.close()
 
     async def wait_closed(self) -> None:
-        """Wait until both have ended."""
+        """Wait until both engines have freed their memory."""
         await self._remote.wait_closed()
         if self._local:
             await self._local.wait_closed()
 
     async def _stand_in(self, error: AwayError) -> None:
-        """Let the model on this machine complete until the server is back."""
+        """Complete locally until `remote` is back."""
         try:
             await self._load_local(error, lambda _: None, None)
         except EngineError as problem:
-            log.warning("Nothing stands in for the server. %s", problem)
+            log.warning("No local model replaces the server. %s", problem)
         await self._wait_for_remote()
 
     async def _load_local(self, error: AwayError, report: Report, beside: Engine | None) -> None:
-        log.warning("%s Until it is back, a model on this machine completes.", error)
-        async with self._loading:  # a request may want it while it is loaded again
+        log.warning("%s A model on this machine completes until it is back.", error)
+        async with self._loading:  # a request and `load` may both want it
             if self._local is None or not self._local.placement:
                 self._local = self._local or self._open_local()
                 await self._local.load(report, beside=beside)
@@ -108,9 +108,9 @@ class FallbackEngine:
             self._active = self._local
 
     async def _watch(self, local: Engine) -> None:
-        """Let the stand-in go when it is lost; where it was stopped on purpose, the server is still waited for."""
+        """Drop the local engine when it is lost; after a deliberate stop, keep waiting for `remote`."""
         error = await local.wait_lost()
-        local.close()  # for those who wait for it
+        local.close()  # ends the requests that wait for it
         was_active = self._active is local
         self._local, self._active = None, self._remote
         if was_active and isinstance(error, AwayError) and self._standing_in:

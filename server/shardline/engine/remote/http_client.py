@@ -1,6 +1,6 @@
-"""The connection to a server elsewhere: kept, bounded, never asked twice for the same, each failure a sentence.
+"""HTTP client for remote servers: bounded, without retries, failures as `EngineError`.
 
-What a server sends is not trusted: neither how long it is nor that it is JSON.
+Neither the length nor the JSON of an answer is trusted.
 """
 
 import json
@@ -17,22 +17,21 @@ from shardline.engine.remote.address import headers_for, is_loopback, root_of
 from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefusedError, SettingsError, first_line
 from shardline.settings import RemoteSettings
 
-MOST_BYTES = 2**23
-"""No answer may be longer, whole or streamed."""
+MAX_BYTES = 2**23
+"""Limit on an answer, whole or streamed."""
 
-MOST_LINE_BYTES = 2**20
-"""Nor may a line of a stream: the last one of llama.cpp says the prompt again."""
+MAX_LINE_BYTES = 2**20
+"""Limit on a line of a stream; llama.cpp's last one repeats the prompt."""
 
-MOST_REASON_BYTES = 2**16
+MAX_REASON_BYTES = 2**16
 
 CONNECT_SECONDS = 10.0
 KEPT_SECONDS = 4.0
-"""An idle connection is closed before servers do that, uvicorn's after five seconds: a request on its way then could
-have been done or not, and is not sent again."""
+"""Idle connections close before the server closes them (uvicorn: 5 s): a request lost then is not sent again."""
 
 BUSY, AWAY = 429, (502, 503, 504)
 UNKNOWN = (400, 422)
-"""What a server answers that does not know a part of a request, and so has done nothing for it."""
+"""HTTP statuses of a server that does not know a field of the request, and so has done no work for it."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ Message = Mapping[str, Any]
 
 
 class Connection:
-    """Asks the server at `root`; raises `SettingsError` where it must not be asked."""
+    """Connections to the server at `root`; raises `SettingsError` if the address or the key cannot be used."""
 
     def __init__(self, settings: RemoteSettings) -> None:
         self.root = root_of(settings.base_url)
@@ -50,35 +49,35 @@ class Connection:
             headers={"Accept-Encoding": "identity", **headers_for(settings, self.root)},
             timeout=httpx.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout)),
             limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
-            verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # as this machine trusts
-            follow_redirects=False,  # a key and the code would go where nobody has said
-            trust_env=not is_loopback(self.root),  # the proxies of this machine
+            verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # the system's certificates
+            follow_redirects=False,  # they would send the key and the code elsewhere
+            trust_env=not is_loopback(self.root),  # the environment's proxies
         )
         self._keyed = bool(settings.api_key_env)
 
     async def get(self, path: str) -> Message:
-        """The object at `path`; raises `EngineError`."""
+        """Return the object at `path`; raises `EngineError`."""
         return await self._whole("GET", path, None)
 
     async def post(self, path: str, body: Message) -> Message:
-        """The object that answers `body`; raises `EngineError`."""
+        """Post `body` and return the answer; raises `EngineError`."""
         return await self._whole("POST", path, body)
 
     async def find(self, path: str) -> Message:
-        """The object at `path`, empty where the server knows nothing of it; raises `EngineError` for all else."""
+        """Return the object at `path`, empty if there is none; raises `EngineError` for other failures."""
         try:
             return await self.get(path)
         except RemoteRefusedError as error:
             if error.status in (401, 403, BUSY):
                 raise
             return {}
-        except GenerationError:  # a page for people
+        except GenerationError:  # an HTML page
             return {}
 
     async def events(self, path: str, body: Message) -> AsyncGenerator[Message, None]:
-        """What answers `body` piece by piece, as server-sent events or lines of JSON; raises `EngineError`.
+        """Stream the answer to `body`, sent as server-sent events or lines of JSON; raises `EngineError`.
 
-        Closing this ends the work of the server.
+        Closing the stream ends the server's work.
         """
         begun = False
         async with aclosing(self._bytes("POST", path, body)) as pieces:
@@ -90,14 +89,14 @@ class Connection:
                 if error := message.get("error"):
                     log.debug("The server says: %s", error)
                     code = error.get("code") if isinstance(error, dict) else None
-                    if not begun and code in UNKNOWN:  # vLLM finds out when the stream is open
-                        raise RemoteRefusedError(f"The server at {self.root} refuses what it was asked ({code}).", code)
+                    if not begun and code in UNKNOWN:  # vLLM checks after it has opened the stream
+                        raise RemoteRefusedError(f"The server at {self.root} refuses the request ({code}).", code)
                     raise GenerationError(f"The server at {self.root} failed while completing.")
                 begun = True
                 yield message
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         await self._client.aclose()
 
     async def _whole(self, method: str, path: str, body: Message | None) -> Message:
@@ -105,41 +104,41 @@ class Connection:
             return _object(b"".join([piece async for piece in pieces]))
 
     async def _bytes(self, method: str, path: str, body: Message | None) -> AsyncGenerator[bytes, None]:
-        """The body of an answer that says it is one, at most `MOST_BYTES` of it."""
-        with self._telling():
+        """Stream the body of a successful answer, up to `MAX_BYTES`."""
+        with self._as_engine_errors():
             async with self._client.stream(method, self.root + path, json=body) as response:
                 if not response.is_success:
                     raise await self._refusal(response)
-                left = MOST_BYTES
+                left = MAX_BYTES
                 async for piece in response.aiter_raw():
                     left -= len(piece)
                     if left < 0:
-                        raise GenerationError(f"The server at {self.root} answers with more than can be right.")
+                        raise GenerationError(f"The server at {self.root} answers with more than {MAX_BYTES:,} bytes.")
                     yield piece
 
     async def _refusal(self, response: httpx.Response) -> EngineError:
-        status, said = response.status_code, b""
-        async for piece in response.aiter_raw():  # to its end, or the connection could not be used again
-            said += piece
-            if len(said) > MOST_REASON_BYTES:
+        status, reason = response.status_code, b""
+        async for piece in response.aiter_raw():  # to its end, so that the connection can be reused
+            reason += piece
+            if len(reason) > MAX_REASON_BYTES:
                 break
-        log.debug("The server answers %s: %s", status, said.decode("utf-8", "replace"))  # perhaps the prompt again
+        log.debug("The server answers %s: %s", status, reason.decode("utf-8", "replace"))  # may repeat the prompt
         if status in AWAY:
             return AwayError(f"The server at {self.root} cannot answer now (HTTP {status}).")
         if response.has_redirect_location:
-            why = "leads elsewhere, which is not followed; set remote.baseUrl to where it leads"
+            why = "redirects, which is not followed; set remote.baseUrl to the target"
         elif status in (401, 403):
-            wish = "does not take the key in" if self._keyed else "wants a key; name what holds it in"
-            why = f"{wish} remote.apiKeyEnv"
+            problem = "does not accept the key in" if self._keyed else "wants a key; name its environment variable in"
+            why = f"{problem} remote.apiKeyEnv"
         elif status == BUSY:
-            why = "has too much to do"
+            why = "is overloaded"
         else:
-            why = "refuses what it was asked; with log.level debug its reason is in the log"
+            why = "refuses the request; with log.level debug its reason is in the log"
         return RemoteRefusedError(f"The server at {self.root} {why} (HTTP {status}).", status)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Raise what goes wrong inside as an `EngineError`."""
+    def _as_engine_errors(self) -> Iterator[None]:
+        """Raise httpx's exceptions as `EngineError`."""
         try:
             yield
         except httpx.InvalidURL as error:
@@ -161,8 +160,8 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             yield line
-        if len(rest) > MOST_LINE_BYTES:
-            raise GenerationError("The server's answer has a line that is longer than can be right.")
+        if len(rest) > MAX_LINE_BYTES:
+            raise GenerationError(f"The server's answer has a line of more than {MAX_LINE_BYTES:,} bytes.")
     yield rest
 
 
@@ -172,5 +171,5 @@ def _object(text: bytes) -> Message:
     except (ValueError, RecursionError) as error:
         raise GenerationError("The server's answer is not JSON; does remote.baseUrl lead to a model?") from error
     if not isinstance(value, dict):
-        raise GenerationError("The server's answer is not what such servers say; is remote.kind right?")
+        raise GenerationError("The server's answer is not a JSON object; is remote.kind right?")
     return value

@@ -1,63 +1,63 @@
-"""llama.cpp's server: our own prompts in token ids where its tokenizer is known here, else `/infill` or text."""
+"""llama.cpp's server: token ids if its tokenizer is known, else text."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from shardline.engine import FinishReason, Request
-from shardline.engine.remote.dialect import Piece, Question, count_of, logprob_of, text_of, wishes
+from shardline.engine.remote.dialect import Piece, Question, count_of, logprob_of, sampling, text_of
 from shardline.engine.remote.prompts import Ids, Text, spelled
 
 WHOLE, INFILL = "/completion", "/infill"
 
 
 class LlamaCpp:
-    """Asks for completions; `infills` says whether the model there can be shown what follows the cursor."""
+    """The dialect of llama.cpp; `infills` is whether its `/infill` works for the model."""
 
     def __init__(self, prompts: Ids | Text, *, infills: bool) -> None:
         self._prompts = prompts
         self.infills = prompts.infills if isinstance(prompts, Ids) else infills
 
     def question(self, request: Request) -> Question:
-        """Ask with our own prompt, or let the server make its own."""
+        """Return a question with our own prompt, or one from which the server builds its own."""
         if isinstance(self._prompts, Ids):
             built = self._prompts.build(request)
             held = {"grammar": spelled(built.removed)} if built.removed else {}
-            asked = {"prompt": built.ids, **held, **body(request)}
-            return Question(path=WHOLE, body=asked, prompt_tokens=len(built.ids), removed=built.removed)
+            fields = {"prompt": built.ids, **held, **body(request)}
+            return Question(path=WHOLE, body=fields, prompt_tokens=len(built.ids), removed=built.removed)
         prefix, suffix = self._prompts.split(request, infills=self.infills)
         if suffix:
             return Question(path=INFILL, body={"input_prefix": prefix, "input_suffix": suffix, **body(request)})
         return Question(path=WHOLE, body={"prompt": prefix, **body(request)})
 
     def reading(self, request: Request) -> Question | None:
-        """Let it write one token behind what is known of the prompt: it keeps what it has read."""
+        """Return a question for one token after the known part of the prompt, which the server then keeps."""
         ids = self._prompts.ahead(request) if isinstance(self._prompts, Ids) else []
         return Question(path=WHOLE, body={"prompt": ids, **body(replace(request, max_tokens=1))}) if ids else None
 
     def piece(self, message: Mapping[str, Any]) -> Piece:
-        """As `read` has it."""
+        """Parse a message; see `read`."""
         return read(message)
 
     def learn(self, _: Request) -> bool:
-        """There is no other way."""
+        """Return False: there is no other way to ask."""
         return False
 
 
 def body(request: Request) -> dict[str, Any]:
-    """How much is asked for, and how tokens are to be chosen."""
+    """Return the fields for `max_tokens` and sampling."""
     return {
         "n_predict": request.max_tokens,
         "stream": True,
         "n_probs": 1,
         "top_k": request.top_k,
         "min_p": 0.0,
-        **wishes(request),
+        **sampling(request),
     }
 
 
 def read(message: Mapping[str, Any]) -> Piece:
-    """What a message of the stream says; the last one says why it has ended, and what it has cost."""
+    """Parse a message of the stream; the last one has the finish reason and the usage."""
     chosen = message.get("completion_probabilities") or []
     text = text_of(message["content"])
     if not message["stop"]:

@@ -1,17 +1,17 @@
-"""Ollama: text on both sides of the cursor, for models that it can insert with."""
+"""Ollama: prefix and suffix as text, infilling by its own templates."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from shardline.engine import FinishReason, Request
-from shardline.engine.remote.dialect import Piece, Question, count_of, logprob_of, text_of, wishes
+from shardline.engine.remote.dialect import Piece, Question, count_of, logprob_of, sampling, text_of
 from shardline.engine.remote.prompts import Text
 
 PATH = "/api/generate"
 
 
 class Ollama:
-    """Asks for completions; `infills` says whether the model there has a way to insert."""
+    """The dialect of Ollama; `infills` is whether the model's template takes a suffix."""
 
     def __init__(self, model: str, prompts: Text, *, infills: bool) -> None:
         self._model = model
@@ -19,18 +19,18 @@ class Ollama:
         self.infills = infills
 
     def question(self, request: Request) -> Question:
-        """Ask with the text on both sides of the cursor, or with the one before it and no template around it."""
+        """Return a question with prefix and suffix, or with the raw prefix and no template."""
         prefix, suffix = self._prompts.split(request, infills=self.infills)
         shown = {"suffix": suffix} if suffix else {"raw": True}
-        options = {"num_predict": request.max_tokens, "top_k": request.top_k, **wishes(request)}
+        options = {"num_predict": request.max_tokens, "top_k": request.top_k, **sampling(request)}
         body = {"model": self._model, "prompt": prefix, "stream": True, "logprobs": True, "options": options, **shown}
         return Question(path=PATH, body=body)
 
     def reading(self, _: Request) -> None:
-        """What its prompts begin with is the secret of its templates."""
+        """Return None: its template decides how the prompt begins."""
 
     def piece(self, message: Mapping[str, Any]) -> Piece:
-        """What a line of the stream says; the last one says why it has ended, and what it has cost."""
+        """Parse a line of the stream; the last one has the finish reason and the usage."""
         text = text_of(message["response"])
         chosen = message.get("logprobs") or []
         reason = message.get("done_reason")
@@ -45,5 +45,5 @@ class Ollama:
         )
 
     def learn(self, _: Request) -> bool:
-        """There is no other way."""
+        """Return False: there is no other way to ask."""
         return False

@@ -1,4 +1,4 @@
-"""The prompts that servers are sent: our own token ids where their tokenizer is known here, else text."""
+"""Prompts for remote servers: token ids if their tokenizer is known, else text."""
 
 import math
 from collections.abc import Sequence
@@ -9,34 +9,33 @@ from shardline.engine.tokenization import prompt as prompts
 from shardline.engine.tokenization.prompt import Prompt
 from shardline.engine.tokenization.tokenizer import Codec
 
-SHORTEST, LONGEST = 2, 8
-"""Characters per token, of which code has more and fewer: a server that refuses a long prompt must not be sent one, and
-one that cuts it should be sent enough."""
+MIN_CHARACTERS_PER_TOKEN, MAX_CHARACTERS_PER_TOKEN = 2, 8
+"""Bounds for code: the lower one for servers that refuse a long prompt, the upper one for those that cut it."""
 
 
 @dataclass(frozen=True)
 class Ids:
-    """Prompts in the ids of `codec`, for a model that may look at `context_tokens`."""
+    """Prompts as token ids of `codec`, for a context of `context_tokens`."""
 
     codec: Codec
     context_tokens: int
 
     @property
     def infills(self) -> bool:
-        """Whether the model can be shown what follows the cursor."""
+        """Whether the model supports infilling."""
         return self.codec.infilling is not None
 
     @property
     def ends(self) -> Sequence[int]:
-        """The tokens that end a text."""
+        """The ids of the tokens that end a text."""
         return sorted(self.codec.signals)
 
     def build(self, request: Request) -> Prompt:
-        """The prompt of `request`."""
+        """Return the prompt of `request`."""
         return prompts.build(request, self.codec, budget=self._budget(request))
 
     def ahead(self, request: Request) -> list[int]:
-        """As much of it as can be known before it is asked for."""
+        """Return the part of the prompt that is known ahead of the request."""
         return prompts.known_ahead(request, self.codec, budget=self._budget(request))
 
     def _budget(self, request: Request) -> int:
@@ -45,13 +44,13 @@ class Ids:
 
 @dataclass(frozen=True)
 class Text:
-    """Prompts in text, whole lines of it, for a model that may look at `context_tokens` of so many characters."""
+    """Prompts as whole lines of text, for a context of `context_tokens` at so many characters each."""
 
     context_tokens: int
-    characters_per_token: int = SHORTEST
+    characters_per_token: int = MIN_CHARACTERS_PER_TOKEN
 
     def split(self, request: Request, *, infills: bool) -> tuple[str, str]:
-        """The text before the cursor, and what follows it, which is empty where that must not be shown."""
+        """Return the ends of prefix and suffix nearest to the cursor; the suffix is empty without infilling."""
         budget = prompts.prompt_budget(self.context_tokens, request.max_tokens) * self.characters_per_token
         shows = infills and request.infilling != "off" and bool(request.suffix.strip())
         suffix = request.suffix if shows else ""
@@ -61,9 +60,9 @@ class Text:
 
 
 def _end_of(text: str, room: int) -> str:
-    """The last `room` characters or fewer, from the beginning of a line where there is one.
+    """Return at most the last `room` characters, from the beginning of a line if there is one.
 
-    The beginning goes in steps, as that of our own prompts does: what the server has read of them stays valid.
+    The beginning moves in steps, as in our own prompts, so that the server's KV cache stays valid.
     """
     if len(text) <= room:
         return text
@@ -74,8 +73,9 @@ def _end_of(text: str, room: int) -> str:
 
 
 def spelled(removed: str) -> str:
-    """A GBNF grammar of the texts that begin with `removed`."""
+    """Return a GBNF grammar of the texts that begin with `removed`."""
     escaped = "".join(
-        letter if letter.isascii() and letter.isalnum() else f"\\U{ord(letter):08X}" for letter in removed
+        character if character.isascii() and character.isalnum() else f"\\U{ord(character):08X}"
+        for character in removed
     )
     return f'root ::= "{escaped}" [^\\x00]*'

@@ -1,4 +1,4 @@
-"""`shardline serve` on another machine: it makes the prompts that it would for editors of its own."""
+"""`shardline serve` on another machine, which builds the prompts itself."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,26 +11,26 @@ from shardline.engine.remote.prompts import Text
 
 
 class Shardline:
-    """Asks by llama.cpp's `/infill`, which it answers for any model, with half-typed words written again."""
+    """The dialect of `shardline serve`: llama.cpp's `/infill`, which works for any model and heals tokens."""
 
     def __init__(self, prompts: Text, *, infills: bool) -> None:
         self._prompts = prompts
         self.infills = infills
 
     def question(self, request: Request) -> Question:
-        """Ask with the text on both sides of the cursor, of which the model is shown what it can be."""
+        """Return a question with prefix and suffix; the server ignores the suffix without infilling."""
         prefix, suffix = self._prompts.split(request, infills=True)
         shown = {"input_prefix": prefix, "input_suffix": suffix, "stop": []}
         return Question(path=llama_cpp.INFILL, body={**shown, **llama_cpp.body(request)})
 
     def reading(self, request: Request) -> Question:
-        """Let it read the prompt and write nothing."""
+        """Return a question that prefills the prompt and generates nothing."""
         return self.question(replace(request, max_tokens=0))
 
     def piece(self, message: Mapping[str, Any]) -> Piece:
-        """As llama.cpp's."""
+        """Parse a message in llama.cpp's format."""
         return llama_cpp.read(message)
 
     def learn(self, _: Request) -> bool:
-        """There is no other way."""
+        """Return False: there is no other way to ask."""
         return False

@@ -1,4 +1,4 @@
-"""The tokenizer of a server's model, where it can be had here: only by it can prompts be token ids."""
+"""Search for the tokenizer of a remote model, which prompts as token ids need."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from shardline.model_path import is_there, model_path
 from shardline.settings import EMBEDDED_MODEL, RemoteSettings, Settings
 
 PROBE = "def naïve(a, b):\n    # 4 € 🙂\n\treturn {a!r: <8} if a>=b else [-1.5e3]\n"
-"""A text that different tokenizers take apart differently."""
+"""A text that different tokenizers split differently."""
 
 ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -24,25 +24,25 @@ ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 async def find_codec(
     connection: Connection, served: Served, settings: Settings, report: Report, thread: Executor
 ) -> Codec | None:
-    """The codec of the model that is served, if one of its names leads to it and the server counts tokens like it.
+    """Return the codec of the served model if one of its names leads to it and it splits `PROBE` as the server does.
 
-    It is fetched and read in `thread`.
+    It is downloaded and read in `thread`.
     """
-    said = await _ids_of_probe(connection, served)
-    for name in _names(served, settings.remote, settings) if said else ():
+    expected = await _ids_of_probe(connection, served)
+    for name in _names(served, settings.remote, settings) if expected else ():
         try:
             codec = await asyncio.get_running_loop().run_in_executor(thread, _open, name, settings, report)
         except EngineError:
             continue
-        if codec.encode(PROBE).ids == said:
+        if codec.encode(PROBE).ids == expected:
             return codec
     return None
 
 
 def _names(served: Served, remote: RemoteSettings, settings: Settings) -> list[str]:
-    """Where the tokenizer may be: what the user has named, or what reads like a name on the hub; the likeliest first.
+    """Return the names that may lead to the tokenizer, the likeliest first.
 
-    No path that a server names is opened. The embedded model is not fetched only to be compared.
+    A server may name a model on the hub but no path here. The embedded model is not downloaded just to compare it.
     """
     names = [name for name in (remote.model, served.model) if ON_THE_HUB.fullmatch(name) and not model_path(name)]
     if (path := model_path(remote.model)) and is_there(path):
@@ -54,19 +54,19 @@ def _names(served: Served, remote: RemoteSettings, settings: Settings) -> list[s
 
 def _open(name: str, settings: Settings, report: Report) -> Codec:
     revision = settings.model.revision if name == settings.model.name else None
-    wish = replace(settings.model, name=name, revision=revision)
-    return Codec.of(checkpoint.find(wish, report, weights=False))
+    options = replace(settings.model, name=name, revision=revision)
+    return Codec.of(checkpoint.find(options, report, weights=False))
 
 
 async def _ids_of_probe(connection: Connection, served: Served) -> Any:
-    """How the server's tokenizer takes the probe apart; None where it does not tell."""
+    """Return the server's token ids of `PROBE`; None if it has no such API."""
     if served.kind == "llama.cpp":
-        asked = {"content": PROBE, "add_special": False, "parse_special": False}
+        body = {"content": PROBE, "add_special": False, "parse_special": False}
     elif served.kind in ("vllm", "sglang"):
-        asked = {"model": served.model, "prompt": PROBE, "add_special_tokens": False}
+        body = {"model": served.model, "prompt": PROBE, "add_special_tokens": False}
     else:
         return None
     try:
-        return (await connection.post("/tokenize", asked)).get("tokens")
+        return (await connection.post("/tokenize", body)).get("tokens")
     except EngineError:
         return None

@@ -1,1 +1,1 @@
-"""One engine for all editors of a user, in a process of its own."""
+"""An engine process that all of a user's language servers share."""

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, which all language servers of a user share that want the same."""
+"""Client of the engine process that a user's language servers share."""
 
 import asyncio
 import contextlib
@@ -15,16 +15,16 @@ from shardline.errors import AwayError, EngineError, NotReadyError, ShardlineErr
 from shardline.settings import Settings
 
 TRIES = 3
-"""How often a request is begun whose engine is lost before it has said anything."""
+"""Attempts for a request whose engine is lost before its first chunk."""
 
 AWAY_SECONDS = 60.0
-"""How long a request waits until an engine that was lost is there again."""
+"""How long a request waits for a lost engine to be loaded again."""
 
 
 class SharedEngine:
-    """Asks the engine for these settings of the model, which runs already or is started.
+    """The engine process for these settings of the model, which may run already or is started.
 
-    When it is lost, requests wait until it is loaded again. One that is silent for so many seconds is killed and lost.
+    While it is lost, requests wait until it is loaded again. After `silence` seconds without a line it is killed.
     """
 
     def __init__(self, settings: Settings, *, silence: float = control.SILENCE_SECONDS) -> None:
@@ -32,17 +32,17 @@ class SharedEngine:
         self._settings = settings
         self._silence = silence
         self._path = f"/engine/clients/{secrets.token_hex(8)}"
-        self._state: Mapping[str, Any] = {}  # what the engine said of itself when it was ready
+        self._state: Mapping[str, Any] = {}  # as last reported by the engine when ready
         self._found: asyncio.Future[Entry] = loop.create_future()
         self._lost: asyncio.Future[ShardlineError] = loop.create_future()
         self._following: asyncio.Task[None] | None = None
-        self._left: Entry | None = None  # whose client this is, or was until it was closed
+        self._left: Entry | None = None  # the engine that still has to hear that this client left
         self._connections: set[Connection] = set()
-        self._free: list[Connection] = []  # those of them that nobody uses now
+        self._free: list[Connection] = []  # the idle ones
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
-        """Find the engine or start it, and wait until it is ready; raises `EngineError`."""
+        """Find or start the engine and wait until it is ready; raises `EngineError`."""
         try:
             entry = await launcher.find_or_start(self._settings, beside.placement if beside else {}, report)
             self._left = entry
@@ -61,29 +61,31 @@ class SharedEngine:
         self._found.set_result(entry)
 
     async def wait_lost(self) -> ShardlineError:
-        """Wait until it cannot be asked any more, and tell why."""
+        """Wait until the engine is lost and return the reason."""
         return await asyncio.shield(self._lost)
 
     async def complete(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """Stream what follows the prefix; raises `EngineError`, and leaves it to `wait_lost` to tell of a loss."""
+        """Stream the completion; raises `EngineError`. Only `wait_lost` reports the loss of the engine."""
+        asked = "POST", f"{self._path}/complete", {"request": serialization.write(request)}
         for tries_left in reversed(range(TRIES)):
-            said = False
+            has_begun = False
             try:
-                async with aclosing(self._lines("complete", request)) as lines:
+                async with self._connected() as connection, aclosing(connection.lines(*asked)) as lines:
                     async for values in lines:
-                        said = True
+                        _check(values)
+                        has_begun = True
                         yield serialization.read(values, Chunk)
                 return
             except AwayError as error:
-                if said or not tries_left:
+                if has_begun or not tries_left:
                     raise NotReadyError(str(error)) from error
 
     async def warm(self, request: Request) -> None:
-        """Have the prompt of `request` read ahead; raises `EngineError`."""
-        await self._answer("warm", request=serialization.write(request))
+        """Prefill the prompt of `request` ahead; raises `EngineError`."""
+        await self._post("warm", request=serialization.write(request))
 
     def forget(self, document: str) -> None:
-        """Free what is kept for a document that was closed; an engine that is lost keeps nothing."""
+        """Free the KV cache of a closed document; a lost engine has none."""
         if self._found.done():
             task = asyncio.create_task(self._forget(document))
             self._forgetting.add(task)
@@ -91,22 +93,22 @@ class SharedEngine:
 
     @property
     def infills(self) -> bool:
-        """Whether the model can be shown what follows the cursor; False until it is loaded."""
+        """Whether the model supports infilling; False until it is loaded."""
         return bool(self._state.get("infills"))
 
     @property
     def placement(self) -> Mapping[str, Any]:
-        """The plan the model was placed by; empty until it is loaded."""
+        """The placement of the model; empty until it is loaded."""
         placement: Mapping[str, Any] = self._state.get("placement", {})
         return placement
 
     def close(self) -> None:
-        """Leave the engine, which ends by itself where nobody else is there."""
-        if not self._loop.is_closed():  # else all connections end with this process
+        """Leave the engine, which ends after its last client has left."""
+        if not self._loop.is_closed():  # else the connections end with this process
             self._lose(NotReadyError("The model was closed."))
 
     async def wait_closed(self) -> None:
-        """Wait until the engine knows that it was left."""
+        """Wait until the engine knows that this client has left."""
         if leaving := [task for task in (self._following, *self._forgetting) if task]:
             await asyncio.wait(leaving)
         if self._left:
@@ -114,17 +116,17 @@ class SharedEngine:
             self._left = None
 
     async def _follow(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
-        """Be a client of the engine, until it or this one has enough."""
+        """Stay a client of the engine until it is lost."""
         error: ShardlineError = AwayError("The engine has ended.")
         try:
             try:
-                await self._hear(entry, report, ready)
+                await self._receive_states(entry, report, ready)
             except TimeoutError:
-                self._withdraw()  # nobody asks it any more, and who did asks the next
+                self._withdraw()  # pending requests go to the next engine
                 error = await self._kill(entry)
         except ShardlineError as reason:
             error = reason
-        self._left = None  # it has ended
+        self._left = None  # an engine that has ended needs no notice
         if isinstance(error, AwayError):
             error = AwayError(f"{error} It is started again; its log is {registry.log_file(entry.id)}.")
         if ready.done():
@@ -132,8 +134,8 @@ class SharedEngine:
         else:
             ready.set_exception(error)
 
-    async def _hear(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
-        """Hear how the engine is until it ends; raises `TimeoutError` where it hangs."""
+    async def _receive_states(self, entry: Entry, report: Report, ready: "asyncio.Future[None]") -> None:
+        """Receive the states of the engine until it ends; raises `TimeoutError` if it hangs."""
         connection = await control.within(self._silence, Connection.open(entry))
         async with aclosing(connection.lines("GET", self._path)) as states:
             while state := await control.within(self._silence, _next(states)):
@@ -146,24 +148,24 @@ class SharedEngine:
                     report(serialization.read(state["progress"], Progress))
 
     async def _kill(self, entry: Entry) -> ShardlineError:
-        """Kill the engine, which hangs; returns what is told of that."""
+        """Kill the engine, which hangs; returns the error to report."""
         ended = await control.kill(entry)
         result = "was killed" if ended else f"its process {entry.pid} cannot be killed"
         return AwayError(f"The engine said nothing for {self._silence:g} seconds, and {result}.")
 
     def _lose(self, error: ShardlineError) -> None:
-        """It cannot be asked any more: those who ask wait for another, or are told why there is none."""
+        """Mark the engine as lost: requests wait for another one, or raise `error` if none will come."""
         if self._following:
             self._following.cancel()
         self._withdraw()
         if not isinstance(error, AwayError):
             self._found.set_exception(error)
-            self._found.exception()  # whether anybody asks or not
+            self._found.exception()  # else asyncio logs it as never retrieved
         if not self._lost.done():
             self._lost.set_result(error)
 
     def _withdraw(self) -> None:
-        """End all that is asked; who asks from now on waits."""
+        """Abort all pending requests; later ones wait for the next engine."""
         if self._found.done():
             self._found = self._loop.create_future()
         for connection in self._connections:
@@ -190,47 +192,36 @@ class SharedEngine:
             raise AwayError("The engine was lost.")
         return connection
 
-    def _keep(self, connection: Connection) -> None:
-        if connection.is_free and connection in self._connections:
-            self._free.append(connection)
-        else:
-            self._drop(connection)
-
     def _drop(self, connection: Connection) -> None:
         self._connections.discard(connection)
         connection.close()
 
-    async def _lines(self, action: str, request: Request) -> AsyncGenerator[Any, None]:
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[Connection, None]:
         connection = await self._connect()
-        asked = {"request": serialization.write(request)}
         try:
-            async with aclosing(connection.lines("POST", f"{self._path}/{action}", asked)) as lines:
-                async for values in lines:
-                    _check(values)
-                    yield values
+            yield connection
         finally:
-            self._keep(connection)
+            if connection.is_free and connection in self._connections:
+                self._free.append(connection)
+            else:
+                self._drop(connection)
 
-    async def _answer(self, action: str, **asked: Any) -> Any:
-        connection = await self._connect()
-        try:
-            answer = await connection.ask("POST", f"{self._path}/{action}", asked)
-        finally:
-            self._keep(connection)
-        _check(answer)
-        return answer["answer"]
+    async def _post(self, action: str, **asked: Any) -> None:
+        async with self._connected() as connection:
+            _check(await connection.ask("POST", f"{self._path}/{action}", asked))
 
     async def _forget(self, document: str) -> None:
         with contextlib.suppress(EngineError):
-            await self._answer("forget", document=document)
+            await self._post("forget", document=document)
 
 
 async def _next(values: AsyncGenerator[Any, None]) -> Any:
-    """The next of `values`, or None at their end."""
+    """Return the next of `values`, or None at their end."""
     return await anext(values, None)
 
 
 def _check(values: Any) -> None:
-    """Raise the error that the engine answered with, if it is one."""
+    """Raise the error in the engine's answer, if there is one."""
     if "error" in values:
         raise serialization.read_error(values)

@@ -1,4 +1,4 @@
-"""Processes of engines: started by whoever needs one first, and shared by all who need the same."""
+"""Launcher of engine processes, one for all windows with equal settings."""
 
 import asyncio
 import contextlib
@@ -23,26 +23,26 @@ from shardline.errors import AwayError, EngineError
 from shardline.settings import Settings, as_values
 
 START_SECONDS = 30.0
-"""How long one may take until it listens, which it does before it loads the model."""
+"""Timeout until an engine process listens, which it does before it loads the model."""
 
-TELL_SECONDS = 5.0
-"""How long somebody else may be starting an engine until that is told."""
+REPORT_SECONDS = 5.0
+"""Report that another window starts the engine after waiting this long for it."""
 
 OTHER_SECONDS = 120.0
-"""How long somebody else may be starting an engine: it may wait for one that hangs first."""
+"""Timeout for another window that starts the engine; it may wait for an engine that hangs first."""
 
 LOOK_SECONDS = 0.1
-"""How often it is looked whether somebody else has started an engine."""
+"""Interval between checks whether another window has started the engine."""
 
 
 async def find_or_start(settings: Settings, beside: Mapping[str, Any], report: Report = lambda _: None) -> Entry:
-    """The engine of this user for these settings of the model; raises `EngineError` where it does not start.
+    """Return the user's engine for these settings of the model; raises `EngineError` if it does not start.
 
-    A new one is told the placement `beside` of the model that stays until it is ready, which is empty where there is
-    none, and takes the place of those that nobody uses any more. `report` is told who else is waited for.
+    `beside` is the placement of a model that stays loaded until the new one is ready, or empty. Before a new engine
+    starts, those without clients are stopped. `report` receives which process is waited for.
     """
     name = registry.identify(settings.model)
-    began, told = time.monotonic(), False
+    began, reported = time.monotonic(), False
     while not (entry := registry.find(name)):
         with contextlib.suppress(Timeout), registry.starting(name):
             if entry := registry.find(name):
@@ -53,9 +53,9 @@ async def find_or_start(settings: Settings, beside: Mapping[str, Any], report: R
         if waited > OTHER_SECONDS:
             starter = registry.who_starts(name)
             raise AwayError(f"No engine can be started: {starter}, has been starting one for {waited:.0f} seconds.")
-        if waited > TELL_SECONDS and not told:
+        if waited > REPORT_SECONDS and not reported:
             report(Progress(activity=f"Another window starts the engine: {registry.who_starts(name)}"))
-            told = True
+            reported = True
         await asyncio.sleep(LOOK_SECONDS)
     return entry
 
@@ -76,12 +76,12 @@ async def _start(name: str, settings: Settings, beside: Mapping[str, Any]) -> En
     if await asyncio.to_thread(process.wait) < 0:
         raise AwayError(f"The engine was killed when it started. {again}")
     if entry := registry.find(name):
-        return entry  # `shardline serve`, which was faster
-    raise EngineError(f"The engine did not start: {_last_words(log, log_began)}")
+        return entry  # `shardline serve` was faster
+    raise EngineError(f"The engine did not start: {_last_line(log, log_began)}")
 
 
 async def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
-    """What it says when it listens, empty if it ends before; where nobody waits for that any more, it is killed."""
+    """Return the line that the process prints once it listens, empty if it ends before; kill it on cancellation."""
     if process.stdout is None:
         raise EngineError("The engine has no standard output.")
     with process.stdout as output:
@@ -89,12 +89,12 @@ async def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
             async with asyncio.timeout(START_SECONDS):
                 return await asyncio.to_thread(output.readline)
         except BaseException:
-            process.kill()  # and `output` can be closed, which another thread is still reading
+            process.kill()  # ends the other thread's read, so that `output` can be closed
             raise
 
 
 def _launch(name: str, order: bytes) -> tuple["subprocess.Popen[bytes]", int]:
-    """Start a process that outlives this one, and tell it what to do; returns also where its part of the log begins."""
+    """Start a process that outlives this one and send it `order`; returns also the offset of its part of the log."""
     pipe = subprocess.PIPE
     with registry.log_of(name) as log:
         began = os.fstat(log).st_size
@@ -113,18 +113,18 @@ def _launch(name: str, order: bytes) -> tuple["subprocess.Popen[bytes]", int]:
 
 
 def _reap(process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait for the end of a process; a signal that ended it is noted in its log, where it may have said nothing."""
+    """Wait for the end of a process and write the signal that ended it, if any, to its log."""
     code = process.wait()
     if code < 0:
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
             stream.write(f"The engine was ended by a signal: {signal.strsignal(-code)}.\n")
 
 
-def _last_words(log: Path, began: int) -> str:
-    """The last line that was written to the log from this byte on."""
+def _last_line(log: Path, began: int) -> str:
+    """Return the last line of the log from byte `began` on."""
     try:
         text = log.read_bytes()[began:].decode(errors="replace")
     except OSError as error:
         return f"its log cannot be read ({log}: {error.strerror})."
-    said = [line for line in text.split("\n") if line.strip()]
-    return f"{said[-1]} ({log})" if said else f"{log} says nothing."
+    lines = [line for line in text.split("\n") if line.strip()]
+    return f"{lines[-1]} ({log})" if lines else f"{log} says nothing."

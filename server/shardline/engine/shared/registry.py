@@ -1,10 +1,12 @@
-"""The engines of this user that run: a file for each, which only the user may read, in the user's runtime folder."""
+"""Registry of a user's running engines.
+
+Each has a file in the user's runtime folder that only the user may read.
+"""
 
 import contextlib
 import hashlib
 import json
 import os
-import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,23 +19,23 @@ from platformdirs import user_log_path
 
 import shardline
 from shardline.errors import EngineError
-from shardline.folders import make_folders, runtime_folder, write_private
+from shardline.folders import check_private, make_folders, runtime_folder, write_private
 from shardline.model_path import model_path
 from shardline.settings import ModelSettings
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
-"""What a model may depend on besides its settings."""
+"""Environment variables that a model depends on besides its settings."""
 
 LOOK_SECONDS = 1.0
-"""How long somebody may look whether an engine runs, at most."""
+"""How long another process may hold an engine's lock while it checks whether the engine runs."""
 
 MAX_LOG_BYTES = 1 << 18
-"""A log that is longer begins anew with the next engine."""
+"""A longer log is rotated when the next engine starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An engine that runs: what it is, where it is, and the key that it has to be asked with."""
+    """A running engine: its model, address, process and API key."""
 
     id: str
     model: str
@@ -45,19 +47,19 @@ class Entry:
 
 
 def identify(settings: ModelSettings) -> str:
-    """The name of the engines that may stand for each other: of one version, one model and one placement."""
-    told = {
+    """Return the id of interchangeable engines: of one version, one model and one placement."""
+    values = {
         "version": shardline.__version__,
         "package": str(Path(shardline.__file__).resolve()),
         "python": sys.executable,
         "settings": asdict(absolute(settings)),
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def absolute(settings: ModelSettings) -> ModelSettings:
-    """The same settings, wherever a process is that reads them."""
+    """Return the settings with absolute paths, the same for processes in any folder."""
     names = {"name": settings.name, "draft": settings.draft}
     whole = {key: str(path) for key, name in names.items() if (path := model_path(name))}
     if settings.offload_folder is not None:
@@ -65,8 +67,8 @@ def absolute(settings: ModelSettings) -> ModelSettings:
     return replace(settings, **whole)  # type: ignore[arg-type]
 
 
-def find(id: str) -> Entry | None:  # noqa: A002  what it is called everywhere
-    """The engine of this name, if one runs; what is left of one that does not is removed; raises `EngineError`."""
+def find(id: str) -> Entry | None:  # noqa: A002  as `Entry.id`
+    """Return the running engine of this id, or None after removing the file of a dead one; raises `EngineError`."""
     file = _file(id)
     try:
         entry = Entry(**json.loads(file.read_text(encoding="utf-8")))
@@ -83,13 +85,13 @@ def find(id: str) -> Entry | None:  # noqa: A002  what it is called everywhere
 
 
 def all_entries() -> list[Entry]:
-    """All that run; raises `EngineError`."""
+    """Return all running engines; raises `EngineError`."""
     return [entry for file in sorted(_folder().glob("*.json")) if (entry := find(file.stem))]
 
 
 @contextlib.contextmanager
 def registered(settings: ModelSettings, *, url: str, key: str) -> Iterator[Entry]:
-    """Tell of the engine in this process, which listens at `url`; raises `EngineError` where there is another."""
+    """Register the engine of this process, which listens at `url`; raises `EngineError` if there is another."""
     place = urlsplit(url)
     entry = Entry(
         id=identify(settings),
@@ -113,13 +115,13 @@ def registered(settings: ModelSettings, *, url: str, key: str) -> Iterator[Entry
 
 
 def running(id: str) -> FileLock:  # noqa: A002  as in `find`
-    """Held by the engine of this name for as long as its process lives, whatever ends it."""
+    """Return the lock that the engine of this id holds; the system frees it however the process ends."""
     return FileLock(_folder() / f"{id}.running")
 
 
 @contextlib.contextmanager
 def starting(id: str) -> Iterator[None]:  # noqa: A002  as in `find`
-    """Be the only one who starts an engine of this name; raises `Timeout` where somebody else is."""
+    """Hold the lock for starting an engine of this id; raises `Timeout` if another process does."""
     with _usable_folder():
         lock = FileLock(_folder() / f"{id}.lock").acquire(blocking=False)
     with lock:
@@ -130,26 +132,26 @@ def starting(id: str) -> Iterator[None]:  # noqa: A002  as in `find`
 
 
 def who_starts(id: str) -> str:  # noqa: A002  as in `find`
-    """Name the process that starts an engine of this name, and the file that it has locked."""
+    """Return a phrase that names the process that starts an engine of this id, and the file it has locked."""
     try:
         process = f"process {_starter(id).read_text(encoding='utf-8')}"
     except OSError:
-        process = "a process that is not known"
+        process = "an unknown process"
     return f"{process}, which has locked {_folder() / id}.lock"
 
 
 @contextlib.contextmanager
 def log_of(id: str) -> Iterator[int]:  # noqa: A002  as in `find`
-    """Open the file that an engine of this name appends its standard error to; nothing where it cannot be written.
+    """Open the log that an engine of this id appends its standard error to, or the null device if that fails.
 
-    Where it has grown too long, it begins anew, and what was in it is kept beside it.
+    A log longer than `MAX_LOG_BYTES` is moved to a file beside it.
     """
     file = log_file(id)
     try:
         make_folders(file.parent)
         old = ""
         if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
-            old = f" What was here before is in {file.replace(file.with_suffix('.log.1'))}."
+            old = f" Earlier lines are in {file.replace(file.with_suffix('.log.1'))}."
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with contextlib.suppress(OSError):
             os.write(descriptor, f"{time.strftime('%F %T')} An engine starts.{old}\n".encode())
@@ -162,7 +164,7 @@ def log_of(id: str) -> Iterator[int]:  # noqa: A002  as in `find`
 
 
 def log_file(id: str) -> Path:  # noqa: A002  as in `find`
-    """Where the log of the engines of this name is."""
+    """Return the log file of the engines of this id."""
     return user_log_path("shardline", appauthor=False) / f"engine-{id}.log"
 
 
@@ -175,21 +177,17 @@ def _starter(id: str) -> Path:  # noqa: A002  as in `find`
 
 
 def _folder() -> Path:
-    """The folder, which nobody else may look into; raises `EngineError`."""
+    """Return the folder of the registry, which only this user may write to; raises `EngineError`."""
     with _usable_folder():
         folder = runtime_folder() / "engines"
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    if os.name == "posix" and (
-        not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077
-    ):
-        raise EngineError(f"Others may write to the folder {folder}; remove it, or set engine.mode to inprocess.")
+        check_private(folder)
     return folder
 
 
 @contextlib.contextmanager
 def _usable_folder() -> Iterator[None]:
-    """Raise `EngineError` where the system refuses something in the folder."""
+    """Raise an `OSError` of the folder as an `EngineError`."""
     try:
         yield
     except Timeout:

@@ -1,1 +1,1 @@
-"""The APIs that clients speak."""
+"""Public HTTP APIs."""

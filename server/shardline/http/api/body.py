@@ -1,4 +1,4 @@
-"""The fields of a JSON body: their types and limits are declared once, and what is wrong is told by name."""
+"""JSON bodies: fields declared once with types and limits."""
 
 import dataclasses
 import typing
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 def field(default: Any, **limits: float) -> Any:
-    """Declare a field with its default, and its `minimum` and `maximum` if it has them."""
+    """Declare a field with its default, and its `minimum` and `maximum` if any."""
     return dataclasses.field(default=default, metadata={"limits": limits})
 
 
 async def body_of(request: Request) -> Mapping[str, Any]:
-    """Read the JSON object that is sent; raises `RequestError`."""
+    """Return the JSON object that is sent; raises `RequestError`."""
     bodies: Bodies = request.app.state.bodies
     parser: Parser = request.app.state.parser
     async with bodies.read(request) as content:
@@ -33,9 +33,9 @@ async def body_of(request: Request) -> Mapping[str, Any]:
 
 
 def read(kind: type[T], body: Mapping[str, Any]) -> T:
-    """The fields of the dataclass `kind` in `body`, where null is as good as nothing; raises `RequestError`.
+    """Return `body` as the dataclass `kind`, with null as the default; raises `RequestError` with the field's name.
 
-    A field of type Any is taken as it is.
+    A field of type Any is not checked, and unknown fields are ignored.
     """
     values: dict[str, Any] = {}
     types = typing.get_type_hints(kind)
@@ -52,15 +52,15 @@ def read(kind: type[T], body: Mapping[str, Any]) -> T:
 
 
 def refuse_unknown(kind: type, body: Mapping[str, Any]) -> None:
-    """Raise `RequestError`, in OpenAI's words, where `body` has a field that `kind` has not."""
+    """Raise `RequestError`, in OpenAI's words, if `body` has a field that `kind` lacks."""
     if unknown := sorted(body.keys() - {declared.name for declared in dataclasses.fields(kind)}):
         plural = "s" if len(unknown) > 1 else ""
         raise RequestError(f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
 
 
-def texts(value: Any, name: str, *, most: int) -> tuple[str, ...]:
-    """One text or up to `most`, none of them empty; null is none. Raises `RequestError`."""
+def texts(value: Any, name: str, *, max_texts: int) -> tuple[str, ...]:
+    """Return one text or up to `max_texts`, none of them empty; null is none. Raises `RequestError`."""
     several = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(several, list) or len(several) > most or not all(isinstance(t, str) and t for t in several):
-        raise RequestError(f"{name} must be a text or a list of up to {most}, none of them empty.", param=name)
+    if not isinstance(several, list) or len(several) > max_texts or not all(isinstance(t, str) and t for t in several):
+        raise RequestError(f"{name} must be a text or a list of up to {max_texts}, none of them empty.", param=name)
     return tuple(several)

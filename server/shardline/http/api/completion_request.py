@@ -1,4 +1,4 @@
-"""What OpenAI's completions may be asked for, and what the engine is asked then."""
+"""Bodies of OpenAI's completions, checked and turned into engine requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from shardline.http.error_responses import RequestError
 
 Prompt = str | tuple[int, ...]
 
-MOST_STOPS = 32
-"""More than OpenAI takes: templates of editors' plugins name every signal of their model."""
+MAX_STOPS = 32
+"""More than OpenAI allows: editor plugins list every special token of their model."""
 
-MOST_CHOICES = 128
-"""A request may ask for so many, over all of its prompts."""
+MAX_CHOICES = 128
+"""Completions of one request over all its prompts."""
 
 MAX_ECHOED = 1 << 20
-"""Characters of prompts in one answer."""
+"""Characters of echoed prompts in one answer."""
 
-MAX_TOLD = 1 << 18
-"""Tokens that one answer tells of by logprobs, chosen and likely ones."""
+MAX_LOGPROBS = 1 << 18
+"""Log-probabilities in one answer, of chosen and likely tokens."""
 
 SEEDS = {"minimum": -(2**63), "maximum": 2**63 - 1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The fields that the API and its extensions know.
+    """The fields of the API and its extensions.
 
-    Those behind `user` are not supported, but may say that they are not used. A model that cannot infill completes
-    the prompt without the suffix. With a suffix the prompt ends at a cursor, and a half-typed word is written again.
+    Those after `user` are not supported and accepted only with neutral values. A model without infilling ignores the
+    suffix. With a suffix the prompt ends at a cursor, and a half-typed word is healed.
     """
 
     model: str = field("")
@@ -42,7 +42,7 @@ class Body:
     top_p: float = field(1.0, minimum=0, maximum=1)
     top_k: int = field(0, minimum=-1)
     min_p: float = field(0.0, minimum=0, maximum=1)
-    n: int = field(1, minimum=1, maximum=MOST_CHOICES)
+    n: int = field(1, minimum=1, maximum=MAX_CHOICES)
     seed: int | None = field(None, **SEEDS)
     stop: Any = field(None)
     logprobs: int | None = field(None, minimum=0, maximum=5)
@@ -57,40 +57,40 @@ class Body:
 
 
 def requests_of(asked: Body, prompts: Sequence[Prompt], context_tokens: int) -> list[Request]:
-    """A request to the engine for each choice, those of the first prompt first; raises `RequestError`."""
+    """Return a request for each choice, those of the first prompt first; raises `RequestError`."""
     _check_support(asked)
     _check_together(asked, prompts)
     _check_size(asked, prompts, context_tokens)
-    stop = texts(asked.stop, "stop", most=MOST_STOPS)
-    wanted = [
+    stop = texts(asked.stop, "stop", max_texts=MAX_STOPS)
+    requests = [
         Request(
             document="",
             prefix=prompt if isinstance(prompt, str) else "",
             prompt_ids=() if isinstance(prompt, str) else prompt,
             suffix=asked.suffix,
-            healing=bool(asked.suffix) and asked.logprobs is None,  # the tokens told of are those behind the prompt
+            healing=bool(asked.suffix) and asked.logprobs is None,  # reported tokens must all follow the prompt
             max_tokens=asked.max_tokens,
             temperature=asked.temperature,
             top_p=asked.top_p,
             top_k=max(0, asked.top_k),
             min_p=asked.min_p,
-            seed=None if asked.seed is None else _nth_seed(asked.seed, number),
+            seed=None if asked.seed is None else _nth_seed(asked.seed, index),
             stop=stop,
             logprobs=asked.logprobs,
         )
         for prompt in prompts
-        for number in range(asked.n)
+        for index in range(asked.n)
     ]
-    return [crop(request, context_tokens) for request in wanted]
+    return [crop(request, context_tokens) for request in requests]
 
 
-def _nth_seed(seed: int, number: int) -> int:
-    """Choices of one request differ, and are the same when it is sent again."""
-    return (seed + number) % 2**63
+def _nth_seed(seed: int, index: int) -> int:
+    """Return the seed of one choice: choices differ, but repeat when the request is sent again."""
+    return (seed + index) % 2**63
 
 
 def prompts_of(value: Any, context_tokens: int) -> list[Prompt]:
-    """A text, token ids, or a list of either; raises `RequestError`."""
+    """Return the prompts in a text, token ids, or a list of either; raises `RequestError`."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and value:
@@ -111,7 +111,7 @@ def _are_ids(value: list[Any]) -> bool:
 
 
 def _check_support(asked: Body) -> None:
-    """Raise `RequestError` where something is asked for that the API has and this server has not."""
+    """Raise `RequestError` for a use of OpenAI's fields that this server does not support."""
     unsupported = {
         "best_of": asked.best_of not in (1, asked.n),
         "presence_penalty": asked.presence_penalty != 0,
@@ -124,17 +124,17 @@ def _check_support(asked: Body) -> None:
 
 
 def _check_together(asked: Body, prompts: Sequence[Prompt]) -> None:
-    """Raise `RequestError` where one field is at odds with another, or with the model."""
+    """Raise `RequestError` if fields contradict each other."""
     as_text = all(isinstance(prompt, str) for prompt in prompts)
     if asked.suffix and not as_text:
         raise RequestError("With a suffix, prompt must be a text.", param="suffix")
     if asked.echo and not (as_text and asked.logprobs is None):
         raise RequestError("echo is supported for prompts as text, without logprobs.", param="echo")
-    if len(prompts) * asked.n > MOST_CHOICES:
-        raise RequestError(f"Over all prompts, at most {MOST_CHOICES} completions may be asked for.", param="n")
+    if len(prompts) * asked.n > MAX_CHOICES:
+        raise RequestError(f"Over all prompts, at most {MAX_CHOICES} completions may be asked for.", param="n")
     if asked.stream_options is not None:
         if not asked.stream:
-            raise RequestError("stream_options is only allowed where stream is true.", param="stream_options")
+            raise RequestError("stream_options is only allowed if stream is true.", param="stream_options")
         options = asked.stream_options
         known = isinstance(options, dict) and options.keys() <= {"include_usage", "include_obfuscation"}
         if not known or not all(isinstance(value, bool) for value in options.values()):
@@ -142,11 +142,11 @@ def _check_together(asked: Body, prompts: Sequence[Prompt]) -> None:
 
 
 def _check_size(asked: Body, prompts: Sequence[Prompt], context_tokens: int) -> None:
-    """Raise `RequestError` where the answer would be far longer than the body."""
+    """Raise `RequestError` if the answer would be far longer than the body."""
     if asked.echo and asked.n * sum(map(len, prompts)) > MAX_ECHOED:
         message = f"With echo, all prompts together may have at most {MAX_ECHOED:,} characters, n times over."
         raise RequestError(message, param="echo")
-    told = len(prompts) * asked.n * min(asked.max_tokens, context_tokens) * (1 + (asked.logprobs or 0))
-    if asked.logprobs is not None and told > MAX_TOLD:
-        message = f"With these max_tokens and n, logprobs would tell of {told:,} tokens; the limit is {MAX_TOLD:,}."
+    count = len(prompts) * asked.n * min(asked.max_tokens, context_tokens) * (1 + (asked.logprobs or 0))
+    if asked.logprobs is not None and count > MAX_LOGPROBS:
+        message = f"With these max_tokens and n, logprobs would report {count:,} tokens; the limit is {MAX_LOGPROBS:,}."
         raise RequestError(message, param="logprobs")

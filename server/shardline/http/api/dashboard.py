@@ -1,10 +1,12 @@
-"""What one sees of an engine: its figures as JSON, and a page that draws them."""
+"""Dashboard: an engine's figures as JSON, and the page that draws them."""
 
-from importlib.resources import files
+import mimetypes
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 from shardline import __version__
 from shardline.engine import Engine
@@ -12,12 +14,8 @@ from shardline.http.admission import Admission
 from shardline.http.load_state import Loading
 from shardline.http.recent_activity import History
 
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-}
-"""Where the files of the page are asked for; they hold nothing that is secret."""
+PAGE = ("/", "/page.css", "/page.js")
+"""Paths of the page's files, which hold no secret."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -29,9 +27,9 @@ HEADERS = {
 
 
 def routes(engine: Engine, model: str, loading: Loading, admission: Admission, history: History) -> list[Route]:
-    """The page, and `/engine/figures`, which it reads each second."""
+    """Return the routes of the page and of `/engine/figures`, which it reads each second."""
 
-    async def told(_: Request) -> Response:
+    async def figures(_: Request) -> Response:
         return JSONResponse(
             {
                 "version": __version__,
@@ -44,13 +42,15 @@ def routes(engine: Engine, model: str, loading: Loading, admission: Admission, h
             }
         )
 
-    return [Route("/engine/figures", told), *(_file(path, *file) for path, file in PAGE.items())]
+    mimetypes.add_type("text/javascript", ".js")  # Windows' registry may say text/plain
+    page = _Page(packages=[("shardline.http", "page")], html=True)
+    return [Route("/engine/figures", figures), *(Route(path, page, methods=["GET"]) for path in PAGE)]
 
 
-def _file(path: str, name: str, kind: str) -> Route:
-    content = (files("shardline.http") / "page" / name).read_bytes()
+class _Page(StaticFiles):
+    """The files of the page with its security headers."""
 
-    async def file(_: Request) -> Response:
-        return Response(content, media_type=kind, headers=HEADERS)
-
-    return Route(path, file)
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(HEADERS)
+        return response

@@ -1,4 +1,7 @@
-"""llama.cpp's `/infill` and `/completion`, as its plugins use them: tools/server/README.md of ggml-org/llama.cpp."""
+"""llama.cpp's `/infill` and `/completion`, as its editor plugins use them.
+
+Source: tools/server/README.md of ggml-org/llama.cpp.
+"""
 
 import re
 import time
@@ -16,22 +19,21 @@ from shardline.engine.window import crop
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, field, read, texts
 from shardline.http.error_responses import RequestError
-from shardline.http.prompt_slots import Slots
 from shardline.settings import Settings
 
-MOST_STOPS = 32
-MOST_LIKELY = 20
+MAX_STOPS = 32
+MAX_LIKELY = 20
 TOKENS = "completion_probabilities"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The fields that mean something here; all others are ignored.
+    """The supported fields; all others are ignored.
 
-    `prompt` stands between `input_prefix` and the cursor. What is None is as the settings say; `n_predict` below 0
-    is as much as the context has room for, and 0 reads the prompt only. It ends before a line that begins with fewer
-    than `n_indent` spaces or tabs, and after `t_max_predict_ms` with the next line. With `n_probs` tokens are told of,
-    each with so many that were likely, up to 20.
+    `prompt` stands between `input_prefix` and the cursor. The settings replace None. `n_predict` below 0 fills the
+    context, and 0 only prefills the prompt. Generation ends before a line with fewer than `n_indent` spaces or tabs in
+    front, and after `t_max_predict_ms` with the next line. With `n_probs` each token is reported with up to 20 likely
+    ones.
     """
 
     input_prefix: str = field("")
@@ -52,8 +54,8 @@ class Body:
     response_fields: Any = field(None)
 
 
-def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
-    """`/infill` and `/completion` for an engine that was loaded with these settings."""
+def routes(engine: Engine, settings: Settings) -> list[Route]:
+    """Return the routes of `/infill` and `/completion` for an engine with these settings."""
 
     async def infill(request: HttpRequest) -> Response:
         asked = read(Body, await body_of(request))
@@ -70,8 +72,8 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
             raise RequestError("response_fields must be a list of names.", param="response_fields")
         answer = _Answer(asked, wanted, settings)
         if asked.stream:
-            return await sse.answer(answer.stream(engine, slots))
-        async with aclosing(answer.stream(engine, slots)) as pieces:
+            return await sse.answer(answer.stream(engine))
+        async with aclosing(answer.stream(engine)) as pieces:
             parts = [part async for part in pieces]
         whole = {**parts[-1], "content": "".join(part["content"] for part in parts)}
         if asked.n_probs > 0:
@@ -82,7 +84,7 @@ def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
 
 
 def _request(asked: Body, settings: Settings) -> Request:
-    """What the engine is asked; the settings hold for what was not said. Raises `RequestError`."""
+    """Return the engine's request, with the settings for missing fields; raises `RequestError`."""
     given = settings.generation
     room = settings.model.context_tokens
     wanted = asked.n_predict or given.max_tokens
@@ -98,14 +100,14 @@ def _request(asked: Body, settings: Settings) -> Request:
         top_k=given.top_k if asked.top_k is None else max(0, asked.top_k),
         min_p=asked.min_p,
         seed=None if seed is None or seed < 0 else seed,
-        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
-        logprobs=min(asked.n_probs, MOST_LIKELY) if asked.n_probs > 0 else None,
+        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", max_texts=MAX_STOPS),
+        logprobs=min(asked.n_probs, MAX_LIKELY) if asked.n_probs > 0 else None,
     )
     return crop(request, room)
 
 
 def _extra(value: Any) -> str:
-    """Pieces of other files, which stand before this one."""
+    """Return the pieces of other files as one text; raises `RequestError`."""
     pieces = [] if value is None else value
     if not isinstance(pieces, list) or not all(
         isinstance(one, dict) and isinstance(one.get("text"), str) for one in pieces
@@ -115,23 +117,23 @@ def _extra(value: Any) -> str:
 
 
 class _Block:
-    """Ends a text before its first line that is indented by fewer than `least` characters.
+    """The end of a block: the first line with fewer than `min_indent` spaces or tabs in front.
 
-    Holds back line breaks and what the next line begins with until that is known.
+    Holds back a line break and the indentation behind it until the line is known.
     """
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self, min_indent: int) -> None:
+        self._min_indent = min_indent
         self._held = ""
 
     def take(self, text: str, *, is_last: bool) -> tuple[str, bool]:
-        """Return as much of the text so far as is in the block and not returned yet, and whether the block is over."""
-        within, *others = re.split(r"(\n\s*)", self._held + text) if self._least > 0 else [text]
+        """Return the text that belongs to the block and was not returned yet, and whether the block is over."""
+        within, *others = re.split(r"(\n\s*)", self._held + text) if self._min_indent > 0 else [text]
         self._held = ""
         for begin, rest in zip(others[::2], others[1::2], strict=True):
             if not rest and not is_last:
                 self._held = begin
-            elif rest and len(begin.rpartition("\n")[2]) < self._least:
+            elif rest and len(begin.rpartition("\n")[2]) < self._min_indent:
                 return within, True
             else:
                 within += begin + rest
@@ -139,36 +141,34 @@ class _Block:
 
 
 class _Answer:
-    """What is sent for one request, in pieces of which the last tells all but the text."""
+    """The answer to one request in pieces; the last one has all but the text."""
 
     def __init__(self, asked: Body, wanted: Request, settings: Settings) -> None:
         self._asked = asked
         self._wanted = wanted
         self._settings = settings
 
-    async def stream(self, engine: Engine, slots: Slots) -> AsyncGenerator[dict[str, Any], None]:
-        with slots.lend(self._wanted.prefix or self._wanted.suffix) as document:
-            wanted = replace(self._wanted, document=document)
-            if self._asked.n_predict == 0:
-                await engine.warm(wanted)
-                yield self._end(None)
-                return
-            last: Chunk | None = None
-            first_at: float | None = None
-            said, block = "", _Block(self._asked.n_indent)
-            async with aclosing(engine.complete(wanted)) as chunks:
-                async for last in chunks:
-                    first_at = first_at or time.perf_counter()
-                    text, is_over = block.take(last.text, is_last=last.finish_reason is not None)
-                    if "\n" in said and self._is_late(first_at):
-                        rest, line_feed, _ = text.partition("\n")
-                        text, is_over = ("", True) if said.endswith("\n") else (rest, is_over or bool(line_feed))
-                    if text or (last.tokens and not is_over):
-                        yield {"content": text, "stop": False, **_told(last.tokens)}
-                    said += text
-                    if is_over:
-                        break
-            yield self._end(last)
+    async def stream(self, engine: Engine) -> AsyncGenerator[dict[str, Any], None]:
+        if self._asked.n_predict == 0:
+            await engine.warm(self._wanted)
+            yield self._end(None)
+            return
+        last: Chunk | None = None
+        first_at: float | None = None
+        before, block = "", _Block(self._asked.n_indent)
+        async with aclosing(engine.complete(self._wanted)) as chunks:
+            async for last in chunks:
+                first_at = first_at or time.perf_counter()
+                text, is_over = block.take(last.text, is_last=last.finish_reason is not None)
+                if "\n" in before and self._is_late(first_at):
+                    rest, line_feed, _ = text.partition("\n")
+                    text, is_over = ("", True) if before.endswith("\n") else (rest, is_over or bool(line_feed))
+                if text or (last.tokens and not is_over):
+                    yield {"content": text, "stop": False, **_reported(last.tokens)}
+                before += text
+                if is_over:
+                    break
+        yield self._end(last)
 
     def _is_late(self, first_at: float) -> bool:
         return 0 < self._asked.t_max_predict_ms <= 1000 * (time.perf_counter() - first_at)
@@ -197,17 +197,17 @@ class _Answer:
         }
 
 
-def _told(tokens: Sequence[Token]) -> dict[str, Any]:
-    """The tokens, where they were asked for."""
+def _reported(tokens: Sequence[Token]) -> dict[str, Any]:
+    """Return the field with the tokens, if there are any."""
 
     def one(text: str, logprob: float) -> dict[str, Any]:
         return {"token": text, "bytes": list(text.encode()), "logprob": logprob}
 
-    told = [
+    reported = [
         {**one(token.text, token.logprob), "top_logprobs": [one(text, logprob) for text, logprob in token.top]}
         for token in tokens
     ]
-    return {TOKENS: told} if told else {}
+    return {TOKENS: reported} if reported else {}
 
 
 def _timings(usage: Usage) -> dict[str, float]:
@@ -230,7 +230,7 @@ def _speed(name: str, tokens: int, seconds: float) -> dict[str, float]:
 
 
 def _chosen(whole: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The fields of these names; that of `timings/prompt_n` is inside of another."""
+    """Return the fields of these names; `timings/prompt_n` is nested."""
     chosen: dict[str, Any] = {}
     for name in names:
         found: Any = whole

@@ -1,4 +1,4 @@
-"""llama.cpp's `/props` and `/slots`, by which clients learn what a server has."""
+"""llama.cpp's `/props` and `/slots`, which describe the server."""
 
 from typing import Any
 
@@ -7,31 +7,31 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shardline import __version__
-from shardline.http.admission import RUNNING, Admission
+from shardline.http.admission import MAX_RUNNING, Admission
 from shardline.settings import ModelSettings
 
 
 def routes(settings: ModelSettings, admission: Admission) -> list[Route]:
-    """Tell of the model of these settings, and of how many requests `admission` runs."""
+    """Return the routes that describe the model and how many requests run."""
 
     async def properties(_: Request) -> Response:
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "default_generation_settings": {"n_ctx": settings.context_tokens, "params": {}},
-            "total_slots": RUNNING,
+            "total_slots": MAX_RUNNING,
             "model_alias": settings.name,
             "model_path": settings.name,
             "chat_template": "",
             "modalities": {"vision": False, "audio": False},
             "build_info": f"shardline {__version__}",
         }
-        return JSONResponse(told)
+        return JSONResponse(values)
 
     async def slots(_: Request) -> Response:
         running = admission.running
         return JSONResponse(
             [
-                {"id": number, "n_ctx": settings.context_tokens, "is_processing": number < running}
-                for number in range(RUNNING)
+                {"id": index, "n_ctx": settings.context_tokens, "is_processing": index < running}
+                for index in range(MAX_RUNNING)
             ]
         )
 

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -15,14 +15,13 @@ from shardline.engine import Chunk, Engine, Request, Usage
 from shardline.engine.window import crop
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, field, read, texts
-from shardline.http.api.completion_request import MOST_STOPS, SEEDS
-from shardline.http.prompt_slots import Slots
+from shardline.http.api.completion_request import MAX_STOPS, SEEDS
 from shardline.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The fields that mean something here; all others are ignored. What is None is as the settings say."""
+    """The supported fields; all others are ignored. The settings replace None."""
 
     prompt: str = field("")
     suffix: str = field("")
@@ -34,21 +33,21 @@ class Body:
     stream: bool = field(False)
 
 
-def routes(engine: Engine, settings: Settings, slots: Slots) -> list[Route]:
-    """`/v1/fim/completions` for an engine that was loaded with these settings."""
+def routes(engine: Engine, settings: Settings) -> list[Route]:
+    """Return the route of `/v1/fim/completions` for an engine with these settings."""
 
     async def fill(request: HttpRequest) -> Response:
         asked = read(Body, await body_of(request))
         wanted = _request(asked, settings)
         head = {"id": secrets.token_hex(16), "created": int(time.time()), "model": settings.model.name}
-        chunks = _chunks(engine, slots, wanted)
+        chunks = engine.complete(wanted)
         return await sse.answer(_stream(head, chunks)) if asked.stream else JSONResponse(await _whole(head, chunks))
 
     return [Route("/v1/fim/completions", fill, methods=["POST"])]
 
 
 def _request(asked: Body, settings: Settings) -> Request:
-    """What the engine is asked; raises `RequestError`."""
+    """Return the engine's request; raises `RequestError`."""
     given = settings.generation
     request = Request(
         document="",
@@ -60,24 +59,18 @@ def _request(asked: Body, settings: Settings) -> Request:
         top_p=given.top_p if asked.top_p is None else asked.top_p,
         top_k=given.top_k,
         seed=given.seed if asked.random_seed is None else asked.random_seed % 2**63,
-        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", most=MOST_STOPS),
+        stop=given.stop if asked.stop is None else texts(asked.stop, "stop", max_texts=MAX_STOPS),
     )
     return crop(request, settings.model.context_tokens)
 
 
-async def _chunks(engine: Engine, slots: Slots, wanted: Request) -> AsyncGenerator[Chunk, None]:
-    with slots.lend(wanted.prefix or wanted.suffix) as document:
-        async with aclosing(engine.complete(replace(wanted, document=document))) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-
 async def _whole(head: dict[str, Any], chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
     async with aclosing(chunks):
-        said = [chunk async for chunk in chunks]
-    message = {"role": "assistant", "content": "".join(chunk.text for chunk in said)}
-    choice = {"index": 0, "message": message, "finish_reason": said[-1].finish_reason}
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(said[-1].usage)}
+        all_chunks = [chunk async for chunk in chunks]
+    message = {"role": "assistant", "content": "".join(chunk.text for chunk in all_chunks)}
+    last = all_chunks[-1]
+    choice = {"index": 0, "message": message, "finish_reason": last.finish_reason}
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(last.usage)}
 
 
 async def _stream(head: dict[str, Any], chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Any, None]:
@@ -85,8 +78,8 @@ async def _stream(head: dict[str, Any], chunks: AsyncGenerator[Chunk, None]) -> 
         async for chunk in chunks:
             delta = {"role": "assistant", "content": chunk.text}
             choice = {"index": 0, "delta": delta, "finish_reason": chunk.finish_reason}
-            told = {"usage": _usage(chunk.usage)} if chunk.finish_reason else {}
-            yield {**head, "object": "chat.completion.chunk", "choices": [choice], **told}
+            spent = {"usage": _usage(chunk.usage)} if chunk.finish_reason else {}
+            yield {**head, "object": "chat.completion.chunk", "choices": [choice], **spent}
     yield sse.DONE
 
 

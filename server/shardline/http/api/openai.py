@@ -16,12 +16,11 @@ from shardline.http.api.body import body_of, read, refuse_unknown
 from shardline.http.api.completion_request import Body, Prompt, prompts_of, requests_of
 from shardline.http.api.parallel import complete_all
 from shardline.http.error_responses import RequestError
-from shardline.http.prompt_slots import Slots
 from shardline.settings import ModelSettings
 
 
-def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]:
-    """`/v1/completions` and `/v1/models` for an engine with the model of these settings."""
+def routes(engine: Engine, settings: ModelSettings) -> list[Route]:
+    """Return the routes of `/v1/completions` and `/v1/models` for an engine with this model."""
     created, model = int(time.time()), settings.name
 
     def card() -> dict[str, Any]:
@@ -43,7 +42,7 @@ def routes(engine: Engine, settings: ModelSettings, slots: Slots) -> list[Route]
         prompts = prompts_of(asked.prompt, settings.context_tokens)
         requests = requests_of(asked, prompts, settings.context_tokens)
         answer = _Answer(asked, model, prompts, requests)
-        chunks = complete_all(engine, slots, answer.requests)
+        chunks = complete_all(engine, answer.requests)
         return await sse.answer(answer.stream(chunks)) if asked.stream else JSONResponse(await answer.whole(chunks))
 
     return [
@@ -60,7 +59,7 @@ def _check_model(asked: str, served: str) -> None:
 
 
 class _Answer:
-    """What is sent for one request, whole or in pieces."""
+    """The answer to one request, whole or in pieces."""
 
     def __init__(self, asked: Body, model: str, prompts: Sequence[Prompt], requests: Sequence[Request]) -> None:
         self.requests = requests
@@ -72,44 +71,44 @@ class _Answer:
             "created": int(time.time()),
             "model": model,
         }
-        self._lengths = [0] * len(requests)  # how much of the text of each choice is sent, in characters
+        self._lengths = [0] * len(requests)  # characters sent of each choice
         self._usages: dict[int, Usage] = {}
 
     async def whole(self, chunks: AsyncGenerator[tuple[int, Chunk], None]) -> dict[str, Any]:
         pieces: list[list[dict[str, Any]]] = [[] for _ in self.requests]
         async with aclosing(chunks):
-            async for number, chunk in chunks:
-                pieces[number].append(self._choice(number, chunk))
+            async for index, chunk in chunks:
+                pieces[index].append(self._choice(index, chunk))
         return {**self._head, "choices": [_joined(choice) for choice in pieces], "usage": self._usage()}
 
     async def stream(self, chunks: AsyncGenerator[tuple[int, Chunk], None]) -> AsyncGenerator[Any, None]:
         wants_usage = bool(self._asked.stream_options and self._asked.stream_options.get("include_usage"))
         usage = {"usage": None} if wants_usage else {}
         async with aclosing(chunks):
-            async for number, chunk in chunks:
+            async for index, chunk in chunks:
                 if chunk.text or chunk.tokens or chunk.finish_reason:
-                    yield {**self._head, "choices": [self._choice(number, chunk)], **usage}
+                    yield {**self._head, "choices": [self._choice(index, chunk)], **usage}
         if wants_usage:
             yield {**self._head, "choices": [], "usage": self._usage()}
         yield sse.DONE
 
-    def _choice(self, number: int, chunk: Chunk) -> dict[str, Any]:
-        is_first = number not in self._usages
-        self._usages[number] = chunk.usage
-        echoed = self._prompts[number // self._asked.n] if self._prompts and is_first else ""
-        begin = self._lengths[number]
+    def _choice(self, index: int, chunk: Chunk) -> dict[str, Any]:
+        is_first = index not in self._usages
+        self._usages[index] = chunk.usage
+        echoed = self._prompts[index // self._asked.n] if self._prompts and is_first else ""
+        begin = self._lengths[index]
         text = f"{echoed}{chunk.text}"
-        self._lengths[number] += len(text)
+        self._lengths[index] += len(text)
         return {
             "text": text,
-            "index": number,
+            "index": index,
             "logprobs": None if self._asked.logprobs is None else _logprobs(chunk.tokens, begin),
             "finish_reason": chunk.finish_reason,
         }
 
     def _usage(self) -> dict[str, Any]:
-        """A prompt is counted once, however many choices it has."""
-        prompts = [self._usages[number] for number in range(0, len(self.requests), self._asked.n)]
+        """Return the usage; a prompt with several choices counts once."""
+        prompts = [self._usages[index] for index in range(0, len(self.requests), self._asked.n)]
         prompt_tokens = sum(usage.prompt_tokens for usage in prompts)
         completion_tokens = sum(usage.completion_tokens for usage in self._usages.values())
         return {
@@ -136,7 +135,7 @@ def _offsets(tokens: Sequence[Token], begin: int) -> Iterator[int]:
 
 
 def _joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One choice from its pieces."""
+    """Return one choice from its pieces."""
     last = pieces[-1]
     logprobs = last["logprobs"] and {
         name: [item for piece in pieces for item in piece["logprobs"][name]] for name in last["logprobs"]

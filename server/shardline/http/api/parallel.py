@@ -1,36 +1,31 @@
-"""Several completions at once, as one stream."""
+"""Several completions as one stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
 from shardline.engine import Chunk, Engine, Request
-from shardline.http.prompt_slots import Slots
 
-TOGETHER = 8
-"""So many completions of one client's request are asked for at once; others get their turns too."""
+MAX_PARALLEL = 8
+"""Completions of one client's request that run at once, so that others get their turns too."""
 
 
-async def complete_all(
-    engine: Engine, slots: Slots, requests: Sequence[Request]
-) -> AsyncGenerator[tuple[int, Chunk], None]:
-    """Stream what `engine` says to each of `requests`, with its number; raises `ShardlineError`.
-
-    Each gets a document of its own from `slots`.
-    """
+async def complete_all(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, Chunk], None]:
+    """Yield each chunk that answers one of `requests`, with its index; raises `ShardlineError`."""
+    if len(requests) == 1:  # without a queue
+        async with aclosing(engine.complete(requests[0])) as chunks:
+            async for chunk in chunks:
+                yield 0, chunk
+        return
     stream: asyncio.Queue[tuple[int, Chunk] | None] = asyncio.Queue()
-    turns = asyncio.Semaphore(TOGETHER)
+    turns = asyncio.Semaphore(MAX_PARALLEL)
 
-    async def complete(number: int, request: Request) -> None:
-        prompt = request.prompt_ids or request.prefix
-        async with turns:
-            with slots.lend(prompt) as document:
-                async with aclosing(engine.complete(replace(request, document=document))) as chunks:
-                    async for chunk in chunks:
-                        stream.put_nowait((number, chunk))
+    async def complete(index: int, request: Request) -> None:
+        async with turns, aclosing(engine.complete(request)) as chunks:
+            async for chunk in chunks:
+                stream.put_nowait((index, chunk))
 
-    tasks = [asyncio.ensure_future(complete(number, request)) for number, request in enumerate(requests)]
+    tasks = [asyncio.ensure_future(complete(index, request)) for index, request in enumerate(requests)]
     all_done = asyncio.gather(*tasks)
     all_done.add_done_callback(lambda _: stream.put_nowait(None))
     try:

@@ -1,4 +1,4 @@
-"""An answer that comes in pieces: server-sent events."""
+"""Responses as server-sent events."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -7,14 +7,17 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
-from shardline.http.error_responses import refusal_of
+from shardline.http.error_responses import request_error_of
 
 DONE = "[DONE]"
-"""What ends a stream of OpenAI's."""
+"""The end of OpenAI's streams."""
 
 
 async def answer(events: AsyncGenerator[Any, None]) -> StreamingResponse:
-    """Send what `events` yields, as JSON but for a text; what fails before the first is raised, and sent after it."""
+    """Return a response that sends `events`, a text as it is and others as JSON.
+
+    An error before the first event is raised; a later one is sent, as the status is out already.
+    """
     first = await anext(events)
 
     async def pieces() -> AsyncGenerator[str, None]:
@@ -23,8 +26,8 @@ async def answer(events: AsyncGenerator[Any, None]) -> StreamingResponse:
             try:
                 async for event in events:
                     yield _event(event)
-            except Exception as error:  # noqa: BLE001  the status is sent already
-                yield _event(refusal_of(error).as_json())
+            except Exception as error:  # noqa: BLE001  sent to the client
+                yield _event(request_error_of(error).as_json())
 
     return StreamingResponse(pieces(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 

@@ -1,4 +1,4 @@
-"""Who may ask: whoever knows the key, from a program, or from a page that this server gave out itself."""
+"""Authentication by API key, and protection against foreign web pages."""
 
 import hmac
 import ipaddress
@@ -9,14 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shardline.http.error_responses import RequestError
 
 OPEN = frozenset({"/health", "/v1/health", "/", "/page.css", "/page.js"})
-"""What needs no key: whether the model is loaded, and the page, which asks for the key itself."""
+"""Paths that need no key: health, and the page, which asks the user for the key."""
 
 
 class Guard:
-    """Lets requests through to `app` that bring `key`, and were meant for this server: for an address, not for a name.
+    """Passes requests to `app` that have `key`, and whose Host is an IP address, `localhost` or `host`.
 
-    A page of somebody else's can have its own name lead here, but not an address; so a name counts only if it is the
-    machine's own, `localhost` or `host`. What a page of another origin asks is refused, whatever it brings.
+    Other names are refused, as a foreign page can let its own name resolve to this machine (DNS rebinding). Requests
+    from pages of other origins are refused even with the key.
     """
 
     def __init__(self, app: ASGIApp, *, key: str, host: str) -> None:
@@ -25,22 +25,22 @@ class Guard:
         self._names = {"localhost", host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a refusal, or let `app` answer."""
-        if scope["type"] == "http" and (refusal := self._objection(scope)):
+        """Refuse the request, or let `app` answer."""
+        if scope["type"] == "http" and (refusal := self._refusal(scope)):
             await refusal.answer()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _objection(self, scope: Scope) -> RequestError | None:
+    def _refusal(self, scope: Scope) -> RequestError | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._is_own(host):
             return RequestError("Host must be the address of this server, or the name given with --host.", status=403)
         if any(origin != f"{scope['scheme']}://{host}" for origin in headers.getlist("origin")):
-            return RequestError("Pages of other origins may not ask this server.", status=403)
+            return RequestError("Pages of other origins may not use this server.", status=403)
         if scope["path"] not in OPEN and not self._is_known(headers.get("authorization", "")):
             return RequestError(
-                "Send the key of this server as `Authorization: Bearer KEY`; shardline serve tells where it is.",
+                "Send the key of this server as `Authorization: Bearer KEY`; shardline serve prints where it is.",
                 status=401,
                 code="invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},

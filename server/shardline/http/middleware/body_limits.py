@@ -1,4 +1,4 @@
-"""The bodies of requests on their way into memory: how long each may be, how long it may take, and how many at once."""
+"""Limits on request bodies: size, time and number in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,36 +7,36 @@ from contextlib import asynccontextmanager, nullcontext
 from starlette.requests import Request
 
 from shardline.http.admission import Admission
-from shardline.http.error_responses import AGAIN, RequestError
+from shardline.http.error_responses import RETRY, RequestError
 from shardline.http.h11_limits import patience
 from shardline.http.middleware.json_parser import SMALL_BYTES
 
 MAX_BYTES = 8 << 20
-"""A body may have this many: a document that is as long as they may be, however it is written."""
+"""Limit on a body: the longest document with all its characters escaped."""
 
 MAX_LONG = 4
-"""Long bodies in memory; the next ones are not read, and more than `MAX_WAITING` of those are refused."""
+"""Long bodies in memory; further ones wait unread, and beyond `MAX_WAITING` are refused."""
 
 MAX_WAITING = 64
 
 HURRIED_SECONDS = 3.0
-"""A long body must be there after this time if another one waits."""
+"""Timeout for a long body while another one waits."""
 
 
 class Bodies:
-    """Reads bodies. Long ones wait for one of a few places, which nobody keeps for long while others wait."""
+    """A reader of bodies; long ones share a few places and have less time while others wait."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._places = asyncio.Semaphore(MAX_LONG)
         self._waiting = 0
         self._deadlines: dict[asyncio.Timeout, float] = {}
-        """Those of the long bodies that are being read, and when each must be there if others wait."""
+        """Timeouts of the long bodies being read, each with its earlier deadline while others wait."""
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytearray]:
-        """Read the body of `request`, which is in memory as long as the block lasts; raises `RequestError`."""
-        length = int(request.headers.get("content-length", MAX_BYTES))  # else it comes in chunks
+        """Read the body of `request`, which counts as in memory during the block; raises `RequestError`."""
+        length = int(request.headers.get("content-length", MAX_BYTES))  # absent for a chunked body
         if length > MAX_BYTES:
             raise _too_long()
         is_long = length > SMALL_BYTES
@@ -58,7 +58,7 @@ class Bodies:
         self._admission.check()
         if self._waiting >= MAX_WAITING:
             message = "Too many long bodies are sent at once; send this one again in a moment."
-            raise RequestError(message, status=503, headers=AGAIN)
+            raise RequestError(message, status=503, headers=RETRY)
         self._waiting += 1
         self._hurry()
         try:
@@ -71,7 +71,7 @@ class Bodies:
             self._places.release()
 
     def _hurry(self) -> None:
-        """Hold those who send to the shorter time where others wait for all of the places."""
+        """Shorten the timeouts of bodies being read if others wait for a place."""
         if not self._waiting or not self._places.locked():
             return
         for deadline, early in self._deadlines.items():

@@ -1,4 +1,4 @@
-"""A request that ends with its client: nothing is made for one that left."""
+"""Cancellation of requests whose client has disconnected."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class EndWithClient:
-    """Lets `app` read the body, if there is one, and answer; cancels it as soon as the client is gone."""
+    """Lets `app` read the body and answer, and cancels it when the client disconnects."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -16,9 +16,9 @@ class EndWithClient:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        was_read, gone = asyncio.Event(), asyncio.Event()
+        was_read, has_left = asyncio.Event(), asyncio.Event()
         unread: list[Message] = []
-        if scope["method"] != "POST":  # then nobody reads a body, and none is kept
+        if scope["method"] != "POST":  # no route reads a body then, and none is kept
             unread.append({"type": "http.request", "body": b"", "more_body": False})
             was_read.set()
 
@@ -26,7 +26,7 @@ class EndWithClient:
             if unread:
                 return unread.pop()
             if was_read.is_set():
-                await gone.wait()
+                await has_left.wait()
                 return {"type": "http.disconnect"}
             message = await receive()
             if not message.get("more_body"):
@@ -45,7 +45,7 @@ class EndWithClient:
             if answering.done():
                 await answering
         finally:
-            gone.set()
+            has_left.set()
             for task in (answering, leaving):
                 task.cancel()
             await asyncio.gather(answering, leaving, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Whether anybody is there who uses the engine, and for how long nobody was."""
+"""Idle timeout: the end of a server without clients."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shardline.http.middleware.auth import OPEN
 
-WATCHING = OPEN | {"/metrics", "/engine/figures"}
-"""Who asks only for these looks at the engine and does not use it."""
+MONITORING = OPEN | {"/metrics", "/engine/figures"}
+"""Paths whose requests do not count as use of the engine."""
 
 
 class Presence:
-    """Counts who is there, and calls `on_absence` when for `patience` seconds nobody was; None waits for ever."""
+    """A count of clients that calls `on_absence` after `patience` seconds without any; None waits for ever."""
 
     def __init__(self, patience: float | None, on_absence: Callable[[], None]) -> None:
         self._patience = patience
@@ -23,7 +23,7 @@ class Presence:
 
     @contextmanager
     def visit(self) -> Iterator[None]:
-        """Be there for as long as the block lasts."""
+        """Count as a client during the block."""
         self._present += 1
         if self._end:
             self._end.cancel()
@@ -35,8 +35,8 @@ class Presence:
                 self._end = asyncio.get_running_loop().call_later(self._patience, self._on_absence)
 
 
-class Noticed:
-    """Counts a client as present from a request to the end of its answer."""
+class CountPresence:
+    """Counts a client as present from its request to the end of the answer."""
 
     def __init__(self, app: ASGIApp, *, presence: Presence) -> None:
         self._app = app
@@ -44,7 +44,7 @@ class Noticed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let `app` answer."""
-        if scope["type"] != "http" or scope["path"] in WATCHING:
+        if scope["type"] != "http" or scope["path"] in MONITORING:
             await self._app(scope, receive, send)
         else:
             with self._presence.visit():

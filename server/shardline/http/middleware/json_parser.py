@@ -1,21 +1,24 @@
-"""Long JSON parsed in a process of its own: the parser would stop all threads of this one meanwhile."""
+"""Parser of JSON bodies, with a child process for long ones.
+
+Parsing holds the interpreter lock and would block all threads of this process.
+"""
 
 import asyncio
 import marshal
 from typing import Any
 
 from shardline import children
-from shardline.http.error_responses import AGAIN, RequestError
+from shardline.http.error_responses import RETRY, RequestError
 from shardline.http.middleware.json_parsing import LENGTH_BYTES, BadJSONError, parse
 
 SMALL_BYTES = 128 << 10
-"""Up to this size JSON is parsed here, in a few milliseconds."""
+"""Up to this size JSON is parsed in this process, in a few milliseconds."""
 
 PIECE_BYTES = 64 << 10
 
 
 class Parser:
-    """Parses the bodies of requests, long ones one at a time: what that takes in memory is taken only once."""
+    """Parses bodies, long ones one at a time, so that their memory is needed only once."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -35,7 +38,7 @@ class Parser:
         return value
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """Kill the child process, if there is one."""
         process, self._process = self._process, None
         if process and process.returncode is None:
             process.kill()
@@ -52,13 +55,13 @@ class Parser:
                 process.stdin.write(content[begin : begin + PIECE_BYTES])
                 await process.stdin.drain()
             length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
-            answer: tuple[str, Any] = marshal.loads(await process.stdout.readexactly(length))  # noqa: S302  our own
+            answer: tuple[str, Any] = marshal.loads(await process.stdout.readexactly(length))  # noqa: S302  written by our own child
         except (OSError, asyncio.IncompleteReadError):
             self.close()
             message = "The body of the request could not be parsed; send it again in a moment."
-            raise RequestError(message, status=503, headers=AGAIN) from None
+            raise RequestError(message, status=503, headers=RETRY) from None
         except BaseException:
-            self.close()  # the next body must not get the answer of this one
+            self.close()  # else the next body would get this answer
             raise
         return answer
 

@@ -1,4 +1,4 @@
-"""JSON from strangers; as a program, parses what comes on standard input, as `Parser` sends it."""
+"""Parsing of untrusted JSON; as a program, the child process of `Parser`."""
 
 import json
 import marshal
@@ -12,7 +12,7 @@ MAX_VALUES = 1 << 19
 """Values in one body: 128 prompts of 4,096 token ids."""
 
 MAX_CONTAINERS = 1 << 16
-"""Lists, objects and names in one body, which take longer to make than other values."""
+"""Lists, objects and names in one body, which cost more than other values."""
 
 LENGTH_BYTES = 8
 
@@ -20,19 +20,16 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class BadJSONError(ValueError):
-    """`str(error)` is a sentence about the body of a request that is not parsed."""
+    """A refused body; `str(error)` is a sentence about it."""
 
 
 def parse(content: bytes | bytearray) -> Any:
-    """Return the JSON in `content`, of which all numbers are finite and all texts can be encoded.
-
-    Raises `BadJSONError`.
-    """
+    """Return the JSON in `content`; raises `BadJSONError`, also for infinite numbers and lone surrogates."""
     try:
         text = content.decode()
         _check_size(text)
         value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_refuse_constant)
-        if _SURROGATE.search(text):  # half a surrogate pair is no text
+        if _SURROGATE.search(text):  # a lone one cannot be encoded
             json.dumps(value, ensure_ascii=False).encode()
     except BadJSONError:
         raise
@@ -42,7 +39,7 @@ def parse(content: bytes | bytearray) -> Any:
 
 
 def _check_size(text: str) -> None:
-    """Raise `BadJSONError` where there are too many values; those within texts do not count."""
+    """Raise `BadJSONError` if there are too many values outside of strings."""
     if _is_small(text):
         return
     unescaped = text.replace("\\\\", "").replace('\\"', "")
@@ -83,8 +80,8 @@ def _answer(content: bytes) -> tuple[str, Any]:
 
 
 def main() -> None:
-    """Parse one body after another, until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the server, which gets the same signal
+    """Parse bodies until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server gets the same signal and ends this process
     while header := sys.stdin.buffer.read(LENGTH_BYTES):
         answer = marshal.dumps(_answer(sys.stdin.buffer.read(int.from_bytes(header, "big"))))
         sys.stdout.buffer.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
