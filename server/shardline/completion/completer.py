@@ -133,11 +133,11 @@ class Completer:
         if self.settings.completion.warm and not self._streams and not self._ahead.works:
             await self._writer(source, Place.of(source)).warm()
 
-    def forget(self, document: str) -> None:
-        """Free what is known of a document that was closed, and end what is running for it."""
+    def close_document(self, document: str) -> None:
+        """Cancel the work for a document that was closed and drop its suggestions."""
         self.cancel(document)
-        self._ahead.forget(document)
-        self._known.forget(document)
+        self._ahead.stop_for(document)
+        self._known.drop(document)
 
     def cancel(self, document: str) -> None:
         """End what is running for `document`; those who wait are told that it was superseded."""
