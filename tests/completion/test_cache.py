@@ -103,7 +103,7 @@ def test_the_newest_is_found_and_the_oldest_goes() -> None:
     cache.add("d", place("1 ", ""), Suggestion(text="new"))
     assert cache.find("d", place("0 ", "")) is None
     assert cache.find("d", place("1 ", "")) == Suggestion(text="new")
-    cache.forget("d")
+    cache.drop("d")
     assert cache.find("d", place("1 ", "")) is None
 
 
@@ -140,9 +140,9 @@ async def test_a_closed_document_is_forgotten_and_others_are_not() -> None:
     engine = ScriptedEngine(lambda _: "x")
     completer = Completer(engine, Settings())
     await completer.suggest(source("a"))
-    completer.forget("other")
+    completer.close_document("other")
     await completer.suggest(source("a"))
     assert len(engine.requests) == 1
-    completer.forget("d")
+    completer.close_document("d")
     await completer.suggest(source("a"))
     assert len(engine.requests) == 2

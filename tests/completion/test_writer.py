@@ -17,23 +17,31 @@ def choices(*texts: str, confidence: float = 1.0) -> "ScriptedEngine":
 
 async def test_by_hand_there_are_as_many_as_are_wanted() -> None:
     completer = Completer(choices("a", "b", "c", "d"), Settings(completion=CompletionSettings(candidates=3)))
-    assert [suggestion.text for suggestion in await completer.suggest_several(CALL)] == ["a", "b", "c"]
+    assert [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 async def test_equal_ones_and_empty_ones_are_left_out() -> None:
     completer = Completer(choices("a)", "a", "  "), Settings())
-    assert [suggestion.text for suggestion in await completer.suggest_several(CALL)] == ["a"]
+    assert [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions] == ["a"]
 
 
 async def test_where_there_is_nothing_to_say_there_is_one_that_says_nothing() -> None:
-    (suggestion,) = await Completer(choices(" "), Settings()).suggest_several(CALL)
+    (suggestion,) = (await Completer(choices(" "), Settings()).answer(CALL, by_hand=True)).suggestions
     assert suggestion.text == ""
     assert suggestion.usage is not None
 
 
 async def test_the_most_probable_comes_first() -> None:
     completer = Completer(choices("three", "a", "bc", confidence=0.5), Settings())
-    assert [suggestion.text for suggestion in await completer.suggest_several(CALL)] == ["a", "bc", "three"]
+    assert [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions] == [
+        "a",
+        "bc",
+        "three",
+    ]
 
 
 @pytest.mark.parametrize(("least", "text"), [(0.0, "a"), (0.29, "a"), (0.31, "")])

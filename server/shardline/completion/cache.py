@@ -31,7 +31,7 @@ class SuggestionCache:
                 return left
         return None
 
-    def forget(self, document: str) -> None:
+    def drop(self, document: str) -> None:
         """Free what is kept for a document that was closed."""
         self._entries.pop(document, None)
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.cache import SuggestionCache
@@ -92,10 +91,6 @@ class Completer:
         """Suggest what could follow the cursor, when it is finished; see `answer`."""
         return (await self._answer(source, 1, delay=0.0, budget=None)).suggestions[0]
 
-    async def suggest_several(self, source: Source) -> list[Suggestion]:
-        """Suggest `completion.candidates` different texts, or as many as there are, the best first; see `suggest`."""
-        return (await self.answer(source, by_hand=True)).suggestions
-
     async def answer(self, source: Source, *, by_hand: bool = False) -> Answer:
         """Suggest what could follow the cursor; `by_hand`, several and without delay.
 
@@ -138,11 +133,11 @@ class Completer:
         if self.settings.completion.warm and not self._streams and not self._ahead.works:
             await self._writer(source, Place.of(source)).warm()
 
-    def forget(self, document: str) -> None:
-        """Free what is known of a document that was closed, and end what is running for it."""
+    def close_document(self, document: str) -> None:
+        """Cancel the work for a document that was closed and drop its suggestions."""
         self.cancel(document)
-        self._ahead.forget(document)
-        self._known.forget(document)
+        self._ahead.stop_for(document)
+        self._known.drop(document)
 
     def cancel(self, document: str) -> None:
         """End what is running for `document`; those who wait are told that it was superseded."""
@@ -162,19 +157,16 @@ class Completer:
             return Answer(suggestions=[known], origin=Origin.KNOWN)
         if delay and turn.document not in self._streams:
             await asyncio.wait({turn.over}, timeout=delay)
-        return await self._read(source, turn, budget)
-
-    async def _read(self, source: Source, turn: _Turn, budget: float | None) -> Answer:
-        """Wait for the suggestions of a turn, from the stream that leads there or from a new one."""
         origin = Origin.JOINED
         while not turn.over.done():
             stream = self._find_stream(turn)
             if stream is None:
                 stream, origin = self._begin(source, turn), Origin.GENERATED
-            ready = await self._wait(stream, turn, budget)
+            ready = await stream.wait(turn.place, turn.over, budget)
             if turn.over.done():
                 break
-            if ready:
+            if ready and (lines := stream.lines):
+                self._known.add(turn.document, stream.made_for, lines)  # known while it is typed and the rest is made
                 return Answer(suggestions=[ready], origin=origin, finished=False)
             if stream.task.cancelled():
                 continue  # its text was not how typing went on
@@ -184,23 +176,6 @@ class Completer:
             if left := self._known.find(turn.document, turn.place):
                 return Answer(suggestions=[left], origin=origin)
         raise SupersededError("A newer request came.")
-
-    async def _wait(self, stream: Stream, turn: _Turn, budget: float | None) -> Suggestion | None:
-        """Wait for the end of the stream or of the turn; return what is ready when no time is left before that."""
-        stream.enter()
-        try:
-            if await _any_of(stream.task, turn.over, seconds=None if budget is None else stream.left_of(budget)):
-                return None
-            while not (ready := stream.ready_at(turn.place)):
-                line = stream.next_line
-                if await _any_of(stream.task, turn.over, line) is not line:
-                    return None
-            stream.kept = True
-        finally:
-            stream.leave()
-        if lines := stream.lines:
-            self._known.add(turn.document, stream.made_for, lines)  # known while it is typed and the rest is made
-        return ready
 
     def _take_turn(self, source: Source, count: int) -> _Turn:
         """The turn of this place: another one of the document is over, and so is a stream that does not lead here."""
@@ -282,9 +257,3 @@ class Completer:
         place = Place.of(accepted)
         if self._known.find(source.document, place) is None:
             self._ahead.prepare(source.document, place, lambda: self._open(accepted, place, 1, ahead=True))
-
-
-async def _any_of(*waited: "asyncio.Future[Any]", seconds: float | None = None) -> "asyncio.Future[Any] | None":
-    """The first of these, in their order, when one is done; None when none was within so many seconds."""
-    await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    return next((future for future in waited if future.done()), None)

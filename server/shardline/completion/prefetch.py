@@ -45,7 +45,7 @@ class Ahead:
         self.stop()
         return None
 
-    def forget(self, document: str) -> None:
+    def stop_for(self, document: str) -> None:
         """A document was closed."""
         if document == self._document:
             self.stop()

@@ -75,7 +75,7 @@ class History:
         name = document or (self._entries[0].document if self._entries else "")
         return [entry for entry in self._entries if entry.document == name]
 
-    def forget(self, document: str) -> None:
+    def drop(self, document: str) -> None:
         """A document was closed."""
         self._entries = deque((entry for entry in self._entries if entry.document != document), maxlen=MOST)
 

@@ -33,8 +33,8 @@ class Stream:
     ) -> None:
         self.made_for = self.now = made_for
         self.count = count
-        self.kept = kept
-        self.next_line: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._kept = kept
+        self._next_line: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when another line is complete."""
         self._began = asyncio.get_running_loop().time()
         self._line_feeds = 0
@@ -56,10 +56,6 @@ class Stream:
         left = position.rest(lines, self.made_for, now) if lines else None
         return left if left and left.text else None
 
-    def left_of(self, seconds: float) -> float:
-        """What is left of so many seconds since it began."""
-        return max(0.0, self._began + seconds - asyncio.get_running_loop().time())
-
     def leads_to(self, now: Place, count: int) -> bool:
         """Whether it makes what is asked for at `now`, as far as can be told."""
         if self.task.done() or count != self.count:
@@ -74,17 +70,25 @@ class Stream:
             if not self._readers:
                 self._linger()
 
-    def enter(self) -> None:
-        """Somebody waits for it."""
+    async def wait(self, now: Place, over: "asyncio.Future[None]", budget: float | None) -> Suggestion | None:
+        """Wait for its end or for `over`; return what is ready at `now` when no time is left before that."""
         self._readers += 1
         if self._lingering:
             self._lingering.cancel()
-
-    def leave(self) -> None:
-        """Somebody waits no more."""
-        self._readers -= 1
-        if not self._readers:
-            self._linger()
+        try:
+            seconds = None if budget is None else max(0.0, self._began + budget - asyncio.get_running_loop().time())
+            if await _any_of(self.task, over, seconds=seconds):
+                return None
+            while not (ready := self.ready_at(now)):
+                line = self._next_line
+                if await _any_of(self.task, over, line) is not line:
+                    return None
+            self._kept = True
+            return ready
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._linger()
 
     def end(self) -> None:
         """Nobody wants it."""
@@ -96,7 +100,7 @@ class Stream:
         loop = asyncio.get_running_loop()
         if self._lingering:
             self._lingering.cancel()
-        if not self.kept and not self.task.done():
+        if not self._kept and not self.task.done():
             until = max(loop.time() + LINGER_SECONDS, self._joined + JOIN_SECONDS)
             self._lingering = loop.call_at(until, self.end)
 
@@ -106,11 +110,17 @@ class Stream:
             self.end()
         elif text.count("\n") > self._line_feeds:
             self._line_feeds = text.count("\n")
-            self.next_line.set_result(None)
-            self.next_line = asyncio.get_running_loop().create_future()
+            self._next_line.set_result(None)
+            self._next_line = asyncio.get_running_loop().create_future()
 
 
 def _forgive(task: "asyncio.Task[Any]") -> None:
     """An error is told to those who wait; where nobody does, it is nobody's business."""
     if not task.cancelled():
         task.exception()
+
+
+async def _any_of(*waited: "asyncio.Future[Any]", seconds: float | None = None) -> "asyncio.Future[Any] | None":
+    """The first of these, in their order, when one is done; None when none was within so many seconds."""
+    await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    return next((future for future in waited if future.done()), None)

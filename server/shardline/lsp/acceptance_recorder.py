@@ -81,7 +81,7 @@ class Recorder:
                 self._screen.accept(number, choice)
                 self._wake()
 
-    def forget(self, uri: str) -> None:
+    def close_document(self, uri: str) -> None:
         """The document was closed."""
         self._screen.close(uri)
         self._wake()

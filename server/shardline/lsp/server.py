@@ -218,9 +218,9 @@ def _register(server: ShardlineServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
-        server.host.forget(params.text_document.uri)
-        server.recorder.forget(params.text_document.uri)
-        server.history.forget(params.text_document.uri)
+        server.host.close_document(params.text_document.uri)
+        server.recorder.close_document(params.text_document.uri)
+        server.history.drop(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)
     async def completion(params: types.CompletionParams) -> types.CompletionList:

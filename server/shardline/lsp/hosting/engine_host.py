@@ -1,7 +1,6 @@
 """The life of the engine behind the server: started, replaced when the model's settings change, closed."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +9,6 @@ from shardline.completion.completer import Answer, Origin
 from shardline.engine import NOTHING_SPENT, Engine, Progress
 from shardline.errors import (
     AwayError,
-    EngineError,
     NoRoomError,
     NotReadyError,
     ShardlineError,
@@ -20,16 +18,12 @@ from shardline.errors import (
 from shardline.limits import memory_limit
 from shardline.lsp.hosting.active_engine import Serving
 from shardline.lsp.hosting.backoff import Patience
+from shardline.lsp.hosting.read_ahead import ReadAhead
 from shardline.lsp.status import Status
 from shardline.settings import Settings, of_engine
 
 OpenEngine = Callable[[Settings], Engine]
 """Makes the engine for these settings; does no work yet."""
-
-PAUSE_SECONDS = 0.3
-"""How long nothing must be opened, typed or asked until the engine reads ahead."""
-
-log = logging.getLogger(__name__)
 
 
 class EngineHost:
@@ -50,8 +44,7 @@ class EngineHost:
         self._keeping: asyncio.Task[None] | None = None
         self._patience = Patience()
         self._leaving: list[Engine] = []  # closed, but their memory may not be free yet
-        self._looked_at: Source | None = None
-        self._warming: asyncio.Task[None] | None = None
+        self._read_ahead = ReadAhead()
 
     @property
     def placement(self) -> Mapping[str, Any]:
@@ -88,10 +81,10 @@ class EngineHost:
         serving = self._serving
         if serving is None:
             raise NotReadyError(self._status.message)
-        self._stop_warming()
+        self._read_ahead.stop()
         try:
             with self._status.busy():
-                answer = await serving.answer(source, by_hand=by_hand)
+                answer = await serving.completer.answer(source, by_hand=by_hand)
         except AwayError as error:
             if serving is self._serving:
                 self._status.away(str(error))
@@ -100,7 +93,9 @@ class EngineHost:
             if serving is self._serving:
                 raise
             return await self.answer(source, by_hand=by_hand)  # another engine has taken over
-        self._status.usage = answer.suggestions[0].usage or self._status.usage
+        if usage := answer.suggestions[0].usage:
+            self._status.usage = usage
+            serving.costs.append(usage)
         if answer.origin is not Origin.KNOWN and serving is self._serving:
             self._status.back()
         if answer.origin is Origin.JOINED:
@@ -120,17 +115,14 @@ class EngineHost:
         self.look_at(source)
 
     def look_at(self, source: Source) -> None:
-        """Take note of where the user works: when nothing happens for a while, the engine reads ahead there."""
-        self._looked_at = source
-        self._warm_after(PAUSE_SECONDS)
+        """Read ahead around the cursor of `source` when nothing happens for a while."""
+        self._read_ahead.start(self._serving.completer if self._serving else None, source)
 
-    def forget(self, document: str) -> None:
-        """End what is being made for a document that was closed."""
-        if self._looked_at and self._looked_at.document == document:
-            self._stop_warming()
-            self._looked_at = None
+    def close_document(self, document: str) -> None:
+        """End the work for a document that was closed and free its KV cache."""
+        self._read_ahead.close_document(document)
         if self._serving:
-            self._serving.forget(document)
+            self._serving.close_document(document)
 
     def close(self) -> None:
         """End all work and let the model go."""
@@ -151,7 +143,7 @@ class EngineHost:
 
     def _retire(self) -> None:
         """Close the engine that answers."""
-        self._stop_warming()
+        self._read_ahead.stop()
         if self._keeping:
             self._keeping.cancel()
         if self._serving:
@@ -227,7 +219,7 @@ class EngineHost:
         self._keeping = asyncio.create_task(self._keep(self._serving))
         self._offer(True)
         self._status.ready(self._serving.opened_by.model_name)
-        self._warm_after(0)
+        self._read_ahead.start(self._serving.completer, pause=0)
 
     def _fail(self, sentence: str) -> None:
         self._drop_coming()
@@ -238,20 +230,3 @@ class EngineHost:
             return sentence
         name = self._serving.opened_by.model_name
         return f"{sentence} Until {until}, suggestions come from {name} as before."
-
-    def _warm_after(self, seconds: float) -> None:
-        self._stop_warming()
-        if self._serving and self._looked_at:
-            self._warming = asyncio.create_task(self._warm(self._serving, self._looked_at, seconds))
-
-    def _stop_warming(self) -> None:
-        if self._warming:
-            self._warming.cancel()
-        self._warming = None
-
-    async def _warm(self, serving: Serving, source: Source, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        try:
-            await serving.completer.warm(source)
-        except EngineError as error:
-            log.warning("Nothing was read ahead. %s", error)  # whoever asks for a suggestion is told
