@@ -40,11 +40,11 @@ class Source:
         return next((self.lines[number].rstrip() for number in numbers if self.lines[number].strip()), None)
 
     def moved(self, columns: int) -> "Source":
-        """The same document with the cursor so many characters further on in its line."""
+        """Return the same document with the cursor `columns` characters further on in its line."""
         return replace(self, column=self.column + columns)
 
     def accepting(self, suggestion: "Suggestion") -> "Source":
-        """The document with `suggestion` in it, and the cursor behind that."""
+        """Return the document with `suggestion` in it, and the cursor behind that."""
         *above, last = (self.before + suggestion.text).split("\n")
         behind = self.lines[self.line][self.column + len(suggestion.repeats) :]
         added = [*(f"{line}\n" for line in above), last + behind]

@@ -21,7 +21,7 @@ class SuggestionCache:
         entries.appendleft((place, suggestion))
 
     def find(self, document: str, place: Place) -> Suggestion | None:
-        """What is left of the newest suggestion that was made here, or before what was typed of it since.
+        """Return the rest of the newest suggestion made here, or before the text typed since.
 
         None where nothing is known, or nothing is left.
         """

@@ -115,7 +115,7 @@ class Completer:
         return stream.ready_at(Place.of(source)) if stream else None
 
     def follow(self, source: Source) -> None:
-        """The document has become so: what is being made for it ends, unless it may go on like that."""
+        """Take the document's new state: end its stream unless that may go on."""
         stream = self._streams.get(source.document)
         if stream is None:
             return
@@ -178,7 +178,7 @@ class Completer:
         raise SupersededError("A newer request came.")
 
     def _take_turn(self, source: Source, count: int) -> _Turn:
-        """The turn of this place: another one of the document is over, and so is a stream that does not lead here."""
+        """Take the turn of this position: end the document's other request, and a stream that does not lead here."""
         place = Place.of(source)
         turn = self._turns.get(source.document)
         if turn is None or (turn.place, turn.count) != (place, count):
@@ -196,7 +196,7 @@ class Completer:
             turn.over.set_result(None)
 
     def _find_stream(self, turn: _Turn) -> Stream | None:
-        """The one of this document that leads to this place, or the one that was begun ahead."""
+        """Return the document's stream that leads here, or the prefetched one."""
         stream = self._streams.get(turn.document)
         if stream and stream.leads_to(turn.place, turn.count):
             return stream

@@ -65,5 +65,5 @@ def _name(path: str) -> str:
 
 
 def _anchored(pattern: str) -> str:
-    """A pattern for whole paths may begin anywhere."""
+    """Return `pattern` so that one for whole paths may begin anywhere."""
     return pattern if "/" not in pattern or pattern.startswith(("/", "*")) else f"*/{pattern}"

@@ -24,13 +24,13 @@ class Place:
 
     @classmethod
     def of(cls, source: Source) -> "Place":
-        """The place of the cursor of `source`."""
+        """Return the position of the cursor of `source`."""
         prefix, suffix = excerpt.window(source)
         return cls(line=source.line, column=source.column, prefix=prefix, suffix=suffix)
 
 
 def rest(suggestion: Suggestion, made_for: Place, now: Place) -> Suggestion | None:
-    """What is left of `suggestion` when one has typed on as it says, from `made_for` to `now`; None where one has not.
+    """Return the rest of `suggestion` after typing from `made_for` to `now` agreed with it, else None.
 
     Brackets may have been typed over, or closed by the editor, meanwhile. It has no usage, because it costs nothing.
     """
@@ -67,7 +67,7 @@ def agrees(text: str, made_for: Place, now: Place) -> bool:
 
 
 def closed_by_editor(typed: str, before: str, now: str) -> str | None:
-    """What the editor has put behind the cursor where `before` stood, to close what was `typed`; None if it is more."""
+    """Return the closing text that the editor put where `before` stood after `typed`; None if it put more."""
     still_open: list[str] = []
     for letter in typed:
         if still_open and letter == still_open[-1]:

@@ -64,21 +64,21 @@ def _without_odd_space(source: Source, text: str) -> str:
 
 
 def _lines_in_text(source: Source, text: str) -> set[int]:
-    """The numbers of the lines of `text` that begin within a string or comment: their white space is content."""
+    """Return the indexes of the lines of `text` that begin in a string or comment: their white space is content."""
     before, _ = excerpt.item(source)
     first = before.count("\n")
     return {number - first for number in syntax_of(before + text, source.language).lines_in_text()}
 
 
 def _fence(source: Source, lines: Sequence[str]) -> int | None:
-    """The first line that is a fence."""
+    """Return the index of the first line that is a fence."""
     if source.language == "markdown":
         return None
     return next((number for number, line in enumerate(lines) if line.lstrip().startswith(FENCE)), None)
 
 
 def _circle(source: Source, lines: Sequence[str]) -> int | None:
-    """The line with which a line, or a group of lines, is repeated once too often."""
+    """Return the index of the line that repeats a line, or a group of lines, once too often."""
     lines = [source.before + lines[0], *lines[1:]]
     for number in range(1, len(lines)):
         for size in range(1, number // MOST_REPEATS + 1):
@@ -93,7 +93,7 @@ def _circle(source: Source, lines: Sequence[str]) -> int | None:
 
 
 def _what_follows(source: Source, lines: Sequence[str]) -> int | None:
-    """The first line that says what the document's next line says already."""
+    """Return the index of the first line that repeats the document's next line."""
     already = source.below
     if already is None or len(already.strip()) < 2:
         return None  # a lone bracket may well come twice

@@ -37,7 +37,7 @@ class Ahead:
         self._waiting = asyncio.get_running_loop().call_later(PAUSE_SECONDS, start)
 
     def take(self, document: str, place: Place, count: int) -> Stream | None:
-        """What is being made, if it leads to what is now really asked for; else it ends."""
+        """Return the running stream if it leads to the requested position; else end it."""
         stream = self._stream
         if stream and document == self._document and stream.leads_to(place, count):
             self._stream = self._place = None
@@ -46,7 +46,7 @@ class Ahead:
         return None
 
     def stop_for(self, document: str) -> None:
-        """A document was closed."""
+        """Stop the work for a document that was closed."""
         if document == self._document:
             self.stop()
 

@@ -39,12 +39,12 @@ class Entry:
         return {**asdict(self), "usage": self.usage.as_json() if self.usage else None}
 
     def end(self, outcome: str, reason: str = "") -> None:
-        """It has come to this, now."""
+        """Record the outcome, and the time."""
         self.outcome, self.reason = outcome, reason
         self.milliseconds = 1000 * (time.time() - self.asked)
 
     def answer(self, answer: Answer, *, budget: float | None = None) -> None:
-        """It was answered, `budget` being how many milliseconds the editor waited at most."""
+        """Record the answer; `budget` is how many milliseconds the editor waits at most."""
         shown = answer.suggestions[0]
         reasons = [f"Cut was {cut}." for cut in shown.cuts]
         if not answer.finished:
@@ -65,7 +65,7 @@ class History:
         self._entries: deque[Entry] = deque(maxlen=MOST)
 
     def begin(self, source: Source, kind: str) -> Entry:
-        """A request has come."""
+        """Record a new request."""
         entry = Entry(document=source.document, line=source.line + 1, column=source.column + 1, kind=kind)
         self._entries.appendleft(entry)
         return entry
@@ -76,7 +76,7 @@ class History:
         return [entry for entry in self._entries if entry.document == name]
 
     def drop(self, document: str) -> None:
-        """A document was closed."""
+        """Drop a document that was closed."""
         self._entries = deque((entry for entry in self._entries if entry.document != document), maxlen=MOST)
 
 

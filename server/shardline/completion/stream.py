@@ -51,7 +51,7 @@ class Stream:
         return self._writer.ready
 
     def ready_at(self, now: Place) -> Suggestion | None:
-        """The complete lines so far that can be shown at `now`, if there are any more than were typed."""
+        """Return the complete lines that can be shown at `now`, if there are more than were typed."""
         lines = self.lines
         left = position.rest(lines, self.made_for, now) if lines else None
         return left if left and left.text else None
@@ -115,12 +115,12 @@ class Stream:
 
 
 def _forgive(task: "asyncio.Task[Any]") -> None:
-    """An error is told to those who wait; where nobody does, it is nobody's business."""
+    """Read the task's error, so that asyncio does not log it when nobody waits."""
     if not task.cancelled():
         task.exception()
 
 
 async def _any_of(*waited: "asyncio.Future[Any]", seconds: float | None = None) -> "asyncio.Future[Any] | None":
-    """The first of these, in their order, when one is done; None when none was within so many seconds."""
+    """Return the first of these futures, in their order, that is done; None after `seconds`."""
     await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     return next((future for future in waited if future.done()), None)

@@ -43,7 +43,7 @@ def is_single_line(source: Source, wish: CompletionSettings) -> bool:
 
 
 def stop_sequences(source: Source, wish: CompletionSettings) -> tuple[str, ...]:
-    """The texts that end a suggestion at this cursor wherever they stand."""
+    """Return the stop sequences that end a suggestion at this cursor wherever they stand."""
     return ("\n",) if is_single_line(source, wish) else (GAP,)
 
 
@@ -167,7 +167,7 @@ class End:
         return not syntax_of(whole, self._language).in_text(len(whole) - 1)
 
     def _syntax(self, text: str, at: int) -> Syntax:
-        """The code up to `at`, the end of a line."""
+        """Return the syntax of the code up to `at`, the end of a line."""
         return syntax_of(self._before + text[: at + 1], self._language)
 
     def _is_note(self, text: str, at: int) -> bool:
@@ -186,7 +186,7 @@ class End:
 
 
 def _surroundings(source: Source) -> tuple[str, str]:
-    """What is seen before and after the cursor: the item around it, or more where it stands at the left of a string."""
+    """Return the text seen before and after the cursor: the item around it, or more in a string at the left margin."""
     before, after = excerpt.item(source)
     if not before:
         far_before, far_after = excerpt.window(source)
@@ -202,7 +202,7 @@ def whole_lines(text: str) -> str:
 
 
 def _of_lines(text: str, most: int) -> int | None:
-    """The end of the last line allowed, counted from the first that says something."""
+    """Return the end of the last allowed line, counted from the first that is not blank."""
     at = len(text) - len(text.lstrip("\n"))
     for _ in range(most):
         at = text.find("\n", at) + 1

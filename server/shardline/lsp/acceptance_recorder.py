@@ -70,19 +70,19 @@ class Recorder:
         return number
 
     def follow(self, uri: str, lines: Sequence[str], changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
-        """The document has these lines now, after these changes."""
+        """Compare with the document's `lines` after `changes`."""
         self._screen.follow(uri, lines, max((len(change.text) for change in changes), default=0))
         self._wake()
 
     def accept(self, arguments: Sequence[Any]) -> None:
-        """A client says that something was accepted; what is not ours is ignored."""
+        """Record an acceptance that a client reports; foreign ones are ignored."""
         match arguments:
             case [int(number), int(choice)]:
                 self._screen.accept(number, choice)
                 self._wake()
 
     def close_document(self, uri: str) -> None:
-        """The document was closed."""
+        """Settle a document that was closed."""
         self._screen.close(uri)
         self._wake()
 

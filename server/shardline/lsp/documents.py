@@ -56,14 +56,14 @@ class Document:
 
     @classmethod
     def opened(cls, item: TextDocumentItem) -> "Document":
-        """The document that a client has opened."""
+        """Return the document that a client has opened."""
         lines = split_lines(item.text)
         return cls(
             uri=item.uri, language=item.language_id, version=item.version, lines=lines, characters=len(item.text)
         )
 
     def edited(self, change: TextDocumentContentChangeEvent, encoding: PositionEncodingKind) -> "Document":
-        """The document after `change`; a range whose end comes before its start is read the other way round."""
+        """Return the document after `change`; a range whose end precedes its start is read the other way round."""
         if not isinstance(change, TextDocumentContentChangePartial):
             return replace(self, lines=split_lines(change.text), characters=len(change.text))
         (first, from_column), (last, to_column) = sorted(
@@ -108,11 +108,11 @@ class Documents:
         self._open.pop(uri, None)
 
     def get(self, uri: str) -> Document | None:
-        """The document as it is now."""
+        """Return the document as it is now."""
         return self._open.get(uri)
 
     def source(self, uri: str, position: Position) -> Source | None:
-        """The document with the cursor at `position`, or None if it is not open."""
+        """Return the document with the cursor at `position`, or None if it is not open."""
         document = self._open.get(uri)
         if document is None:
             return None
@@ -137,7 +137,7 @@ class Documents:
         return Position(start.line + len(above), character if above else start.character + character)
 
     def with_chosen(self, source: Source, chosen: SelectedCompletionInfo) -> Source | None:
-        """The source as it would be with the chosen pop-up item in it, or None where that is not at the cursor."""
+        """Return the source with the selected pop-up item in it, or None where that is not at the cursor."""
         document = self._open[source.document]
         (first, start), (last, end) = (
             document.index(position, self.encoding) for position in (chosen.range.start, chosen.range.end)
@@ -150,13 +150,13 @@ class Documents:
         return replace(source, lines=lines, column=start + len(chosen.text), characters=None)
 
     def range(self, source: Source, start: int, end: int) -> Range:
-        """The range on the cursor's line between two columns in characters."""
+        """Return the range on the cursor's line between two columns in characters."""
         line = source.lines[source.line]
         begin, stop = (_width(line[:column], self.encoding) for column in (start, end))
         return Range(Position(source.line, begin), Position(source.line, stop))
 
     def _above(self, document: Document) -> Sequence[str]:
-        """The lines of the earlier cells of the same language, where it is the cell of a notebook."""
+        """Return the lines of the earlier cells of the same language, where it is the cell of a notebook."""
         earlier = map(self.get, self.notebooks.earlier(document.uri))
         cells = [cell.lines for cell in earlier if cell and cell.language == document.language]
         return [line for *lines, last in cells for line in (*lines, *([last + "\n"] if last else []))]
@@ -171,7 +171,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def word_before(text: str) -> str:
-    """The word that `text` ends with, as clients see it that filter by it: empty where it ends otherwise."""
+    """Return the word that `text` ends with, as clients filter by it: empty where it ends otherwise."""
     start = len(text)
     while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
         start -= 1
@@ -179,7 +179,7 @@ def word_before(text: str) -> str:
 
 
 def _column(content: str, character: int, encoding: PositionEncodingKind) -> int:
-    """The index of the character that begins at, or reaches over, `character` code units."""
+    """Return the index of the character that begins at, or reaches over, `character` code units."""
     content = content[:character]  # no character takes less than one
     if content.isascii():
         return len(content)

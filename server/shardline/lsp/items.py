@@ -160,5 +160,5 @@ def _with_endings(source: Source, text: str) -> str:
 
 
 def _documentation(source: Source, text: str, client: Tastes) -> MarkupContent | str:
-    """The whole text: highlighted where the client can do that."""
+    """Return the whole text, highlighted where the client can do that."""
     return MarkupContent(MarkupKind.Markdown, code_block(text, source.language)) if client.markdown else text

@@ -41,7 +41,7 @@ class Notebooks:
         return [cell.document for cell in self._open.pop(uri, [])]
 
     def earlier(self, document: str) -> Sequence[str]:
-        """The cells of code that stand before this one in its notebook; none where it is no cell."""
+        """Return the code cells before this one in its notebook; none where it is no cell."""
         for cells in self._open.values():
             for number, cell in enumerate(cells):
                 if cell.document == document:

@@ -78,7 +78,7 @@ class Protocol(MessageProtocol):
         yield from self._close_cells(params.cell_text_documents)
 
     def lose(self, method: str, params: Any) -> None:
-        """A document whose edits cannot be read is not known any more: better no suggestion than a false one."""
+        """Drop a document whose edits cannot be read: no suggestion is better than a false one."""
         match method, params:
             case types.TEXT_DOCUMENT_DID_CHANGE, {"textDocument": {"uri": str(uri)}}:
                 self.documents.close(uri)
@@ -101,7 +101,7 @@ class Protocol(MessageProtocol):
 
 
 def converter() -> Converter:
-    """The converter of pygls, but neither stricter than clients can bear nor laxer than the specification.
+    """Return pygls' converter, as lax as clients need and as strict as the specification.
 
     Takes `triggerKind` 0, which vscode-languageclient 9 sends for "by hand", a `range` that is null, and values of
     enumerations that are newer than ours; makes no text and no number out of what is none.
@@ -127,7 +127,7 @@ def converter() -> Converter:
 
 
 def _primitive(value: Any, kind: type[Any]) -> Any:
-    """A string, a number or a member of an enumeration; what such a one has not stays as it is."""
+    """Return a string, a number or a member of an enumeration; unknown members stay as they are."""
     if kind in (str, int) and type(value) is not kind:
         raise TypeError(f"{type(value).__name__} is not {kind.__name__}")
     try:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def offers_for(client: types.ClientCapabilities) -> dict[str, Any]:
-    """What this client can be offered at any time: the options of each method, for documents of its own choice."""
+    """Return the options of each method that this client can be offered at any time, for all documents."""
     document = client.text_document or types.TextDocumentClientCapabilities()
     offers: dict[str, Any] = {}
     if document.completion and document.completion.dynamic_registration:

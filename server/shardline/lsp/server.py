@@ -122,12 +122,12 @@ class ShardlineServer(LanguageServer):
         self.page.close()
 
     def look_at(self, uri: str, cursor: types.Position) -> None:
-        """The user is likely to be there: let the model read ahead when it has nothing else to do."""
+        """Let the model read ahead where the user works, when it has nothing else to do."""
         if (source := self.documents.source(uri, cursor)) and self._objection(source) is None:
             self.host.look_at(source)
 
     def follow(self, uri: str, changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
-        """The document was changed, and the user is likely to be where the last change ended."""
+        """Apply changes; the user is likely to be where the last one ended."""
         source = self.documents.source(uri, self.documents.end_of(changes[-1]))
         self._deleted = uri if changes[-1].text == "" else None
         if source:

@@ -62,7 +62,7 @@ class Status:
         self.usage: Usage | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The state as `shardline.status` answers it; the last request's tokens and seconds once there was one."""
+        """Return the state as `shardline.status` answers it, with the last request's tokens and seconds."""
         status: dict[str, Any] = {"state": self.state, "message": self.message, "model": self.model}
         if self.percentage is not None:
             status["percentage"] = self.percentage
@@ -71,20 +71,20 @@ class Status:
         return status
 
     async def loading(self, model: str) -> None:
-        """Loading has begun: open a progress bar where the client has them."""
+        """Report that loading has begun: open a progress bar where the client has them."""
         self.model = plain(model)
         self._change(State.LOADING, f"Loading {model}")
         await self._bar.begin(self.message)
 
     def progress(self, progress: Progress) -> None:
-        """Loading has come further."""
+        """Report how far loading is."""
         if self.state is State.LOADING:
             self._latest = progress
             if self._until_report is None or progress.activity != self._shown.activity:
                 self._report()
 
     def ready(self, model: str) -> None:
-        """This model can be asked."""
+        """Report that this model can be asked."""
         self._told.clear()
         self._away = False
         self._advice, self._advised = "", False
@@ -93,20 +93,20 @@ class Status:
         self._change(State.READY, f"{model} is ready.")
 
     def failed(self, sentence: str) -> None:
-        """The model cannot be had, for the reason in `sentence`: who hears of the state has heard the reason."""
+        """Report that the model failed, for the reason in `sentence`, which the user has been told already."""
         self.tell(sentence)
         self._bar.end("Failed")
         self._change(State.FAILED, sentence)
 
     def away(self, sentence: str) -> None:
-        """The engine that could be asked cannot be reached, for the reason in `sentence`; the next answer ends that."""
+        """Report that the engine cannot be reached, for the reason in `sentence`; the next answer ends that."""
         self.tell(sentence)
         if self.state in (State.READY, State.SLOW, State.BUSY):
             self._away = True
             self._change(State.FAILED, sentence)
 
     def back(self) -> None:
-        """The engine has answered."""
+        """Report that the engine has answered."""
         if self._away:
             self.ready(self.model)
 
@@ -137,7 +137,7 @@ class Status:
             self._rest()
 
     def spent(self, usage: Usage, ahead: bool) -> None:
-        """A candidate has cost this, finished or not, for the request that is being handled, or ahead of the next."""
+        """Report the usage of a candidate, finished or not, of this request or of a prefetched one."""
         if self._declares("shardlineUsage"):
             told = {"id": self._server.protocol.msg_id, "ahead": ahead, **usage.as_json()}
             self._server.protocol.notify(USAGE, told)

@@ -41,7 +41,7 @@ Counts = Counter[Key]
 
 
 def shown_after(milliseconds: float) -> str:
-    """The name under which a suggestion is counted that was shown after so long."""
+    """Return the name under which a suggestion is counted that was shown after so long."""
     return f"{_LATENCY}{min(bisect_left(STEPS, milliseconds), len(STEPS) - 1)}"
 
 
@@ -96,7 +96,7 @@ def figures(counts: Iterable[tuple[Key, int]]) -> Figures:
 
 
 def grouped(counts: Counts, group: Callable[[Key], str]) -> dict[str, Figures]:
-    """The figures of each group, in the order of their names."""
+    """Return the figures of each group, in the order of their names."""
     groups: defaultdict[str, list[tuple[Key, int]]] = defaultdict(list)
     for key, amount in counts.items():
         groups[group(key)].append((key, amount))

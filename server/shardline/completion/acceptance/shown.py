@@ -46,7 +46,7 @@ class Shown:
         return True
 
     def follow(self, lines: Sequence[str], at_once: int) -> None:
-        """The document has these lines now, after edits of which none brought more than `at_once` characters.
+        """Compare with the document's `lines` after edits of which none brought more than `at_once` characters.
 
         What stands there now and did not before was accepted, unless it was typed, perhaps several keys in one message.
         """
@@ -66,7 +66,7 @@ class Shown:
         self.accepted = length == len(text) and bool(self._taken)
 
     def accept(self, choice: int) -> None:
-        """The client says that this candidate was accepted, before or after the change that did it, or without one."""
+        """Mark a candidate as accepted; the client may say so before or after the change, or without one."""
         if not self.accepted and 0 <= choice < len(self._texts):
             self._take(self._answered, self._texts[choice])
             self.accepted = True
@@ -88,7 +88,7 @@ class Shown:
         self._taken.update(place for place in range(start, len(text)) if not text[place].isspace())
 
     def _inserted(self, lines: Sequence[str], overwritten: int) -> str | None:
-        """What came between the text before the cursor and that behind it, of which it overwrites so many characters.
+        """Return the text inserted between the text before the cursor and the text behind it.
 
         None where these have changed, so that it cannot be told.
         """

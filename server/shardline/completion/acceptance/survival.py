@@ -13,7 +13,7 @@ FAR = 10_000
 
 
 def remains(text: str, lines: Sequence[str], line: int, column: int) -> set[int]:
-    """The places in `text`, which was put at `line` and `column`, of what remains in the document of these `lines`.
+    """Return the indexes in `text`, put at `line` and `column`, of the characters that remain in these `lines`.
 
     A character remains if it still stands near there between its neighbours: in a run of `RUN`, or of all where the
     text has fewer. Blank ones do not count, so that what was only indented or wrapped remains.

@@ -46,7 +46,7 @@ class Screen:
         return self._next
 
     def follow(self, document: str, lines: Sequence[str], at_once: int) -> None:
-        """The document has these lines now, after edits of which none brought more than `at_once` characters."""
+        """Compare with the document's `lines` after edits of which none brought more than `at_once` characters."""
         if document in self._lines:
             self._lines[document] = lines
         for shown, label in self._shown:
@@ -55,7 +55,7 @@ class Screen:
                 return
 
     def accept(self, number: int, choice: int) -> None:
-        """The client says that this candidate of a suggestion was accepted; unknown ones are ignored."""
+        """Mark a candidate of a suggestion as accepted; unknown numbers are ignored."""
         for shown, label in self._shown:
             if shown.number == number:
                 self._note(shown, label, lambda shown: shown.accept(choice))
@@ -67,7 +67,7 @@ class Screen:
         self._resting, self._accepted = self._accepted, {}
 
     def close(self, document: str) -> None:
-        """The document was closed: settle what was accepted in it, and forget it."""
+        """Settle what was accepted in a closed document, and drop it."""
         self._settle([shown for shown in (*self._accepted, *self._resting) if shown.document == document])
         self._shown = deque((pair for pair in self._shown if pair[0].document != document), MOST)
         self._lines.pop(document, None)

@@ -119,7 +119,7 @@ def _is_free(source: Source, text: str, at: int) -> bool:
 
 
 def _closing(source: Source, text: str, after: str) -> int | None:
-    """The place of the sign in `text` that closes what the first sign of `after` closes: other text follows there."""
+    """Return the index in `text` of the sign that closes what the first sign of `after` closes."""
     sign, line = after[0], source.before
     if sign in excerpt.CLOSING:
         openers = _openers(source, text)

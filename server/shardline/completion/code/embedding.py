@@ -49,7 +49,7 @@ def _in_page(before: str) -> tuple[str, int]:
 
 
 def _in_notes(before: str) -> tuple[str, int]:
-    """The language that the last fence names: one that closes names none."""
+    """Return the language that the last fence names; a closing fence names none."""
     last = next(reversed(list(_FENCE.finditer(before))), None)
     name = last[1].lower() if last else ""
     return _SHORT.get(name, name), last.end() if last else 0

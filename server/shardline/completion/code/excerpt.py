@@ -29,7 +29,7 @@ def window(source: Source) -> tuple[str, str]:
 
 
 def item(source: Source) -> tuple[str, str]:
-    """The function, class or other item around the cursor, by its indentation: before and after the cursor.
+    """Return the function, class or other item around the cursor, by indentation: before and after the cursor.
 
     It begins with the nearest line above that is indented least, and ends before the first below that is
     indented no more than that, but for a closing bracket. Brackets that it opens it also closes.
@@ -63,7 +63,7 @@ def _width_before(source: Source) -> int:
 
 
 def _first_line(lines: Sequence[str], line: int) -> int:
-    """The line where the prefix begins: the start of the text, or the last step that holds enough."""
+    """Return the line where the prefix begins: the start of the text, or the last step that holds enough."""
     first = line // EDGE_STEP * EDGE_STEP
     length = sum(map(len, lines[first:line]))
     while first and length < PREFIX_CHARACTERS // 2:

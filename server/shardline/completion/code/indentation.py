@@ -7,18 +7,18 @@ TAB = 4
 
 
 def margin(line: str) -> str:
-    """The white space that `line` begins with."""
+    """Return the white space that `line` begins with."""
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def width(line: str) -> int:
-    """The width of the white space that `line` begins with, a tab counted as four."""
+    """Return the width of the white space that `line` begins with; a tab counts as four."""
     own = margin(line)
     return len(own) + (TAB - 1) * own.count("\t")
 
 
 def unit(lines: Iterable[str]) -> str | None:
-    """What one step of indentation is in `lines`: a tab or some spaces; None where nothing is indented."""
+    """Return one step of indentation in `lines`: a tab or some spaces; None where nothing is indented."""
     steps: Counter[str] = Counter()
     last = 0
     for line in lines:

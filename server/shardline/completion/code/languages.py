@@ -115,11 +115,11 @@ _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.
 
 
 def language(name: str) -> Language | None:
-    """The language that editors call `name`, if we have its grammar."""
+    """Return the language that editors call `name`, or None without its grammar."""
     return _BY_NAME.get(name.lower())
 
 
 def name_of(path: PurePath) -> str:
-    """What editors call the language of a file; the ending of its name where we do not know."""
+    """Return the name that editors give the language of a file, else the ending of the file's name."""
     known = _BY_SUFFIX.get(path.suffix.lower())
     return known.name if known else path.suffix[1:].lower()

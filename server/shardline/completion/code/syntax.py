@@ -127,7 +127,7 @@ class Syntax:
         return [0, *(found.end() for found in re.finditer("\n", self._text))]
 
     def _lines_within(self, spans: Iterable[tuple[int, int]]) -> set[int]:
-        """The numbers of the lines that begin within one of `spans`."""
+        """Return the indexes of the lines that begin within one of `spans`."""
         return {
             number
             for begin, end in spans
@@ -140,7 +140,7 @@ class Syntax:
         return len(self._text)
 
     def pairs(self, begin: int, end: int) -> tuple[list[tuple[Bracket, Bracket | None]], list[Bracket]]:
-        """The brackets from `begin` up to `end`: each closing one with what opened it, and those left open.
+        """Return the brackets from `begin` to `end`: each closing one with its opening one, and those left open.
 
         What was opened before `begin` is None.
         """
@@ -164,7 +164,7 @@ class Syntax:
         return at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
 
     def _character(self, byte: int) -> int:
-        """The character that begins at this byte of the data."""
+        """Return the index of the character that begins at this byte."""
         return byte if self._ascii else len(self._data[:byte].decode("utf-8", "replace"))
 
     def _texts(self) -> Iterator[tuple[int, int]]:
@@ -230,7 +230,7 @@ def _capture(grammar: Grammar, tree: Tree, name: str) -> list[Node]:
 
 @cache
 def _query(grammar: Grammar, name: str) -> Query:
-    """The query for all tokens that are brackets, or for all that hold text."""
+    """Return the query for all tokens that are brackets, or for all that hold text."""
     kinds = {
         kind: grammar.node_kind_is_named(number)
         for number in range(grammar.node_kind_count)

@@ -82,7 +82,7 @@ class MessageProtocol(LanguageServerProtocol):
         self.exited = True
 
     def lose(self, method: str, params: Any) -> None:
-        """What a notification says is lost, because it cannot be read."""
+        """Handle a notification that cannot be read."""
 
     def _take_request(self, number: str | int, method: str, message: Mapping[str, Any]) -> None:
         try:
@@ -199,7 +199,7 @@ def _well_formed(value: Any) -> Any:
 
 
 def _number(message: Any) -> str | int | None:
-    """The id of a message, if it has one that is allowed."""
+    """Return the id of a message, if it has an allowed one."""
     number = message.get("id") if isinstance(message, dict) else None
     return number if isinstance(number, (str, int)) and not isinstance(number, bool) else None
 

@@ -29,7 +29,7 @@ class Buffer:
         return replace(self, text=changed, cursor=start + len(text), version=self.version + 1)
 
     def change(self, start: int, end: int, text: str) -> types.DidChangeTextDocumentParams:
-        """What `edited` did, as the editor tells it to the server."""
+        """Return the notification with which an editor reports `edited`."""
         spot = types.Range(self.position(start), self.position(end))
         document = types.VersionedTextDocumentIdentifier(uri=self.uri, version=self.version + 1)
         partial = types.TextDocumentContentChangePartial(range=spot, text=text)
@@ -41,7 +41,7 @@ class Buffer:
         return types.Position(self.text.count("\n", 0, index), len(self._encoded(self.text[begin:index])))
 
     def index(self, position: types.Position) -> int | None:
-        """The character at a position; None where the document has no such position."""
+        """Return the index of the character at a position; None where the document has no such position."""
         begin = 0
         for _ in range(position.line):
             begin = self.text.find("\n", begin) + 1
@@ -56,6 +56,6 @@ class Buffer:
         return begin + len(line) if units == position.character else None
 
     def _encoded(self, text: str) -> bytes:
-        """A byte for each code unit."""
+        """Return the text with one byte for each code unit."""
         encoding, width = _BYTES[self.encoding]
         return text.encode(encoding)[::width]

@@ -46,7 +46,7 @@ class Edit:
         return self.fits and known and self._goes_on.startswith(typed)
 
     def applied(self, now: Buffer) -> tuple[int, int, str]:
-        """The start, the end and the text of the change that accepting it makes in a document that it fits now."""
+        """Return start, end and text of the change that accepting it makes in a document that it fits now."""
         if self.start is None or self.end is None:
             raise ValueError("The edit lies outside the document.")
         return self.start, self.end + now.cursor - self.asked.cursor, self.text
@@ -58,7 +58,7 @@ class Edit:
 
 
 def ghost(answer: Any, asked: Buffer) -> Edit | None:
-    """The first of the inline completions in an answer, if there is one."""
+    """Return the first inline completion of an answer, if there is one."""
     items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
     if not items:
         return None
@@ -70,7 +70,7 @@ def ghost(answer: Any, asked: Buffer) -> Edit | None:
 
 
 def popup(answer: Any, asked: Buffer) -> Edit | None:
-    """The item that stands first in a pop-up after it was filtered by what was typed, if there is one."""
+    """Return the first item of a pop-up after filtering by the typed text, if there is one."""
     items = answer.items if isinstance(answer, types.CompletionList) else answer or []
     word = word_before(asked.before)
     shown = [item for item in items if _has((item.filter_text or item.label).lower(), word.lower())]

@@ -176,7 +176,7 @@ class Editor:
         return await self._ask(self._client.workspace_execute_command_async(params))
 
     def log(self) -> str:
-        """What the server wrote to standard error so far."""
+        """Return what the server wrote to standard error so far."""
         self._log.seek(0)
         return self._log.read().decode("utf-8", "replace")
 

@@ -42,7 +42,7 @@ class Client:
         return not self.asks_after_words_only or letter.isalnum() or letter in {"_", *triggers}
 
     def params(self, buffer: Buffer) -> types.InlineCompletionParams | types.CompletionParams:
-        """The request at the cursor of `buffer`."""
+        """Return the request at the cursor of `buffer`."""
         document, position = types.TextDocumentIdentifier(buffer.uri), buffer.position(buffer.cursor)
         if self.method == types.TEXT_DOCUMENT_COMPLETION:
             invoked = types.CompletionContext(types.CompletionTriggerKind.Invoked)

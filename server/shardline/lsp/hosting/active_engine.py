@@ -24,7 +24,7 @@ class Serving:
         self.completer.settings = with_engine_of(settings, self.opened_by)
 
     def advice(self) -> str:
-        """What would make it faster; empty where it keeps up with typing."""
+        """Return advice that makes it faster; empty where it keeps up with typing."""
         return slow_model.advice(self.costs, self.completer.settings, self.engine.placement)
 
     def close_document(self, document: str) -> None:

@@ -19,7 +19,7 @@ class Patience:
         self._well_since = now
 
     def pause(self, now: float) -> float:
-        """It was lost: so many seconds to wait until the next try."""
+        """Return the seconds to wait after a loss at `now`."""
         if now - self._well_since >= WELL_SECONDS:
             self._pause = 0.0
         self._well_since = float("inf")

@@ -109,7 +109,7 @@ class EngineHost:
         return self._serving.completer.ready(source) if self._serving else None
 
     def follow(self, source: Source) -> None:
-        """The document has become so, and the user is likely to be there."""
+        """Take the document's new state; the user is likely to be there."""
         if self._serving:
             self._serving.completer.follow(source)
         self.look_at(source)

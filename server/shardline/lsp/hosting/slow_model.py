@@ -19,7 +19,7 @@ LARGE = 2 * GIB
 
 
 def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str, Any]) -> str:
-    """What to change, in sentences; empty where the last answers came soon enough, or were too few.
+    """Return the settings to change, in sentences; empty where the last answers were fast or too few.
 
     `placement` is that of the engine, as `Engine.placement` has it.
     """
@@ -34,7 +34,7 @@ def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str,
 
 
 def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bool) -> list[str]:
-    """`reading` says whether most of the time goes into the prompt, or into the suggestion."""
+    """Return what helps; `reading` says whether most of the time goes into the prompt."""
     model, here = settings.model, not settings.is_remote
     shares = [DeviceShare(**share) for share in placement.get("devices", [])]
     computes = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
