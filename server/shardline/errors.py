@@ -79,7 +79,7 @@ class SupersededError(ShardlineError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a foreign error says in its first line, or its name where it says nothing: to be put into a sentence."""
+    """Return the first line of a foreign error, or its name where it is empty, to be put into a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -434,7 +434,7 @@ def assignment(text: str) -> dict[str, Any]:
 
 
 def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The settings as nested camelCase values, as `merge` reads them."""
+    """Return the settings as nested camelCase values, as `merge` reads them."""
     return {
         section: {camel(name): value for name, value in values.items()}
         for section, values in dataclasses.asdict(settings).items()
@@ -442,17 +442,17 @@ def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def of_engine(settings: Settings) -> Settings:
-    """What an engine is opened by, and nothing else: where that has changed, it has to be opened anew."""
+    """Return the settings that an engine is opened by: a change of them opens another engine."""
     return with_engine_of(Settings(), settings)
 
 
 def with_engine_of(settings: Settings, other: Settings) -> Settings:
-    """The same settings, but for what an engine is opened by, which is as in `other`."""
+    """Return `settings` with the engine's settings of `other`."""
     return dataclasses.replace(settings, model=other.model, engine=other.engine, remote=other.remote)
 
 
 def uncounted(settings: Settings) -> Settings:
-    """The same, but for a server that nobody types for: its suggestions are none of the user's."""
+    """Return the settings without statistics: nobody types in front of a server."""
     return dataclasses.replace(settings, statistics=StatisticsSettings(enabled=False))
 
 

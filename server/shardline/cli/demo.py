@@ -133,7 +133,7 @@ async def _show_sample(console: Console, editor: Editor, uri: str, title: str, s
 
 
 def _code(before: str, ghost: str, after: str) -> Text:
-    """The sample as an editor shows it: the suggestion dim, and everything else in colour."""
+    """Return the sample as an editor shows it: the suggestion dim, everything else in colour."""
     shown = _highlighted(before)
     shown.append(ghost, style="italic bright_black")
     return shown.append_text(_highlighted(after.rstrip()))

@@ -63,7 +63,7 @@ def _tell(progress: Progress) -> None:
 
 
 def _key(file: Path | None) -> tuple[str, str]:
-    """The key, and where it is."""
+    """Return the key and where it is kept."""
     if file is None and (given := os.environ.get(api_key.VARIABLE)):
         return api_key.check(given, api_key.VARIABLE), api_key.VARIABLE
     file = file or api_key.own_file()

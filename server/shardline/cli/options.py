@@ -16,7 +16,7 @@ from shardline.settings import ModelSettings, Settings
 
 
 def _sentence(name: str) -> str:
-    """The sentence a setting of the model is described with, wherever it is."""
+    """Return the sentence of a setting of the model."""
     sentence: str = ModelSettings.__dataclass_fields__[name].metadata["sentence"]
     return sentence
 

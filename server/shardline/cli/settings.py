@@ -29,7 +29,7 @@ def settings(values: Settings, *, json_schema: bool, markdown: bool) -> None:
 
 
 def schema() -> Schema:
-    """The settings as JSON schema (draft 2020-12), keyed as an editor's settings file has them."""
+    """Return the settings as JSON schema (draft 2020-12), keyed as an editor's settings file has them."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Shardline",
@@ -44,7 +44,7 @@ def restricted() -> list[str]:
 
 
 def markdown_table() -> str:
-    """The settings as a Markdown table."""
+    """Return the settings as a Markdown table."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     rows += [f"| `{info.name}` | `{json.dumps(info.default)}` | {info.sentence} |" for info in all_settings()]
     return "\n".join(rows)

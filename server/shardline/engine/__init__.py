@@ -165,6 +165,6 @@ class Engine(Protocol):
 
 
 async def never_lost() -> ShardlineError:
-    """What `Engine.wait_lost` is for an engine that cannot be lost: it waits for ever."""
+    """Wait for ever: `Engine.wait_lost` of an engine that cannot be lost."""
     never: asyncio.Future[ShardlineError] = asyncio.get_running_loop().create_future()
     return await never

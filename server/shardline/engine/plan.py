@@ -70,11 +70,11 @@ class Plan:
         return not self.refusal
 
     def fingerprint(self) -> str:
-        """A name for where everything lies and in which dtype."""
+        """Return a name for where everything lies and in which dtype."""
         return hashlib.sha256(json.dumps([self.dtype, dict(self.device_map)]).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as `shardline plan --json` prints it."""
+        """Return the plan as `shardline plan --json` prints it."""
         warnings = [*self.warnings, *([self.refusal] if self.refusal else [])]
         return {
             "model": self.model,
@@ -88,7 +88,7 @@ class Plan:
 
 
 def in_words(size: float) -> str:
-    """A number of bytes for people: 5.3 GiB."""
+    """Return a number of bytes for people: 5.3 GiB."""
     for unit, scale in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
@@ -106,7 +106,7 @@ def main_device(used: Iterable[Device]) -> Device:
 
 
 def device_of(device_map: DeviceMap, name: str) -> Device | None:
-    """The device of the nearest named ancestor of `name`, or its own."""
+    """Return the device of `name`, or of its nearest ancestor that has one."""
     while name:
         if name in device_map:
             return device_map[name]

@@ -14,13 +14,13 @@ _converter = cattrs.Converter(omit_if_default=True)
 
 
 def write(record: Request | Chunk | Progress) -> dict[str, Any]:
-    """The record as JSON has it; what is as it is by default is left out."""
+    """Return the record as JSON; defaults are left out."""
     values: dict[str, Any] = _converter.unstructure(record)
     return values
 
 
 def read(values: Any, kind: type[Record]) -> Record:
-    """The record of this `kind` that was written so; raises `EngineError` where it was not."""
+    """Return the record of this `kind`; raises `EngineError` where `values` are none."""
     try:
         return _converter.structure(values, kind)
     except Exception as error:
@@ -28,12 +28,12 @@ def read(values: Any, kind: type[Record]) -> Record:
 
 
 def write_error(error: ShardlineError) -> dict[str, str]:
-    """The error's class, by its name, and its sentence."""
+    """Return the name of the error's class, and its sentence."""
     return {"error": type(error).__name__, "sentence": str(error)}
 
 
 def read_error(values: Any) -> ShardlineError:
-    """The error that was written so; an `EngineError` where its class is not known here."""
+    """Return the error that was written; an `EngineError` where its class is unknown here."""
     kind = getattr(errors, str(values.get("error")), EngineError)
     known = isinstance(kind, type) and issubclass(kind, ShardlineError)
     return (kind if known else EngineError)(str(values.get("sentence")))

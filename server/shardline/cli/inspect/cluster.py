@@ -64,7 +64,7 @@ def plan(settings: Settings, machines: Machines, *, as_json: bool) -> int:
 
 
 def commands(made: ClusterPlan) -> list[tuple[str, str]]:
-    """What to run where, in this order, to serve a plan that fits."""
+    """Return the commands that serve a plan that fits, with where to run each, in order."""
     serve = ["vllm", "serve", made.sizes.model, "--host", "127.0.0.1", "--port", str(PORT)]
     serve += ["--dtype", made.sizes.dtype]
     serve += ["--tensor-parallel-size", str(made.tensor_parallel)]
@@ -87,7 +87,7 @@ def commands(made: ClusterPlan) -> list[tuple[str, str]]:
 
 
 def settings_for(made: ClusterPlan) -> dict[str, Any]:
-    """The settings that point an editor there."""
+    """Return the settings that point an editor there."""
     remote = {"baseUrl": f"http://127.0.0.1:{PORT}", "kind": "vllm", "apiKeyEnv": KEY}
     model = {"name": made.sizes.model, "contextTokens": made.cluster.context_tokens}
     return {"shardline": {"remote": remote, "model": model}}
@@ -119,7 +119,7 @@ def _show(made: ClusterPlan) -> None:
 
 
 def _wrapped(command: str) -> str:
-    """A command over several lines, each flag with its value."""
+    """Wrap a command over several lines, each flag with its value."""
     whole = re.sub(r"(--[\w-]+) (?!--)", "\\1\0", command)
     lines = textwrap.wrap(whole, LINE, break_long_words=False, break_on_hyphens=False, subsequent_indent="    ")
     return " \\\n".join(lines).replace("\0", " ")

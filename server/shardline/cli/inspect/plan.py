@@ -66,7 +66,7 @@ def picture(plan: Mapping[str, Any]) -> RenderableType:
 
 
 def _modules(device_map: Mapping[str, int | str], share: Mapping[str, Any]) -> str:
-    """What is on a device, as far as the map names it: `embed_tokens, layers 0–10`."""
+    """Return the modules on a device, as the map names them: `embed_tokens, layers 0–10`."""
     here = [name for name, device in device_map.items() if device == share["device"]]
     numbers = [int(last) for name in here if (last := name.rpartition(".")[2]).isdecimal()]
     runs = [

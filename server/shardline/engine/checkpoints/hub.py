@@ -28,7 +28,7 @@ REACH_SECONDS = 5.0
 
 
 def cached(name: str, revision: str | None, *, weights: bool) -> Path | None:
-    """The folder of a model whose files are all here already, or None."""
+    """Return the folder of a model whose files are all on this machine, or None."""
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, EntryNotFoundError, OSError):
@@ -76,7 +76,7 @@ def fetch_file(name: str, file: str, revision: str | None, report: Report) -> Pa
 
 
 def _wanted_files(name: str, revision: str | None, *, weights: bool) -> dict[str, int]:
-    """The files of the repository's top folder that a model is made of, with their bytes."""
+    """Return the files of the repository's top folder that the model needs, with their bytes."""
     siblings = HfApi().model_info(name, revision=revision, files_metadata=True).siblings or []
     files = {sibling.rfilename: sibling.size or 0 for sibling in siblings if "/" not in sibling.rfilename}
     if not weights:

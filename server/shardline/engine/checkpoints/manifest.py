@@ -31,7 +31,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def _state(file: Path) -> list[str]:
-    """The size and the SHA-256 of a file, or its size alone."""
+    """Return the size and the SHA-256 of a file, or its size alone."""
     size = file.stat().st_size
     if size > MAX_HASHED:
         return [str(size)]

@@ -12,7 +12,7 @@ INDEX = "model.safetensors.index.json"
 
 
 def safetensors_files(folder: Path) -> list[Path]:
-    """The files with weights that the folder's index names, or `model.safetensors`; whether they exist or not."""
+    """Return the weight files that the folder's index names, else `model.safetensors`; they may be missing."""
     index = folder / INDEX
     if not index.exists():
         return [folder / "model.safetensors"]

@@ -8,7 +8,7 @@ from shardline.engine import Progress, Report
 
 
 def bar_class(activity: str, unit: str, report: Report, *, total: int = 0) -> type[Any]:
-    """A class to hand to a library that draws with tqdm: its bars report `activity` in `unit`, and draw nothing.
+    """Return a class for a library that draws with tqdm: it reports `activity` in `unit`, and draws nothing.
 
     Where bytes are reported, bars that count something else are not. `total` is the least that there is to be done:
     some bars learn of it only on their way.

@@ -102,7 +102,7 @@ def _without_offload(skeleton: Skeleton, strategy: str | int, limits: Limits) ->
 
 
 def _fewest(skeleton: Skeleton, limits: Limits) -> DeviceMap:
-    """The largest devices, as few as hold the model: splitting layers never makes one stream faster."""
+    """Return the largest devices, as few as hold the model: splitting layers never makes one stream faster."""
     by_size = sorted(limits, key=lambda device: -limits[device])
     device_map: DeviceMap = {"": by_size[0]}
     if not any(share.missing for share in shares_of(skeleton, device_map, limits, disk_asked=False)):

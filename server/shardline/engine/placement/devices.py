@@ -27,7 +27,7 @@ def give_back() -> None:
 
 
 def default_limits() -> dict[Device, int]:
-    """What a plan may use where `model.maxMemory` is not set."""
+    """Return what a plan may use where `model.maxMemory` is not set."""
     return {device: int(free * FREE_SHARE) for device, free in free_memory().items()}
 
 
@@ -38,7 +38,7 @@ def missing_devices(devices: list[Device]) -> list[Device]:
 
 
 def not_here(missing: list[Device]) -> str:
-    """The sentence that says so."""
+    """Return the sentence that names missing devices."""
     names = ", ".join(str(device) for device in missing)
     return (
         f"Device {names} is not on this machine." if len(missing) == 1 else f"Devices {names} are not on this machine."

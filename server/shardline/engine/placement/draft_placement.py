@@ -36,7 +36,7 @@ def with_draft(planned: Planned, settings: ModelSettings, report: Report, *, wei
 
 @contextmanager
 def naming_the_draft() -> Iterator[None]:
-    """What is said about a model's name is said about that of the draft model."""
+    """Name `model.draft` in errors about a model's name."""
     try:
         yield
     except (EngineError, SettingsError) as error:
@@ -69,7 +69,7 @@ def _place(planned: Planned, wish: ModelSettings, source: Checkpoint) -> Planned
 
 
 def _with_share(plan: Plan, draft: DeviceShare, limit: int) -> tuple[DeviceShare, ...]:
-    """The plan's devices, the one of the draft model holding that too."""
+    """Return the plan's devices, with the draft model on its device."""
     if draft.device not in [share.device for share in plan.devices]:
         alone = dataclasses.replace(draft, limit=limit, weights=0, kv_cache=0, workspace=0, layers=0, draft=draft.used)
         return (*plan.devices, alone)

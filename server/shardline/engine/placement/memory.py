@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def shares_of(skeleton: Skeleton, device_map: DeviceMap, limits: Limits, disk_asked: bool) -> tuple[DeviceShare, ...]:
-    """What each device holds; where the disk was not asked for, "disk" stands for what found no room."""
+    """Return what each device holds; without leave to use the disk, "disk" stands for what found no room."""
     main = main_device(device_map.values())
     waiting = waiting_places(main) if disk_asked else waiting_places(main)[:-1]
     used = [device for device in limits if device in device_map.values()]
@@ -81,7 +81,7 @@ def _fetched(skeleton: Skeleton, device_map: DeviceMap, places: Sequence[Device]
 
 
 def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked: bool) -> list[str]:
-    """What a user should know about a placement even if it fits, in sentences."""
+    """Return warnings about a placement that fits, in sentences."""
     warnings = []
     if missing := devices.missing_devices([share.device for share in shares]):
         warnings.append(devices.not_here(missing))

@@ -90,14 +90,14 @@ def _pack(model: nn.Module, packed_bytes: PackedBytes) -> None:
 
 
 def _repeated_class(model: nn.Module) -> tuple[str, ...]:
-    """The class that fills the longest module list: a decoder layer, in every architecture there is."""
+    """Return the class that fills the longest module list: a decoder layer, in every architecture there is."""
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
     longest = max(lists, key=len, default=None)
     return (type(longest[0]).__name__,) if longest is not None else ()
 
 
 def _decoder_layers(model: nn.Module, no_split: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the modules of the most frequent kind that must stay whole."""
+    """Return the names of the modules of the most frequent kind that must stay whole."""
     kinds = Counter(type(module).__name__ for module in model.modules())
     layer = max(no_split, key=lambda name: kinds[name], default=None)
     return tuple(name for name, module in model.named_modules() if type(module).__name__ == layer)
@@ -120,7 +120,7 @@ def widths_of(made_of: "Shape | PreTrainedConfig") -> Widths:
 
 
 def _workspace_bytes(widths: Widths, dtype: torch.dtype, context_tokens: int, prefill_tokens: int) -> int:
-    """What one prefill step needs at its widest: the MLP or the attention scores, and the logits of one token."""
+    """Return the bytes of the widest prefill step: the MLP or the attention scores, and the logits of one token."""
     mlp = prefill_tokens * (4 * widths.hidden + 3 * widths.inner) * dtype.itemsize
     attention = prefill_tokens * (6 * widths.hidden * dtype.itemsize + (widths.heads or 1) * context_tokens * 4)
     return max(mlp, attention) + 2 * widths.vocabulary * 4

@@ -52,7 +52,7 @@ def make(settings: ModelSettings, source: Checkpoint) -> Planned:
 
 
 def modules(settings: ModelSettings, source: Checkpoint, *, depth: int | None) -> list[dict[str, Any]]:
-    """The modules of the model as transformers has them, each with where it goes; see `placement.modules`."""
+    """Return the modules of the model as transformers has them, each with its device; see `device_map.modules`."""
     planned = make(settings, source)
     skeleton = planned.skeleton
     if planned.shape:
@@ -69,7 +69,7 @@ def context_tokens(settings: ModelSettings, source: Checkpoint) -> int:
 
 
 def _shape_in_full(source: Checkpoint) -> Shape | None:
-    """The shape of a model whose config leaves out what transformers knows."""
+    """Return the shape of a model whose config leaves out what transformers knows."""
     return shape_of(source.config().to_dict()) if source.values.get("model_type") in FAMILIES else None
 
 

@@ -11,7 +11,7 @@ from shardline.settings import ModelSettings
 
 
 def as_if_alone(settings: ModelSettings, other: Mapping[str, Any]) -> ModelSettings:
-    """The settings by which a model is placed as it may lie once the other, of this placement, has gone."""
+    """Return the settings that place a model as if the other one, with this placement, had gone."""
     if settings.max_memory is not None:
         return settings
     held = {share.device: share.used for share in (DeviceShare(**share) for share in other["devices"])}

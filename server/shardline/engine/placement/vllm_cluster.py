@@ -91,7 +91,7 @@ class ClusterPlan:
         return not self.refusal
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as `shardline plan --engine vllm --json` prints it, but for the commands."""
+        """Return the plan as `shardline plan --engine vllm --json` prints it, without the commands."""
         return {
             "model": self.sizes.model,
             "dtype": self.sizes.dtype,
@@ -163,7 +163,7 @@ def _shares(sizes: Sizes, cluster: Cluster, tensor: int, pipeline: int) -> Itera
 
 
 def _workspace(sizes: Sizes, cluster: Cluster, tensor: int) -> int:
-    """What one step needs at its widest: the feed-forward of all its tokens, and logits for each sequence."""
+    """Return the bytes of the widest step: the feed-forward of all its tokens, and logits for each sequence."""
     feed_forward = BATCHED_TOKENS * (4 * sizes.width + -(-3 * sizes.inner // tensor)) * sizes.itemsize
     return feed_forward + 2 * cluster.sequences * sizes.vocabulary * 4
 

@@ -13,7 +13,7 @@ from shardline.settings import ModelSettings
 
 
 def sizes_of(settings: ModelSettings, source: Checkpoint) -> Sizes:
-    """The sizes of the model in the dtype that the settings say; layers count as large as the largest."""
+    """Return the sizes of the model in the dtype of the settings; layers count as large as the largest."""
     made_of = shape_of(source.values) or source.config()
     widths, dtype = widths_of(made_of), source.dtype(settings.dtype)
     tokens = planner.context_tokens(settings, source)

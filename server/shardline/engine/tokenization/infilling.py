@@ -72,12 +72,12 @@ class Infilling:
         return self.ends | frozenset(self.sentinels.values())
 
     def choose(self, wish: str) -> str:
-        """The format for `completion.infilling`: what was asked for, or the family's best where it has not that."""
+        """Return the format for `completion.infilling`: the one asked for, else the family's best."""
         return wish if wish in self.family.templates else next(iter(self.family.templates))
 
 
 def detect(tokenizer: Tokenizer, config: "Config") -> Infilling | None:
-    """The infilling format of a model, or None for one that only knows what comes before the cursor."""
+    """Return the infilling format of a model, or None for one that only reads the prefix."""
     vocabulary = config.get("vocab_size") or tokenizer.get_vocab_size()
     is_codellama = vocabulary == CODELLAMA_VOCABULARY and config.get("hidden_size") != CODELLAMA_70B_WIDTH
     for family in (*((CODELLAMA,) if is_codellama else ()), *FAMILIES):

@@ -122,7 +122,7 @@ def _exactly(ids: Sequence[int], codec: Codec, *, budget: int) -> Prompt:
 
 
 def known_ahead(request: Request, codec: Codec, *, budget: int) -> list[int]:
-    """What can be read of a prompt before it is asked for: all but the last token, whose logits will be wanted.
+    """Return the token ids of a prompt that can be prefilled before it is requested: all but the last.
 
     Where nothing stands before the cursor, it is taken to move down: what all prompts then begin with is the start of
     the document, as much of it as the longest prefix may have. With the suffix first they have nothing in common.

@@ -36,7 +36,7 @@ class StopSequences:
         return held
 
     def _partial_match(self) -> int:
-        """The length of the longest tail of the held text that begins a stop sequence."""
+        """Return the length of the longest tail of the held text that begins a stop sequence."""
         longest = max((len(stop) for stop in self._stop), default=1) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             tail = self._held[-length:]

@@ -28,11 +28,11 @@ class Vocabulary:
         self._ids = array("q", [number for _, number in pairs])
 
     def spelled(self, token: int) -> bytes:
-        """The bytes of `token`; empty for those that stand for none."""
+        """Return the bytes of `token`; empty for tokens without text."""
         return self._bytes.get(token, b"")
 
     def consistent(self, text: bytes) -> "array[int]":
-        """The ids, in 64 bits each, of the tokens that begin with `text`, and of those that `text` begins with."""
+        """Return the 64-bit ids of the tokens that begin with `text`, and of those that `text` begins with."""
         longer = slice(self._find(text), self._find(_after(text)))
         found = self._ids[longer]
         for length in range(1, len(text)):
@@ -57,7 +57,7 @@ def _spell(token: str, decoder: str) -> bytes | None:
 
 
 def _after(text: bytes) -> bytes:
-    """The first bytes, in order, that do not begin with `text`."""
+    """Return the first bytes, in order, that do not begin with `text`."""
     stem = text.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
 

@@ -62,7 +62,7 @@ class Codec:
 
     @classmethod
     def of(cls, source: Checkpoint) -> "Codec":
-        """The codec of a checkpoint; raises `CheckpointError`."""
+        """Return the codec of a checkpoint; raises `CheckpointError`."""
         try:
             return cls(source.tokenizer(), source.values, source.folder)
         except PromptError as error:
@@ -95,13 +95,13 @@ class Codec:
         return [token for inner in self._encode_behind_guard(pieces) for token in inner.ids if token < self.size]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`, signals written by their names."""
+        """Return the text of `ids`; signals are written by their names."""
         with panics.as_errors():
             text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
     def spell(self, token: int) -> str:
-        """The text of one token; a signal by its name, and a part of a letter as a replacement character."""
+        """Return the text of one token; a signal by its name, part of a character as a replacement character."""
         return self.vocabulary.spelled(token).decode(errors="replace") or self.decode([token])
 
     def _encode_behind_guard(self, texts: Sequence[str]) -> list[Encoded]:
@@ -134,7 +134,7 @@ class Codec:
 
 
 def begin_ids(tokenizer: Tokenizer) -> list[int]:
-    """The ids that open every prompt: what the tokenizer puts before a text (for CodeLlama, `<s>`)."""
+    """Return the ids that open every prompt: those the tokenizer puts before a text (for CodeLlama, `<s>`)."""
     with_specials: Sequence[int] = tokenizer.encode("a", add_special_tokens=True).ids
     plain: Sequence[int] = tokenizer.encode("a", add_special_tokens=False).ids
     opening = list(with_specials[: len(with_specials) - len(plain)])
@@ -142,7 +142,7 @@ def begin_ids(tokenizer: Tokenizer) -> list[int]:
 
 
 def end_ids(tokenizer: Tokenizer, folder: Path, config: "Config") -> frozenset[int]:
-    """The ids that end a text: those the config and generation config name, and every other special token."""
+    """Return the ids that end a text: those of the config and generation config, and all other special tokens."""
     named = [config.get("eos_token_id")]
     generation = folder / "generation_config.json"
     if generation.exists():

@@ -27,7 +27,7 @@ class GgufWeights:
         """Projections of which the file has the rows of each head in another order, for rotary pairs side by side."""
 
     def tensor(self, name: str) -> Tensor | None:
-        """A tensor on the CPU, unpacked, or None where there is none of this name."""
+        """Return a tensor on the CPU, unpacked, or None where there is none of this name."""
         stored = self._tensors.get(stored_name(name))
         if stored is None:
             return None
@@ -35,12 +35,12 @@ class GgufWeights:
         return dense[self._rows(name, len(dense))]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor, unread; None where there is none of this name."""
+        """Return the shape of a tensor, unread; None where there is none of this name."""
         stored = self._tensors.get(stored_name(name))
         return None if stored is None else tuple(int(size) for size in reversed(stored.shape))
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
-        """The modules `names`, one under the other, where all have 4 bits, or 8; else None."""
+        """Return the modules `names`, one under the other, where all have 4 bits, or 8; else None."""
         stored = [self._tensors.get(stored_name(f"{name}.weight")) for name in names]
         kinds = {tensor.tensor_type for tensor in stored if tensor is not None}
         if None in stored or any(stored_name(f"{name}.bias") in self._tensors for name in names):
@@ -59,7 +59,7 @@ class GgufWeights:
         return Int4.of(numbers, scales, zeros, self._dtype, None)
 
     def _rows(self, name: str, count: int) -> Tensor:
-        """The order in which to take the rows of a tensor."""
+        """Return the order in which to take the rows of a tensor."""
         module = name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
         heads = self._heads.get(module)
         rows = torch.arange(count)

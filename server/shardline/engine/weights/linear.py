@@ -44,7 +44,7 @@ class Linear(nn.Module):
         )
 
     def _parts(self, outs: int, ins: int, dtype: torch.dtype) -> Parts:
-        """The shape and the dtype of each buffer but the bias."""
+        """Return the shape and the dtype of each buffer but the bias."""
         raise NotImplementedError
 
     def _with_bias(self, y: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Dense(Linear):
         return functional.linear(x, self.weight, self.bias)
 
     def rows(self, ids: Tensor) -> Tensor:
-        """The rows `ids` of the weight, shape (n, in features)."""
+        """Return the rows `ids` of the weight, shape (n, in features)."""
         return functional.embedding(ids, self.weight)
 
 
@@ -99,7 +99,7 @@ class Int8(Linear):
         return self._with_bias(multiply(x, self.values, self.scales))
 
     def rows(self, ids: Tensor) -> Tensor:
-        """The rows `ids` of the weight, shape (n, in features)."""
+        """Return the rows `ids` of the weight, shape (n, in features)."""
         return self.values[ids].to(self.scales.dtype) * self.scales[ids].unsqueeze(1)
 
 
@@ -143,7 +143,7 @@ class Int4(Linear):
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """The tensor where the kernels can read it: with what a file maps into memory, they may kill the process."""
+    """Copy the tensor to where the kernels can read it: with memory mapped from a file they may kill the process."""
     return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 

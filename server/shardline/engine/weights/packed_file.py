@@ -26,17 +26,17 @@ class Weights(Protocol):
     """Where weights come from, by the names that Hugging Face's models give them."""
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor of real numbers, unread; None where there is none of this name."""
+        """Return the shape of a tensor of real numbers, unread; None where there is none of this name."""
 
     def tensor(self, name: str) -> Tensor | None:
-        """A tensor of real numbers on the CPU, or None where there is none of this name."""
+        """Return a tensor of real numbers on the CPU, or None where there is none of this name."""
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
         """Weights that are packed already, those of `names` one under the other; None where they are not packed."""
 
 
 def file_name(dtype: torch.dtype) -> str:
-    """The name of such a file: its layout depends on torch and on what the CPU can do."""
+    """Return the name of a packed file: its layout depends on torch and on the CPU's instructions."""
     parts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), str(dtype).removeprefix("torch."))
     return f"weights-{'-'.join(parts).replace(' ', '_')}.safetensors"
 
@@ -72,18 +72,18 @@ class PackedWeights:
             raise ValueError(f"it has no {min(missing)}")
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor as the model has it, packed or not."""
+        """Return the shape of a tensor as the model has it, packed or not."""
         return self._sizes.get(name)
 
     def tensor(self, name: str) -> Tensor | None:
-        """A tensor of real numbers, or None where there is none of this name."""
+        """Return a tensor of real numbers, or None where there is none of this name."""
         if name not in self._names:
             return None
         tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
         return tensor
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
-        """The modules `names` as they were kept, or None where they were not packed."""
+        """Return the modules `names` as they were kept, or None where they were not packed."""
         name = "+".join(names)
         parts = [self.tensor(f"{name}.{part}") for part in PARTS]
         packed, both, values, scales = (None if part is None else part.to(device) for part in parts)
@@ -92,7 +92,7 @@ class PackedWeights:
         return Int8(values, scales) if values is not None and scales is not None else None
 
     def _check(self, name: str) -> list[str]:
-        """The weights that a tensor is or belongs to; raises `ValueError` where they have another size in the model."""
+        """Return the weights of a tensor; raises `ValueError` where they have another size in the model."""
         modules, _, part = name.rpartition(".")
         if part not in PARTS:
             fits = tuple(self._file.get_slice(name).get_shape()) == self._expected(name)  # type: ignore[no-untyped-call]
@@ -171,7 +171,7 @@ def _header_bytes(file: Path) -> int:
 
 
 def _checksum(file: Path) -> str:
-    """The sum of all words behind the header: it is as fast as memory, and every damaged word changes it."""
+    """Return the sum of all words behind the header: as fast as memory, and every damaged word changes it."""
     begin, end = _header_bytes(file), file.stat().st_size
     words = numpy.memmap(file, "<u8", "r", begin, (end - begin) // 8)
     rest = numpy.fromfile(file, "u1", offset=end - (end - begin) % 8)

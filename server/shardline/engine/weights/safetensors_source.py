@@ -27,7 +27,7 @@ class SafetensorsWeights:
             self._files.update(dict.fromkeys(names, opened))
 
     def tensor(self, name: str) -> Tensor | None:
-        """A tensor on the CPU in the dtype it is stored in, or None where there is none of this name."""
+        """Return a tensor on the CPU in its stored dtype, or None where there is none of this name."""
         file = self._files.get(name)
         if file is None:
             return None
@@ -35,7 +35,7 @@ class SafetensorsWeights:
         return tensor
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor of real numbers, unread; None where there is none of this name."""
+        """Return the shape of a tensor of real numbers, unread; None where there is none of this name."""
         file = self._files.get(name)
         if file is None:
             return None

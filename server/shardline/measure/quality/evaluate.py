@@ -66,12 +66,12 @@ async def _fill_all(holes: Sequence[Hole], settings: Settings, variants: Sequenc
 
 
 def _comparable(hole: Hole, text: str) -> str:
-    """What fills a hole within a line is compared up to its first line feed, in every variant."""
+    """Cut the text that fills a hole within a line at its first line feed, in every variant."""
     return text if "\n" in hole.expected else text.partition("\n")[0]
 
 
 def _naive(engine: Engine, settings: Settings) -> Fill:
-    """The article's way, made fair: the prefix in, the likeliest tokens out, cut where a line or block must end."""
+    """Fill as the article does, made fair: prefix in, likeliest tokens out, cut where a line or block must end."""
 
     async def fill(hole: Hole) -> str:
         prefix, _ = excerpt.window(hole.source)

@@ -57,7 +57,7 @@ class Result:
 
 
 def report(results: Sequence[Result], variants: Iterable[str]) -> dict[str, Any]:
-    """The figures of each variant, over all holes and by their kinds, as `--json` writes them."""
+    """Return the figures of each variant, over all holes and by their kinds, as `--json` writes them."""
     report = {}
     for name in variants:
         own = [result for result in results if result.variant == name]

@@ -131,7 +131,7 @@ def _subject(way: Way) -> Any:
 
 
 def _drafts(model: ModelSettings, repeats: int) -> dict[str, float]:
-    """What drafts gain on code that repeats itself, and on text that does not: drawn at random."""
+    """Return the gain of speculative decoding on code that repeats itself, and on text drawn at random."""
     from shardline.measure.speed import subject
 
     own = subject.Own(model)
@@ -176,7 +176,7 @@ def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str,
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """The median of what was measured, and between which values it lies."""
+    """Return the median and the range of values."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 

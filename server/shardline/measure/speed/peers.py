@@ -22,7 +22,7 @@ class Transformers:
         self.bytes_per_token = sum(weight.nbytes for weight in self._model.parameters())
 
     def forget(self) -> None:
-        """It never remembers."""
+        """Do nothing: it never remembers."""
 
     def read(self, ids: Sequence[int]) -> float:
         """Generate one token."""
@@ -89,7 +89,7 @@ class LlamaCpp:
         return time.perf_counter() - began
 
     def perplexity(self, ids: Sequence[int]) -> None:
-        """It does not tell."""
+        """Return None: it reports no probabilities."""
 
     def _tokens(self, ids: Sequence[int]) -> Any:
         return self._model.generate(list(ids), top_k=1, temp=0.0, repeat_penalty=1.0)
@@ -119,7 +119,7 @@ class Vllm:
         return many - self._generate(ids, 1)
 
     def perplexity(self, ids: Sequence[int]) -> None:
-        """It does not tell."""
+        """Return None: it reports no probabilities."""
 
     def _generate(self, ids: Sequence[int], count: int) -> float:
         from vllm import SamplingParams

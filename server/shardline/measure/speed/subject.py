@@ -126,7 +126,7 @@ class Own:
         return perplexity(torch.cat(rows), ids)
 
     def write_with(self, draft: Draft, sampler: Sampler, ids: Sequence[int], count: int) -> tuple[list[int], float]:
-        """The tokens, and the seconds from the first to the last."""
+        """Return the tokens, and the seconds from the first to the last."""
         never = threading.Event()
         logits = run(prefill(self._cache.reuse(ids)), self._cache, never)
         self._cache.prepare()  # as after a first answer
@@ -183,7 +183,7 @@ def first_token(settings: ModelSettings) -> None:
 
 
 def device_name() -> str:
-    """What computes here, in words."""
+    """Return the name of what computes here."""
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     cpus = Path("/proc/cpuinfo")
@@ -207,7 +207,7 @@ def bandwidth() -> float:
 
 
 def _peak_bytes() -> int:
-    """The most memory this process has had."""
+    """Return the most memory this process has had, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     import resource  # which only Unix has

@@ -38,7 +38,7 @@ class Keystroke:
 
 
 def keystrokes(text: str, before: str, *, speed: float, chance: random.Random) -> Iterator[Keystroke]:
-    """The keys that put `text` behind `before`, at about `speed` characters per second; `chance` decides the rest."""
+    """Yield the keys that put `text` behind `before`, at about `speed` characters a second; `chance` draws the rest."""
     return _Typist(text, before, speed, chance).keystrokes()
 
 
@@ -72,7 +72,7 @@ class _Typist:
         return Keystroke(delay=delay, text=text, done=self._at)
 
     def _enter(self) -> Keystroke:
-        """A new line, which the editor indents; what it gave to a line that stays blank it takes back."""
+        """Return the key of a new line, which the editor indents; a blank line loses its indentation."""
         delay, erase = self._delay("\n"), self._surplus
         given = self._indentation()
         wanted = margin(self._text[self._at + 1 :].partition("\n")[0])
@@ -89,7 +89,7 @@ class _Typist:
             yield Keystroke(delay=self._delay(""), erase=erase, done=self._at)
 
     def _mistake(self, letter: str) -> Iterator[Keystroke]:
-        """A wrong letter, some right ones behind it, and all of them taken back."""
+        """Yield a wrong character, some right ones behind it, and the keys that take all of them back."""
         wrong = self._chance.choice([other for other in "abcdefghijklmnopqrstuvwxyz" if other != letter.lower()])
         behind = self._text[self._at + 1 :].partition("\n")[0][: self._chance.randint(0, MOST_UNNOTICED)]
         for text in wrong + behind:
@@ -107,7 +107,7 @@ class _Typist:
         return line if begin else self._before.rpartition("\n")[2] + line
 
     def _indentation(self) -> str:
-        """What the editor begins a new line with: what the last line has that is not blank, deeper where that opens."""
+        """Return the indentation that the editor gives a new line: that of the last full line, or deeper."""
         lines = (self._before + self._text[: self._at]).split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         deeper = self._line.rstrip().endswith(OPENING)

@@ -50,7 +50,7 @@ class Record:
     """Whether the server says what requests cost; those that it says nothing of were answered from what it knew."""
 
     def spent(self, number: str, usage: Mapping[str, int]) -> None:
-        """The server has worked for the request of this id."""
+        """Record the usage that the server reports for a request."""
         if request := self.requests.get(number):
             request.generated = request.generated or not usage["ahead"]
             request.prompt_tokens += usage["prompt_tokens"] - usage["cached_tokens"]

@@ -121,7 +121,7 @@ async def type_file(script: Script, settings: Settings, text: str, record: Recor
 
 
 def _text(file: Path) -> str:
-    """The file's text, with line feeds."""
+    """Return the file's text, with line feeds."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ ANSWERED = (Outcome.EMPTY, Outcome.SHOWN, Outcome.STALE, Outcome.UNTRUE)
 
 
 def report(record: Record) -> dict[str, Any]:
-    """The figures as `--json` writes them; None where nothing was measured, or where the server does not tell.
+    """Return the figures as `--json` writes them; None where nothing was measured or reported.
 
     `requests` is the sum of `answered`, `unanswered`, `cancelled`, `superseded` and `failed`. Latency is from the key
     to a suggestion that fits the document as it is then. Tokens are those of all requests, of cancelled ones too.
@@ -39,13 +39,13 @@ def report(record: Record) -> dict[str, Any]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float | None:
-    """The smallest of `values` that so many per cent of them do not exceed (nearest rank); None of no values."""
+    """Return the smallest of `values` that so many per cent of them do not exceed (nearest rank); None of no values."""
     ordered = sorted(values)
     return ordered[max(0, -(-percent * len(ordered) // 100) - 1)] if ordered else None
 
 
 def table(report: dict[str, Any]) -> Table:
-    """The figures for people; a dash where there is none."""
+    """Return the figures for people; a dash where there is none."""
     title = f"{report['file']} typed in front of {report['server']}, as with {report['client']}"
     shown = Table(title=Text(title), caption="Latency from the key to a suggestion that fits; tokens read or written")
     shown.add_column()

@@ -111,7 +111,7 @@ class Session:
         return True
 
     def _made_right(self, passage: Passage) -> Buffer | None:
-        """The document with what is shown in it; None where that is not what the file has."""
+        """Return the document with the shown suggestion in it; None where the file has other text."""
         if self._shown is None or not self._shown.fits_now(self._buffer):
             return None
         made = self._buffer.edited(*self._shown.applied(self._buffer))
@@ -124,7 +124,7 @@ class Session:
         self._ask_after(text)
 
     def _ask_after(self, typed: str) -> None:
-        """A key was pressed that typed this: ask as the client does."""
+        """Ask as the client does after a key typed this text."""
         self._record.keystrokes += 1
         self._on_keystroke()
         if self._client.cancels and self._newest in self._waiting:
@@ -149,7 +149,7 @@ class Session:
         answer.add_done_callback(partial(self._take, self._newest, self._buffer))
 
     def _take(self, number: str, asked: Buffer, answer: "Future[Any]") -> None:
-        """An answer has come: judge it by the document as it is now."""
+        """Judge an answer by the document as it is now."""
         if self._waiting.pop(number, None) is None or answer.cancelled():
             return
         request = self._record.requests[number]
