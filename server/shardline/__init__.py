@@ -1,3 +1,3 @@
-"""Shardline: a language server that completes code with a model sharded over your own devices."""
+"""Language server that completes code with a model on your own devices."""
 
 __version__ = "0.1.0"

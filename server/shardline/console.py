@@ -1,4 +1,4 @@
-"""Standard output as people read it: names and text from elsewhere have no power over the terminal."""
+"""Standard output for people; foreign text cannot control the terminal."""
 
 import sys
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Every error that Shardline raises on purpose; each is a sentence that its reader can act on.
+"""Tree of errors, each a sentence that its reader can act on.
 
 ShardlineError
 ├── SettingsError       a setting, a flag or a file of settings cannot be used

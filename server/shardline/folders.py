@@ -1,4 +1,4 @@
-"""Files and folders that only this user may write to, and where those of what runs are."""
+"""Private files and folders, and where caches, logs and sockets lie."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""How much memory the system lets this process have."""
+"""Memory limit of this process."""
 
 import sys
 

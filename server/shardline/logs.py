@@ -1,4 +1,4 @@
-"""What is written to standard error: our own sentences, never a user's code above debug."""
+"""Log on standard error; users' code appears only at debug level."""
 
 import faulthandler
 import logging

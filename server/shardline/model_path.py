@@ -1,4 +1,4 @@
-"""The one rule that tells the path of a model from its name on the hub."""
+"""Rule that tells a model's path from its name on the hub."""
 
 import os
 from pathlib import Path

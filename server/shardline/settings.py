@@ -1,4 +1,4 @@
-"""Every setting: its name, type, default and one sentence, written once.
+"""Settings: name, type, default and one sentence each, written once.
 
 `--help`, the README table and the schema that VS Code shows are all read from the classes below. Names are
 snake_case here and camelCase everywhere a user meets them; `merge` is the one place that knows both.

@@ -1,4 +1,7 @@
-"""How torch's threads share the CPUs with each other and with other programs; OpenMP reads it with torch's import."""
+"""CPU affinity and spinning of torch's OpenMP threads.
+
+OpenMP reads the environment when torch is imported.
+"""
 
 import os
 from pathlib import Path

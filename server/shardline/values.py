@@ -1,4 +1,4 @@
-"""JSON values checked against Python types, with what is wrong in words."""
+"""JSON values checked against Python types, with errors in words."""
 
 import math
 import types

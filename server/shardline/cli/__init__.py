@@ -1,4 +1,4 @@
-"""The commands: flags become settings, settings an engine, and an engine a server."""
+"""Commands: flags become settings, settings an engine, an engine a server."""
 
 import gc
 import sys

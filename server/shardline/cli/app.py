@@ -1,4 +1,4 @@
-"""The command line itself: names, flags and one sentence for each command; the work is done in the files beside."""
+"""Command line: names, flags and one sentence for each command."""
 
 import gc
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The demo: the real server as a child, this process as the editor, and what one would see on the screen."""
+"""Demo: the real server as a child, this process as editor."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The engine that language servers share: told what to do on standard input, it tells there where it is."""
+"""Process of the shared engine, controlled over standard input and output."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The engine for many clients: HTTP on an address of this machine."""
+"""`shardline serve`: the engine over HTTP on an address of this machine."""
 
 import asyncio
 import functools

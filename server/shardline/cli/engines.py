@@ -1,4 +1,4 @@
-"""The engines that the editors of this user share: which run, who uses them, and their end."""
+"""List of the engines that a user's editors share, and their end."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The language server, over standard input and output or over TCP."""
+"""Language server over standard input and output, or over TCP."""
 
 import gc
 import ipaddress

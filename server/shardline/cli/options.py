@@ -1,4 +1,4 @@
-"""The flags that commands share, and the settings they add up to."""
+"""Flags that commands share, and the settings they add up to."""
 
 import json
 import os

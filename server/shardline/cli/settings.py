@@ -1,4 +1,4 @@
-"""All settings as a table, as Markdown or as a JSON schema; README and editor extensions are made from it."""
+"""Settings as a table, as Markdown or as a JSON schema."""
 
 import json
 import typing

@@ -1,4 +1,4 @@
-"""What became of suggestions, for people: the counts of this machine as a table, for JSON and as a picture."""
+"""Counts of suggestions as a table, as JSON and as a picture."""
 
 import json
 from collections.abc import Callable

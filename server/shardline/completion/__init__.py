@@ -1,4 +1,7 @@
-"""From a document and a cursor to a finished suggestion; knows no protocol and no torch."""
+"""From a document and a cursor to a finished suggestion.
+
+It knows no protocol and no torch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

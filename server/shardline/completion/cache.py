@@ -1,4 +1,4 @@
-"""Suggestions already known: what was made for a cursor answers there again, and further on while one types it."""
+"""Cache of suggestions, found again at their cursor and while typed."""
 
 from collections import deque
 

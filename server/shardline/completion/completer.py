@@ -1,4 +1,4 @@
-"""Requests and what answers them: what is known already, the suggestion that is being made, or a new one."""
+"""Requests and their answers: a cached, a running or a new suggestion."""
 
 import asyncio
 from collections.abc import Callable

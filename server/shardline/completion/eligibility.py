@@ -1,4 +1,4 @@
-"""Whether a place is one for suggestions at all, and why not."""
+"""Eligibility of a cursor for suggestions, with the reason against it."""
 
 from shardline.completion import Source, paths
 from shardline.completion.code import excerpt

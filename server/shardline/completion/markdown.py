@@ -1,4 +1,4 @@
-"""Text of models, servers and clients, made fit to be shown by an editor, as plain text or as Markdown."""
+"""Foreign text made safe for editors, plain or as Markdown."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Paths of documents, and whether patterns of file names match them."""
+"""Paths of documents, and patterns of file names that match them."""
 
 import os
 import posixpath

@@ -1,4 +1,4 @@
-"""Where a suggestion was asked for, and what is left of it where one types on from there."""
+"""Position of a suggestion, and its rest while one types on."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Finished text turned into text worth showing."""
+"""Trimming of generated text to a text worth showing."""
 
 from collections.abc import Sequence
 

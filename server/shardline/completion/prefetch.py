@@ -1,4 +1,4 @@
-"""What is made before anybody asks: the suggestion that would follow the one that is shown, were that accepted."""
+"""Prefetch of the suggestion that would follow the shown one."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What became of the last requests, so that "why did nothing show?" has an answer; in memory, for the user alone."""
+"""Log of the last requests, in memory, for `shardline.explain`."""
 
 import time
 from collections import deque

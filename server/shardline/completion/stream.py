@@ -1,4 +1,4 @@
-"""Suggestions that are being made for one place, while those who wait for them come and go."""
+"""Suggestions in the making for one position, shared by all who wait."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

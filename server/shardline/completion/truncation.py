@@ -1,4 +1,4 @@
-"""Where a suggestion should end: with its line, or with the statement or block that the cursor opened."""
+"""End of a suggestion: its line, or the opened statement or block."""
 
 import re
 from collections.abc import Sequence

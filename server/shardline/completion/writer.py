@@ -1,4 +1,4 @@
-"""Suggestions for one cursor: generate, stop where it should end, trim; several candidates, the best first."""
+"""Suggestions for one cursor: generation, truncation, trimming, candidates."""
 
 import dataclasses
 import math

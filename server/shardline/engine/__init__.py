@@ -1,4 +1,4 @@
-"""The contract between suggestions and models: text goes in, streamed text comes out.
+"""Contract between suggestions and models: text in, streamed text out.
 
 Tensors never cross this border, and token ids only in `Request.prompt_ids`, for whoever has a prompt in them already.
 This module imports none of its implementations.

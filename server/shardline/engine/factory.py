@@ -1,4 +1,4 @@
-"""Which engine there is for some settings; the only place that picks one for an editor."""
+"""Engine for given settings, as an editor needs it."""
 
 from shardline.engine import Engine
 from shardline.errors import SettingsError

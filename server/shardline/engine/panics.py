@@ -1,4 +1,4 @@
-"""Panics of libraries written in Rust, which reach Python as something that is no `Exception`."""
+"""Panics of Rust libraries, which Python sees as no `Exception`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,7 @@
-"""A plan as data: which modules are on which device, and what each device has to hold. Knows no torch."""
+"""Plan as data: modules on devices, and each device's load.
+
+It knows no torch.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""An engine that says what it was told to say: a full peer of the others, for tests and for measuring the server."""
+"""Scripted engine: a full peer of the others, for tests and measurements."""
 
 import math
 import time

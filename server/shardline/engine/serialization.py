@@ -1,4 +1,4 @@
-"""What the engine's contract says, as JSON: for a language server and an engine in two processes."""
+"""The contract's records as JSON, between two processes."""
 
 from typing import Any, TypeVar
 

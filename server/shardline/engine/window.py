@@ -1,4 +1,4 @@
-"""The part of a text that a prompt can hold, found before encoding, which costs time for every character."""
+"""Part of a text that a prompt can hold, cut before encoding."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The engine as it is served: every request waits for its turn, and is counted, whichever protocol it came by."""
+"""Engine behind admission: requests wait for their turn and are counted."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing

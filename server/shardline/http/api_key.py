@@ -1,4 +1,4 @@
-"""API key of the server: the user's own, or a generated private file."""
+"""API key of the server: the user's own, or a generated one."""
 
 import contextlib
 import os

@@ -1,1 +1,1 @@
-"""The protocol room: the Language Server Protocol is spoken here and nowhere else."""
+"""Language Server Protocol, which is spoken here and nowhere else."""

@@ -1,4 +1,4 @@
-"""Counts what the client shows and accepts, and has it written down half a minute later."""
+"""Recorder of shown and accepted suggestions, written down later."""
 
 import asyncio
 import logging

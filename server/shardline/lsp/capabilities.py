@@ -1,4 +1,4 @@
-"""What a client declares about positions and pop-up items, and what its name tells beyond that."""
+"""Client capabilities for pop-up items, declared or known by name."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Settings that an editor sends; some take them from a folder that somebody else wrote."""
+"""Settings from an editor, which may come from a foreign folder."""
 
 import re
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""The open documents, line by line, and positions that are right in utf-8, utf-16 and utf-32.
+"""Open documents by line, with positions in utf-8, utf-16 and utf-32.
 
 A line ends with a line feed, a carriage return or both, as the specification says, and with nothing else: not
 with a form feed or U+2028, at which Python's own `splitlines` would break.

@@ -1,4 +1,4 @@
-"""A suggestion shaped for the client that asked: a pop-up item, or ghost text."""
+"""Pop-up items and ghost text, shaped for the client that asked."""
 
 import re
 from collections.abc import Sequence

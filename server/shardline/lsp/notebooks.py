@@ -1,4 +1,4 @@
-"""The open notebooks: which cells they have, in their order. The text of a cell is a document like any other."""
+"""Open notebooks and the order of their cells."""
 
 from collections.abc import Sequence
 

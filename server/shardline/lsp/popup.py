@@ -1,4 +1,4 @@
-"""The time a pop-up has: editors hold back the items of all servers until the slowest one has answered."""
+"""Time budget of a pop-up, which holds back all servers' items."""
 
 import asyncio
 from collections.abc import Coroutine

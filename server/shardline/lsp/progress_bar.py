@@ -1,4 +1,4 @@
-"""The client's progress bar, where it has them."""
+"""Progress bar of the client, where it has them."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What differs from pygls' own protocol: text sync that is ours, and small mistakes of clients forgiven."""
+"""Differences from pygls' protocol: own text sync, forgiven client mistakes."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Completions are offered while there is a model to make them, where the client can be told that at any time."""
+"""Dynamic registration of completions while there is a model."""
 
 import logging
 from concurrent.futures import Future

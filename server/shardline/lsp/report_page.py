@@ -1,4 +1,4 @@
-"""A page for the user of an editor that runs commands but shows nothing of what they return."""
+"""Report page for editors that show no command's result."""
 
 import contextlib
 import logging

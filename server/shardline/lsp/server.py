@@ -1,4 +1,4 @@
-"""The handlers: each tells in a few verbs what happens when the client says something."""
+"""Handlers of requests and notifications."""
 
 import asyncio
 import logging

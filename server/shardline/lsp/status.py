@@ -1,4 +1,4 @@
-"""What the user is told: progress while the model loads, one sentence when something is wrong, and the state."""
+"""Status for the user: state, loading progress, one sentence of failure."""
 
 import asyncio
 from collections.abc import Iterator

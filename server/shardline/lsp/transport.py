@@ -1,4 +1,4 @@
-"""How clients reach the server: by standard input and output, or by TCP."""
+"""Transports of the server: standard input and output, or TCP."""
 
 import asyncio
 import contextlib

@@ -1,1 +1,1 @@
-"""Programs that judge the rest: speed, quality and typing."""
+"""Benchmarks of speed, quality and typing."""

@@ -1,4 +1,4 @@
-"""Counts of suggestions by day and label, which add up in any order, and the figures that are read from them.
+"""Counts of suggestions by day and label, and their figures.
 
 A count is of a day, a label and a name: "accepted", "characters" (accepted ones), "kept" (of those), or the latency of
 suggestions that were shown. Latencies are counted in fixed steps, so that a year of them takes no more room than a day.

@@ -1,4 +1,4 @@
-"""The file that counts are kept in, which several servers may write at once.
+"""File of the counts, which several servers may write at once.
 
 It is an SQLite database, because that is what makes adding to a file safe: of two servers none overwrites what the
 other counted, and a crash leaves what was there before. It has SQLite's rollback journal and not a write-ahead log,

@@ -1,1 +1,1 @@
-"""Commands that look at a model and a machine, and load no weights."""
+"""Commands that inspect a model and a machine without loading weights."""

@@ -1,4 +1,4 @@
-"""A plan for a model on several machines: what each GPU holds, the commands that bring it there, and the settings."""
+"""Plan for several machines: each GPU's load, the commands, the settings."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a newcomer needs to know when it does not work: each check says what it found and what to do."""
+"""Checks of an installation; each reports its finding and the remedy."""
 
 import asyncio
 import os

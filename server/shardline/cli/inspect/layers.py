@@ -1,4 +1,4 @@
-"""The modules of a model, with what each holds and where it goes."""
+"""Modules of a model with their sizes and devices."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The picture of a plan: devices filled with layers, KV cache, workspace and free room."""
+"""Picture of a plan: devices with layers, KV cache and workspace."""
 
 import itertools
 import json

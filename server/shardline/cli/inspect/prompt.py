@@ -1,4 +1,4 @@
-"""Exactly what a model would read at a place in a file, with no weights loaded."""
+"""Prompt that a model would read at a cursor, without its weights."""
 
 import json
 from typing import Any

@@ -1,1 +1,1 @@
-"""What became of a suggestion."""
+"""Fate of shown suggestions: typed, accepted, kept."""

@@ -1,4 +1,4 @@
-"""One suggestion on the screen: how much of it was typed since, and how much came at once and so was accepted."""
+"""Suggestion on the screen: how much was typed since, and accepted."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What remains of a text in a document that was edited after the text had been put into it."""
+"""Parts of an inserted text that remain after later edits."""
 
 from collections.abc import Sequence
 

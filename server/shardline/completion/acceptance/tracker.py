@@ -1,4 +1,7 @@
-"""What is shown in each document and what becomes of it, counted; knows no clock, no protocol and no file."""
+"""Shown suggestions of each document, and counts of their fate.
+
+It knows no clock, no protocol and no file.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence

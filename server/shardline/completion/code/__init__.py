@@ -1,1 +1,1 @@
-"""What is known of source code: languages, syntax, indentation."""
+"""Knowledge of source code: languages, syntax, indentation."""

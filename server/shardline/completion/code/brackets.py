@@ -1,4 +1,4 @@
-"""Brackets and quotes that already stand behind the cursor, most often because the editor closed them."""
+"""Brackets and quotes behind the cursor, most often closed by the editor."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The language at the cursor, where a document embeds one in another."""
+"""Language at the cursor of a document that embeds others."""
 
 import re
 from dataclasses import replace

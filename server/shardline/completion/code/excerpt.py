@@ -1,4 +1,4 @@
-"""What is seen of a document: windows around the cursor for the model, and the item around it for what comes back."""
+"""Windows around the cursor for the model, and the item around it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Here documents and other texts of several lines that grammars and lexers lose while they are open."""
+"""Unfinished here documents and texts, which grammars and lexers lose."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How deep lines are indented, and with what."""
+"""Width and unit of the indentation of lines."""
 
 from collections import Counter
 from collections.abc import Container, Iterable

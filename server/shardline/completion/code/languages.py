@@ -1,4 +1,4 @@
-"""The languages whose grammar we have: by the name that editors use, and by the ending of a file's name."""
+"""Languages with a grammar, by editors' names and by file endings."""
 
 from dataclasses import dataclass
 from functools import cache

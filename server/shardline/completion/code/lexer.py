@@ -1,4 +1,4 @@
-"""Brackets, strings and comments of languages whose grammar we lack, as Pygments lexes them.
+"""Brackets, strings and comments as Pygments lexes them, without a grammar.
 
 Where Pygments has no lexer, as for plain text, nothing is code.
 """

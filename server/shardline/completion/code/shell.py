@@ -1,4 +1,4 @@
-"""The arms of `case` in a shell: what ends their labels closes nothing."""
+"""Arms of `case` in a shell, whose labels open no bracket."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The style of indentation of a document: what its language demands, or what its blocks show."""
+"""Indentation style of a document: its language's, or that of its blocks."""
 
 from shardline.completion import Source
 from shardline.completion.code import indentation

@@ -1,4 +1,4 @@
-"""The brackets, strings and comments of a piece of code: by a grammar, or else by a lexer."""
+"""Brackets, strings and comments of code, by grammar or by lexer."""
 
 import re
 from bisect import bisect_left, bisect_right

@@ -1,4 +1,4 @@
-"""A model's name turned into its config, tokenizer and weights, wherever they come from."""
+"""From a model's name to its config, tokenizer and weights."""
 
 import contextlib
 import hashlib

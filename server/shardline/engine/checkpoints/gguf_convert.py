@@ -1,4 +1,4 @@
-"""What a GGUF file holds, written as a folder that Hugging Face's own loaders read.
+"""Conversion of a GGUF file to a folder for Hugging Face's loaders.
 
 Knows the format by the gguf package and transformers' tables, not by itself.
 """

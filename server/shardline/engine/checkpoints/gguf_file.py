@@ -1,4 +1,4 @@
-"""Opens a GGUF file, once what it announces is known to be in it.
+"""GGUF files, opened after their header is checked.
 
 The gguf package makes as many objects as a file says that it has. Source: the format's specification, in ggml's
 docs/gguf.md.

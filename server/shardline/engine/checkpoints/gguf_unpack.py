@@ -1,4 +1,4 @@
-"""A GGUF file, unpacked once into a folder that Hugging Face's own loaders read.
+"""GGUF files, unpacked once into a folder of the cache.
 
 The folder lies in the user's cache and is named after the file, its size and its age; it appears there whole
 or not at all.

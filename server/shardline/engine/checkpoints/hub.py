@@ -1,4 +1,4 @@
-"""Models by name from the Hugging Face hub, kept in Hugging Face's own cache.
+"""Models of the Hugging Face hub, in Hugging Face's own cache.
 
 What the cache holds is used without asking the hub again; `model.revision` chooses another version.
 """

@@ -1,4 +1,4 @@
-"""The JSON files of a model, which anybody may have written."""
+"""JSON files of a model, from anybody."""
 
 import json
 from pathlib import Path

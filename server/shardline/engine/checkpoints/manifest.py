@@ -1,4 +1,4 @@
-"""What a folder in the cache was written with, by which one that was damaged since is told."""
+"""Manifest of a cache folder, which reveals later damage."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Which files of a folder hold weights, and which are refused."""
+"""Weight files of a folder, accepted and refused."""
 
 from collections.abc import Iterable
 from pathlib import Path

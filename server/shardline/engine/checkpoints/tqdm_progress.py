@@ -1,4 +1,4 @@
-"""The progress bars of other libraries, told to a `Report` instead of being drawn."""
+"""Progress bars of other libraries, reported to a `Report`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The scheduler: between two steps sequences join and leave, and all get their turn."""
+"""Scheduler: sequences join and leave between steps, and take turns."""
 
 import traceback
 from collections.abc import Collection, Iterator

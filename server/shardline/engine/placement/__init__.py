@@ -1,1 +1,1 @@
-"""Which layers go on which device, before any weight is read."""
+"""Placement of layers on devices, before any weight is read."""

@@ -1,4 +1,4 @@
-"""Which layers go on which device: weights, KV cache and workspace counted, before any weight is read.
+"""Device map of a model: weights, KV cache and workspace counted.
 
 accelerate decides, as in `infer_auto_device_map`; this module tells it how large things are and what each
 device may give, and turns what comes back into a plan or into a refusal that says what would help.

@@ -1,4 +1,4 @@
-"""The devices of this machine, and how much of them is free."""
+"""Devices of this machine and their free memory."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""Where the draft model goes: whole, on the first device that has room for it beside the model."""
+"""Placement of the draft model: whole, on one device with room."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a placement costs each device, whether that is too much, and what would help then."""
+"""Memory of a placement on each device, its refusal and remedies."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

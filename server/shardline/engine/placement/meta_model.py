@@ -1,4 +1,4 @@
-"""A model's shape without its weights: built on the meta device from a config alone, to be weighed and placed."""
+"""Sizes of a model, built on the meta device from a config."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""From settings and a checkpoint to a plan, and to who will run the model: the lean decoder where it can."""
+"""From settings and a checkpoint to a plan and a decoder."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

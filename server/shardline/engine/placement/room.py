@@ -1,4 +1,4 @@
-"""Room for a model beside another one, which is loaded and goes when the new one is ready."""
+"""Room for a model beside a loaded one that it will replace."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A model on the GPUs of several machines, as vLLM would lay it out: what each GPU holds, and whether that fits.
+"""Model on the GPUs of several machines, as vLLM lays it out.
 
 Each layer is cut over the GPUs of one machine (tensor parallel), and the layers go from machine to machine (pipeline
 parallel). Knows the model by its sizes alone, and no torch.

@@ -1,4 +1,4 @@
-"""A checkpoint's model by the bytes of its parts, for a plan that is made elsewhere than here."""
+"""Bytes of a model's parts, for a plan of another machine."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Address of a remote server, and the API key that may be sent there."""
+"""Address of a remote server, and the API key for it."""
 
 import ipaddress
 import os

@@ -1,4 +1,4 @@
-"""How a model is shown what follows the cursor: the infilling formats of the families that have one.
+"""Infilling formats of the model families.
 
 A format counts only where each of its sentinels is a single token of the model's vocabulary.
 """

@@ -1,4 +1,4 @@
-"""From the text around the cursor to the token ids a model reads."""
+"""From the text around the cursor to a prompt in token ids."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Where generated text ends: a machine over text that knows nothing of tokens."""
+"""Stop sequences: a state machine over text."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The tokens of a tokenizer as the bytes they stand for, sorted, so that those that fit some bytes are found fast."""
+"""Bytes of a tokenizer's tokens, sorted for fast prefix search."""
 
 from array import array
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Text to token ids for one model, so that no text of a user is ever read as one of the model's signals."""
+"""Text to token ids; user text never becomes a special token."""
 
 import re
 from collections.abc import Callable, Sequence

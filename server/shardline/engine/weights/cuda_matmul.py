@@ -1,4 +1,4 @@
-"""Products with packed weights on a CUDA device, where torch has no fast kernels for every GPU and dtype.
+"""Products with packed weights on CUDA devices.
 
 One row is multiplied by Triton's kernels, several by what the weights stand for, a part of them at a time.
 """

@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file by the names of Hugging Face's models; 4-bit blocks keep their bits."""
+"""Tensors of a GGUF file by Hugging Face names, 4-bit blocks unchanged."""
 
 from collections.abc import Sequence
 from pathlib import Path

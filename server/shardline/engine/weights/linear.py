@@ -1,4 +1,4 @@
-"""Linear layers, dense or with packed weights: 8 or 4 bits each, in the kernels that torch ships.
+"""Linear layers, dense or packed in 8 or 4 bits.
 
 Only weights are packed; activations and sums keep the model's dtype.
 """

@@ -1,4 +1,4 @@
-"""Packed weights kept in a file as the kernels want them, so that a model starts without packing anything again."""
+"""File of packed weights in the kernels' layout, for a fast start."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint by name, each read from its file when it is asked for."""
+"""Tensors of a checkpoint by name, read when they are wanted."""
 
 from collections.abc import Sequence
 from pathlib import Path

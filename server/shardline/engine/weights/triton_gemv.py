@@ -1,4 +1,4 @@
-"""One row multiplied by packed weights on a GPU, each weight read once: Triton kernels.
+"""Triton kernels: one row times packed weights, each read once.
 
 Only for where Triton is installed, as it is with torch for CUDA on Linux. Sums are kept in 32 bits.
 """

@@ -1,4 +1,4 @@
-"""One client's conversation with the server, from its first message until it leaves or cannot be understood."""
+"""Conversation with one client, from its first message to its end."""
 
 import asyncio
 import contextlib

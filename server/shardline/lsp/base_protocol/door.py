@@ -1,4 +1,4 @@
-"""The door of a server that listens: it lets in the first client that knows the token, and nobody else.
+"""Token check of a listening server: one client, no other.
 
 The protocol has no authentication, so the token comes with `initialize`, in `initializationOptions`.
 """

@@ -1,4 +1,4 @@
-"""The ends that a client does not announce: a signal to this process, and the death of the client's."""
+"""Unannounced ends: signals, and the death of the client's process."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Where one message ends and the next begins: the base protocol's headers, read strictly.
+"""Framing of messages by the base protocol's headers, read strictly.
 
 A web page can make a browser send bytes of its choosing to a port of this machine, as the body of an HTTP request.
 Because an HTTP request line is no header of the language server protocol, nothing behind it is ever read.

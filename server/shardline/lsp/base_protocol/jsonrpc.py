@@ -1,4 +1,4 @@
-"""Messages as JSON-RPC 2.0 has them: every request is answered once, and what is none does no harm.
+"""JSON-RPC 2.0: each request is answered once, nonsense does no harm.
 
 In place of pygls' own reading, which leaves requests that it cannot read unanswered, and so those after `shutdown`.
 """

@@ -1,4 +1,4 @@
-"""The two pipes to the process that started this one, each with a thread, so that neither blocks the event loop."""
+"""Pipes to the parent process, each with a thread."""
 
 import asyncio
 import contextlib

@@ -1,1 +1,1 @@
-"""An editor without a screen, for the demo and for measuring."""
+"""Editor without a screen, for the demo and for measuring."""

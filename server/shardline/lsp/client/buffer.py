@@ -1,4 +1,4 @@
-"""What an editor has on the screen: a document at one version, with its cursor, and positions as the server counts."""
+"""Document of an editor at one version, with its cursor."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""What a suggestion would do to the document, and whether that is true to the document.
+"""Edit that a suggestion makes, and whether it fits the document.
 
 A suggestion fits the document it was asked for where it lies in it, around the cursor, and where nothing of what it
 overwrites is lost: it begins with what stood before the cursor, and has what stood behind it, in order. Where the

@@ -1,4 +1,4 @@
-"""The other side of the protocol: a small editor without a screen, for the demo and for measuring.
+"""Small editor without a screen: the other side of the protocol.
 
 It starts the real server as a child and speaks to it over the child's standard input and output.
 """

@@ -1,4 +1,4 @@
-"""How editors ask for suggestions while one types: when, by which method, and what they do with older requests.
+"""Profiles of editors: when and by which method they ask.
 
 What they declare and do was read in VS Code's language client 11 and in Neovim 0.12.4.
 """

@@ -1,1 +1,1 @@
-"""The life of the engine behind the server."""
+"""Life of the engine behind the server."""

@@ -1,4 +1,4 @@
-"""An engine that is ready, with the completer in front of it."""
+"""Engine that is ready, with its completer."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""How long to wait before something is tried again that was lost; knows no clock."""
+"""Exponential backoff for reloading a lost engine.
+
+It knows no clock.
+"""
 
 SHORTEST, LONGEST = 0.5, 60.0
 """The first pause that is one, in seconds, and the longest."""

@@ -1,4 +1,4 @@
-"""The life of the engine behind the server: started, replaced when the model's settings change, closed."""
+"""Life of the engine: started, replaced when settings change, closed."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Whether a model is too slow for typing, and what would make it faster, in the order that fits."""
+"""Advice for a model that is too slow for typing."""
 
 from collections.abc import Collection, Mapping
 from statistics import median

@@ -1,4 +1,4 @@
-"""How good suggestions are: holes in real code filled the whole way from cursor to suggestion, variant by variant."""
+"""Quality of suggestions: holes in real code, filled variant by variant."""
 
 import asyncio
 import json

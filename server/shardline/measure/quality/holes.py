@@ -1,4 +1,4 @@
-"""Holes cut into a folder of source code, so that what filled them is known."""
+"""Holes cut into a folder of source code."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What came of the holes that were filled: one result each, figures, a table and a picture."""
+"""Scores of filled holes: figures, a table and a picture."""
 
 import difflib
 import re

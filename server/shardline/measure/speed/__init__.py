@@ -1,1 +1,1 @@
-"""How fast a model runs here."""
+"""Speed of the model on this machine."""

@@ -1,4 +1,4 @@
-"""How fast the model runs here, each way in a process of its own, one after the other, beside other programs."""
+"""Speed of the model beside other programs, each in its own process."""
 
 import json
 import multiprocessing

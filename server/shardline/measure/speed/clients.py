@@ -1,4 +1,4 @@
-"""How much more is written for several clients at once than for one, by the engine that all of them share."""
+"""Gain in tokens per second with several clients of one engine."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How much is written for several clients at once: each has a document of its own, which has been read before."""
+"""Tokens per second for several clients with warm documents."""
 
 import threading
 import time

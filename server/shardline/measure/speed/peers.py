@@ -1,4 +1,4 @@
-"""Other ways to run the same model, measured beside ours where they are installed; never used for anything else."""
+"""Other programs that run the same model, for comparison."""
 
 import time
 from collections.abc import Sequence

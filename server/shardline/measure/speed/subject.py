@@ -1,4 +1,4 @@
-"""How fast a model runs here: the same few measurements of this engine and of its peers, on the same token ids."""
+"""Measurements of one engine or peer on the same token ids."""
 
 import math
 import platform

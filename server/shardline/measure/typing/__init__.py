@@ -1,1 +1,1 @@
-"""What a typing person gets."""
+"""Speed and truth of suggestions for a typing person."""

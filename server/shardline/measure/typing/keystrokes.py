@@ -1,4 +1,4 @@
-"""How a person types a text: in bursts and pauses, with mistakes noticed late; knows no editor and no server."""
+"""Keystrokes of a person: bursts, pauses, and mistakes noticed late."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What happened while somebody typed: the requests, and what became of each."""
+"""Outcomes of the requests of a typing session."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

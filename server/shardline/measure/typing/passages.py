@@ -1,4 +1,4 @@
-"""Which parts of a file are typed, and what stands around them meanwhile."""
+"""Passages of a file that are typed, and their surroundings."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a typing person gets: a file is typed again in front of a real server, and the figures are told."""
+"""Replay: a file typed again in front of a real server."""
 
 import asyncio
 import json

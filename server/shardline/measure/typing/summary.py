@@ -1,4 +1,4 @@
-"""The figures of a replay: percentiles, shares and counts, as a table, for JSON and as a picture."""
+"""Summary of a replay: table, JSON and picture."""
 
 import statistics
 from collections import Counter

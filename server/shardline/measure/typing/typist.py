@@ -1,4 +1,4 @@
-"""A person at the keyboard: types in real time, asks as an editor does, and accepts what is shown and right."""
+"""Typist: types in real time, asks as an editor, accepts right text."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The modules of a Llama on the meta device, named as in transformers."""
+"""Modules of a Llama on the meta device, named as in transformers."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""A lean decoder for the Llama family, with a stage for each device.
+"""Lean decoder for the Llama family, with a stage for each device.
 
 Only the hidden state passes between stages.
 """
