@@ -1,4 +1,4 @@
-"""Rule that tells a model's path from its name on the hub."""
+"""Rule that distinguishes a model's path from its hub name."""
 
 import os
 from pathlib import Path

@@ -364,7 +364,7 @@ class Settings:
 
     @property
     def model_name(self) -> str:
-        """What is told to be the model that completes."""
+        """The name of the model that completes, as users are shown it."""
         return (self.remote.model or self.remote.base_url) if self.is_remote else self.model.name
 
 
@@ -480,7 +480,7 @@ def camel(name: str) -> str:
 
 
 def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    return "".join(f"_{character.lower()}" if character.isupper() else character for character in name)
 
 
 def _merge_section(key: str, base: Any, values: Mapping[str, Any], problems: list[str]) -> Any:

@@ -11,7 +11,7 @@ SPINS = "2000"
 programs want the CPUs too, such threads keep each other from them, and a token takes 600 ms, not 12."""
 
 MULTITHREADING = Path("/sys/devices/system/cpu/smt/active")
-"""Where Linux tells whether a core counts as several CPUs."""
+"""Where Linux says whether a core counts as several CPUs."""
 
 
 def settle() -> None:

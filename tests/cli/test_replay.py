@@ -152,7 +152,7 @@ async def test_whatever_is_accepted_the_document_is_the_file_in_the_end(
     passage, record = Passage(head=head, text=text, tail=tail), Record()
     editor = KnowingEditor(head + text, random.Random(seed))  # noqa: S311
     editor.buffer = Buffer(uri="u", language="python", text=head + tail, cursor=len(head), encoding="utf-16")
-    session = Session(editor, VSCODE, record, triggers="", most=10_000, speed=5, chance=Eager())
+    session = Session(editor, VSCODE, record, triggers="", max_keystrokes=10_000, speed=5, chance=Eager())
     await session.type(passage, typed(text, head, seed), editor.buffer)
     assert editor.buffer.text == head + text + tail
     assert len(record.requests) == record.keystrokes

@@ -16,7 +16,7 @@ from shardline.engine.generation.healing import HealingSampler
 from shardline.engine.generation.sampling import Sampler
 from shardline.engine.local.opener import open_runner
 from shardline.engine.local.runner import Runner
-from shardline.engine.tokenization.prompt import MOST_TOKENS, cut_back
+from shardline.engine.tokenization.prompt import MAX_TOKENS, cut_back
 from shardline.engine.tokenization.token_bytes import Vocabulary
 from shardline.engine.tokenization.tokenizer import Encoded
 from shardline.settings import ModelSettings
@@ -51,7 +51,7 @@ def test_what_is_cut_off_is_the_end_of_the_text_and_short(text: str) -> None:
     removed = cut(text)
     assert text.endswith(removed)
     encoded = PLAIN.encode(text)
-    assert len(encoded.ids) - cut_back(text, encoded, VOCABULARY) <= MOST_TOKENS
+    assert len(encoded.ids) - cut_back(text, encoded, VOCABULARY) <= MAX_TOKENS
 
 
 @given(st.binary(min_size=1, max_size=6))

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from shardline.errors import StatisticsError
 from shardline.statistics.counts import Counts, Key
-from shardline.statistics.store import MOST_DAYS, Store
+from shardline.statistics.store import MAX_DAYS, Store
 
 TODAY = date(2026, 11, 24)
 KEY = Key(TODAY.isoformat(), "python", "model", "ghost", "accepted")
@@ -106,7 +106,7 @@ def test_a_crash_while_writing_leaves_what_was_there(store: Store) -> None:
 
 
 def test_days_older_than_a_year_are_forgotten(store: Store) -> None:
-    for age in (0, MOST_DAYS - 1, MOST_DAYS):
+    for age in (0, MAX_DAYS - 1, MAX_DAYS):
         store.add(Counts({KEY._replace(day=(TODAY - timedelta(days=age)).isoformat()): 1}), TODAY)
     assert len(store.read()) == 2
 

@@ -28,6 +28,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:  # noqa: BLE001  a fault of ours, told as Python would, but printable
+    except Exception:  # noqa: BLE001  our own fault, printed as Python would, but escaped
         sys.stderr.write(printable(traceback.format_exc()))
         sys.exit(1)

@@ -215,7 +215,7 @@ def plan(
     """
     from shardline.cli.inspect import plan as command
 
-    wish = options.read(
+    chosen = options.read(
         model,
         config,
         assignments,
@@ -225,13 +225,13 @@ def plan(
         context_tokens=context_tokens,
     )
     if engine is None:
-        raise typer.Exit(command.plan(wish, as_json=as_json))
+        raise typer.Exit(command.plan(chosen, as_json=as_json))
     if engine != "vllm":
         raise SettingsError(f"--engine: there is no {engine}; there is vllm.")
     from shardline.cli.inspect import cluster
 
     machines = cluster.Machines(nodes=nodes, gpus_per_node=gpus_per_node, gpu_memory=gpu_memory, sequences=sequences)
-    raise typer.Exit(cluster.plan(wish, machines, as_json=as_json))
+    raise typer.Exit(cluster.plan(chosen, machines, as_json=as_json))
 
 
 @app.command()

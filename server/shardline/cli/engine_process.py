@@ -36,13 +36,13 @@ def engine_process() -> None:
     key = secrets.token_urlsafe(32)
     with ExitStack() as stack:
 
-        def tell(url: str) -> None:
+        def announce(url: str) -> None:
             entry = stack.enter_context(registry.registered(settings.model, url=url, key=key))
             _tell(json.dumps(asdict(entry)))
 
         try:
             access = Access(key=key, idle=settings.engine.idle)
-            serve(engine, settings, access, Address(), routes=engine_api.routes, on_listening=tell)
+            serve(engine, settings, access, Address(), routes=engine_api.routes, on_listening=announce)
         finally:
             engine.close()
     with suppress(OSError):  # no room on the disk of the log

@@ -31,7 +31,7 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
     is_private = address.is_loopback and not address.certificate
     stack = ExitStack()
 
-    def tell(url: str) -> None:
+    def announce(url: str) -> None:
         asyncio.run(control.end_unused(_tell))  # they may have the memory that this one needs
         if is_private:
             try:
@@ -51,7 +51,7 @@ def engine_server(settings: Settings, address: Address, *, key_file: Path | None
     routes = functools.partial(engine_api.routes, stays=True) if is_private else lambda _: ()
     with stack:
         try:
-            serve(engine, settings, access, address, routes=routes, on_listening=tell)
+            serve(engine, settings, access, address, routes=routes, on_listening=announce)
         finally:
             engine.close()
     sys.stderr.flush()

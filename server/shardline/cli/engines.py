@@ -15,11 +15,11 @@ from shardline.errors import EngineError
 
 def show(*, as_json: bool) -> None:
     """Tell which run."""
-    told = asyncio.run(_all_states())
+    states = asyncio.run(_all_states())
     if as_json:
-        print(json.dumps(told, indent=2))  # noqa: T201
-    elif told:
-        Console().print(_table(told))
+        print(json.dumps(states, indent=2))  # noqa: T201
+    elif states:
+        Console().print(_table(states))
     else:
         print("No engine runs.")  # noqa: T201
 
@@ -36,12 +36,12 @@ def stop(id: str, *, every: bool) -> None:  # noqa: A002  what it is called ever
         )
     left = [entry for entry, ended in asyncio.run(_end(chosen)) if not ended]
     if left:
-        told = ", ".join(f"{entry.id} (process {entry.pid})" for entry in left)
-        raise EngineError(f"These engines do not end: {told}.")
+        names = ", ".join(f"{entry.id} (process {entry.pid})" for entry in left)
+        raise EngineError(f"These engines do not end: {names}.")
 
 
 async def _end(chosen: list[Entry]) -> list[tuple[Entry, bool]]:
-    """End all at once, and tell of each as soon as it has ended."""
+    """End all at once, and print each as soon as it has ended."""
 
     async def end(entry: Entry) -> tuple[Entry, bool]:
         ended = await control.end(entry)
@@ -69,9 +69,9 @@ async def _state(entry: Entry) -> dict[str, Any]:
         return {"ready": False, "clients": 0, "error": type(error).__name__, "sentence": str(error)}
 
 
-def _table(told: list[dict[str, Any]]) -> Table:
+def _table(states: list[dict[str, Any]]) -> Table:
     table = Table("Engine", "Model", "Version", "State", "Editors", "Process")
-    for engine in told:
+    for engine in states:
         state = "ready" if engine["ready"] else engine.get("sentence", "loading")
         table.add_row(
             engine["id"], engine["model"], engine["version"], state, str(engine["clients"]), str(engine["pid"])

@@ -14,7 +14,7 @@ from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
 
 RECENT_DAYS = 14
-"""So many days have a row each; those before are told week by week."""
+"""So many days have a row each; earlier ones are summed by week."""
 
 
 def stats(store: Store, *, days: int, today: date, files: Files) -> None:

@@ -100,11 +100,11 @@ class Completer:
         Raises `SupersededError` when a request for another place in the document arrives, and `EngineError`. Cancelling
         the task ends the generation, unless another request waits for the same one, or a key was typed that agrees.
         """
-        wish = self.settings.completion
+        options = self.settings.completion
         if by_hand:
-            answer = await self._answer(source, wish.candidates, delay=0.0, budget=None)
+            answer = await self._answer(source, options.candidates, delay=0.0, budget=None)
         else:
-            delay, budget = wish.debounce / 1000, wish.time_budget / 1000
+            delay, budget = options.debounce / 1000, options.time_budget / 1000
             answer = await self._answer(source, 1, delay=delay, budget=budget)
         self._look_ahead(source, answer)
         return answer
@@ -140,7 +140,7 @@ class Completer:
         self._known.drop(document)
 
     def cancel(self, document: str) -> None:
-        """End what is running for `document`; those who wait are told that it was superseded."""
+        """End what is running for `document`; waiters get `SupersededError`."""
         self._end_turn(document)
         self._drop(document)
 

@@ -69,11 +69,11 @@ def agrees(text: str, made_for: Place, now: Place) -> bool:
 def closed_by_editor(typed: str, before: str, now: str) -> str | None:
     """Return the closing text that the editor put where `before` stood after `typed`; None if it put more."""
     still_open: list[str] = []
-    for letter in typed:
-        if still_open and letter == still_open[-1]:
+    for character in typed:
+        if still_open and character == still_open[-1]:
             still_open.pop()
-        elif letter in CLOSERS:
-            still_open.append(CLOSERS[letter])
+        elif character in CLOSERS:
+            still_open.append(CLOSERS[character])
     closers = "".join(reversed(still_open))
     for count in range(len(closers) + 1):
         if now.startswith(closers[:count]) and now[count : count + SEEN_BEHIND] == before[:SEEN_BEHIND]:
@@ -96,13 +96,13 @@ def _places(closed: str, text: str) -> tuple[int, ...]:
     """Where `text` closes by itself what the editor has `closed`, as far as it does."""
     found: list[int] = []
     own: list[str] = []
-    for at, letter in enumerate(text):
+    for at, character in enumerate(text):
         if len(found) == len(closed):
             break
-        if own and letter == own[-1]:
+        if own and character == own[-1]:
             own.pop()
-        elif not own and letter == closed[len(found)]:
+        elif not own and character == closed[len(found)]:
             found.append(at)
-        elif letter in CLOSERS and closed[len(found)] not in QUOTES:  # within a string they are letters
-            own.append(CLOSERS[letter])
+        elif character in CLOSERS and closed[len(found)] not in QUOTES:  # within a string they are characters
+            own.append(CLOSERS[character])
     return tuple(found)

@@ -11,7 +11,7 @@ from shardline.completion.code.syntax import kind_at_cursor, syntax_of
 FENCE = "```"
 """How a model that was trained on chats ends its code; never code itself but in Markdown."""
 
-MOST_REPEATS = 2
+MAX_REPEATS = 2
 """A line that follows itself more often than this is a model going in circles."""
 
 
@@ -81,14 +81,14 @@ def _circle(source: Source, lines: Sequence[str]) -> int | None:
     """Return the index of the line that repeats a line, or a group of lines, once too often."""
     lines = [source.before + lines[0], *lines[1:]]
     for number in range(1, len(lines)):
-        for size in range(1, number // MOST_REPEATS + 1):
+        for size in range(1, number // MAX_REPEATS + 1):
             group = lines[number - size + 1 : number + 1]
             before = lines[: number - size + 1]
             if any(line.strip() for line in group) and all(
                 before[len(before) - size * (turn + 1) : len(before) - size * turn] == group
-                for turn in range(MOST_REPEATS)
+                for turn in range(MAX_REPEATS)
             ):
-                return number + 1 - MOST_REPEATS * size
+                return number + 1 - MAX_REPEATS * size
     return None
 
 

@@ -57,7 +57,7 @@ class Stream:
         return left if left and left.text else None
 
     def leads_to(self, now: Place, count: int) -> bool:
-        """Whether it makes what is asked for at `now`, as far as can be told."""
+        """Whether it makes what is asked for at `now`, as far as is known."""
         if self.task.done() or count != self.count:
             return False
         return now == self.now or (count == 1 and position.agrees(self._writer.text, self.made_for, now))

@@ -28,23 +28,23 @@ GAP = "\n\n\n"
 _WORD = re.compile(r"\w*")
 
 
-def is_single_line(source: Source, wish: CompletionSettings) -> bool:
+def is_single_line(source: Source, options: CompletionSettings) -> bool:
     """Whether to complete only the line.
 
     Where that is open: if anything follows the cursor in its line but brackets that it stands between, or if the block
     that the line opens stands there already.
     """
-    if wish.multiline != "auto":
-        return wish.multiline == "never"
+    if options.multiline != "auto":
+        return options.multiline == "never"
     below = source.below
     if brackets.is_between_brackets(source):
         return False
     return bool(source.after.strip() or (source.before.strip() and below and width(below) > width(source.before)))
 
 
-def stop_sequences(source: Source, wish: CompletionSettings) -> tuple[str, ...]:
+def stop_sequences(source: Source, options: CompletionSettings) -> tuple[str, ...]:
     """Return the stop sequences that end a suggestion at this cursor wherever they stand."""
-    return ("\n",) if is_single_line(source, wish) else (GAP,)
+    return ("\n",) if is_single_line(source, options) else (GAP,)
 
 
 class End:
@@ -55,8 +55,8 @@ class End:
     block, it is the one that the block belongs to.
     """
 
-    def __init__(self, source: Source, wish: CompletionSettings) -> None:
-        self._most_lines = wish.max_lines
+    def __init__(self, source: Source, options: CompletionSettings) -> None:
+        self._max_lines = options.max_lines
         self._language = source.language
         found = language(source.language)
         self._notes: Sequence[str] = found.notes if found else ()
@@ -82,7 +82,7 @@ class End:
 
         `text` is what was given before and more at its end; `finished` says that no more will come.
         """
-        ends = (self._of_statement(text, finished), _of_lines(text, self._most_lines))
+        ends = (self._of_statement(text, finished), _of_lines(text, self._max_lines))
         return min((at for at in ends if at is not None), default=None)
 
     def _of_statement(self, text: str, finished: bool) -> int | None:
@@ -201,10 +201,10 @@ def whole_lines(text: str) -> str:
     return text.rpartition("\n")[0] if "\n" in text.lstrip("\n") else text
 
 
-def _of_lines(text: str, most: int) -> int | None:
+def _of_lines(text: str, max_lines: int) -> int | None:
     """Return the end of the last allowed line, counted from the first that is not blank."""
     at = len(text) - len(text.lstrip("\n"))
-    for _ in range(most):
+    for _ in range(max_lines):
         at = text.find("\n", at) + 1
         if not at:
             return None

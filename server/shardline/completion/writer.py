@@ -25,7 +25,7 @@ class Writer:
         trimming: bool,
     ) -> None:
         self._engine = engine
-        self._wish = settings.completion
+        self._options = settings.completion
         self._source = source
         self._trimming = trimming
         self.text = ""
@@ -38,14 +38,14 @@ class Writer:
             document=source.document,
             prefix=prefix,
             suffix=suffix,
-            infilling=self._wish.infilling,
+            infilling=self._options.infilling,
             healing=healing,
             max_tokens=generation.max_tokens,
             temperature=generation.temperature,
             top_p=generation.top_p,
             top_k=generation.top_k,
             seed=generation.seed,
-            stop=(*truncation.stop_sequences(source, self._wish), *generation.stop),
+            stop=(*truncation.stop_sequences(source, self._options), *generation.stop),
         )
 
     async def warm(self) -> None:
@@ -74,7 +74,7 @@ class Writer:
 
     async def _one(self, choice: int, on_growth: Callable[[], None]) -> Suggestion:
         said, text, last = "", "", None
-        end = truncation.End(self._source, self._wish)
+        end = truncation.End(self._source, self._options)
         request = dataclasses.replace(self._request, choice=choice)
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
@@ -98,7 +98,7 @@ class Writer:
         if last is None:
             return Suggestion(text=text, repeats=repeats, cuts=cuts)
         confidence = math.exp(last.logprob / max(1, last.usage.completion_tokens))
-        if confidence < self._wish.min_confidence:
+        if confidence < self._options.min_confidence:
             text, repeats, cuts = "", (), (f"all: it is less sure than completion.minConfidence, {confidence:.2f}",)
         return Suggestion(
             text=text, repeats=repeats, usage=last.usage, logprob=last.logprob, confidence=confidence, cuts=cuts

@@ -33,7 +33,7 @@ class Request:
     inside a token is cut back and written again by the model. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
     and `min_p` 0 leave all tokens in. `choice` 0 begins as that says, 1 with the second likeliest token, 2 with the
     third: other candidates for the same place. `prompt_ids` are exactly the tokens to continue, and then `prefix` and
-    `suffix` are not looked at. With `logprobs` each token is told of, with as many of the likeliest in its place.
+    `suffix` are not looked at. With `logprobs` each token is reported, with as many of the likeliest in its place.
     """
 
     document: str
@@ -130,7 +130,7 @@ class Engine(Protocol):
         """
 
     async def wait_lost(self) -> ShardlineError:
-        """Wait until it cannot be asked any more though nobody has closed it, and tell why.
+        """Wait until it is lost without having been closed, and return why.
 
         Where that is a `AwayError`, it may be loaded again.
         """

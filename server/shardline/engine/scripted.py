@@ -15,7 +15,7 @@ class ScriptedEngine:
     `before_chunk`, if given, is awaited before each chunk: a test can hold a stream open with it. `confidence` is
     the probability of each token, and `infills` whether the model sees the suffix.
     `requests` are those begun, `cancelled` those that ended early, `warmed` those whose prompts were read ahead,
-    `forgotten` the documents that were closed, `closed` tells whether `close` was called.
+    `forgotten` the documents that were closed, `closed` is whether `close` was called.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lsprotocol.types import InitializeParams, InsertTextMode, MarkupKind, PositionEncodingKind
 
 VIM = {"Vim", "vim-lsp"}
-"""Clients that insert items by Vim's `complete()`; they declare nothing that tells it."""
+"""Clients that insert items by Vim's `complete()`; no declaration shows it."""
 CHARACTERS = {"emacs", "vim-lsp"}
 """Clients that count characters in positions where they declare no encoding: `emacs` is lsp-mode before version 9."""
 INDENTS = {"coc.nvim"}
@@ -36,7 +36,7 @@ PLAIN = Tastes()
 
 
 def tastes(client: InitializeParams) -> Tastes:
-    """Read the client's capabilities, and its name where they do not tell."""
+    """Read the client's capabilities, and its name where they are silent."""
     document = client.capabilities.text_document
     item = document and document.completion and document.completion.completion_item
     modes = item.insert_text_mode_support.value_set if item and item.insert_text_mode_support else []
@@ -52,7 +52,7 @@ def tastes(client: InitializeParams) -> Tastes:
 
 
 def encoding(client: InitializeParams) -> PositionEncodingKind:
-    """Return the first encoding the client offers that we know, which is also what pygls tells it."""
+    """Return the first encoding the client offers that we know, which pygls announces too."""
     general = client.capabilities.general
     offered = (general and general.position_encodings) or []
     known = {kind.value for kind in PositionEncodingKind}

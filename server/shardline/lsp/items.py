@@ -87,7 +87,7 @@ def inline_items(
     """Return the suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
 
     Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
-    carriage return as a letter. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
+    carriage return as a character. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
     Where the suggestions are counted, `number` is what they are accepted by.
     """
     return [

@@ -12,7 +12,7 @@ from lsprotocol.types import (
 )
 
 SYNC = NotebookDocumentSyncOptions(notebook_selector=[NotebookDocumentFilterWithNotebook(notebook="*")])
-"""What the client is asked to tell: every notebook, with all its cells."""
+"""The notebooks that the client is asked to sync: all, with all cells."""
 
 
 class Notebooks:

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class ProgressBar:
-    """One at a time; it is told nothing where the client has none."""
+    """One progress bar at a time; does nothing where the client has none."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server

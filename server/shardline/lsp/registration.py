@@ -43,14 +43,14 @@ def keep_back(capabilities: types.ServerCapabilities, client: types.ClientCapabi
 
 
 class Registrations:
-    """What the client was told at last. Its answers are not waited for: messages arrive in their order."""
+    """The last registration sent. Its answer is not awaited: messages arrive in their order."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
         self._offered = False
 
     def offer(self, offered: bool) -> None:
-        """Register what the client can be offered, or take it back, unless it was told already."""
+        """Register the methods that the client can be offered, or unregister them, if that changes anything."""
         if offered == self._offered:
             return
         self._offered = offered

@@ -23,7 +23,7 @@ class Page:
         self._file = user_cache_path("shardline", appauthor=False) / f"{name}-{os.getpid()}.md"
 
     def show(self, text: str) -> None:
-        """Have the editor open it with this text, or, where it opens nothing when asked, tell the user where it is."""
+        """Have the editor open it with this text, or, where it opens nothing, say where it is."""
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._file, text)

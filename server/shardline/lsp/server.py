@@ -82,7 +82,7 @@ class ShardlineServer(LanguageServer):
         logs.configure(self.settings.log.level)
         self.recorder.apply(self.settings)
         if problems or more_problems:
-            self.status.tell(" ".join([*problems, *more_problems]), types.MessageType.Warning)
+            self.status.show(" ".join([*problems, *more_problems]), types.MessageType.Warning)
 
     async def pull_settings(self) -> None:
         """Ask the client for its settings, if it can be asked."""
@@ -94,12 +94,12 @@ class ShardlineServer(LanguageServer):
             async with asyncio.timeout(CLIENT_SECONDS):
                 answers = await self.workspace_configuration_async(params)
         except Exception as error:  # noqa: BLE001  a client that fails here keeps the settings it sent before
-            log.warning("The client did not tell its settings (%s).", type(error).__name__)
+            log.warning("The client did not send its settings (%s).", type(error).__name__)
             return
         self.take_settings(configured=answers[0] if answers else None)
 
     async def watch_settings(self) -> None:
-        """Ask to be told when settings change, where the client wants to be asked."""
+        """Subscribe to changes of settings, where the client wants to be asked."""
         workspace = self.client_capabilities.workspace
         changes = workspace and workspace.did_change_configuration
         if not (changes and changes.dynamic_registration):
@@ -113,7 +113,7 @@ class ShardlineServer(LanguageServer):
             async with asyncio.timeout(CLIENT_SECONDS):
                 await self.client_register_capability_async(types.RegistrationParams([registration]))
         except Exception as error:  # noqa: BLE001  then settings are read at the start only
-            log.warning("The client does not tell about changed settings (%s).", type(error).__name__)
+            log.warning("The client does not report changed settings (%s).", type(error).__name__)
 
     def close(self) -> None:
         """End all work, write down what was counted, and leave nothing behind."""
@@ -145,14 +145,14 @@ class ShardlineServer(LanguageServer):
             entry.end("skipped", why)
             return []
         try:
-            several = by_hand and kind != "pop-up"  # which does not tell whether it was
+            several = by_hand and kind != "pop-up"  # pop-ups do not say whether they were asked for by hand
             answer = await self.host.answer(source, by_hand=several)
         except NotReadyError as error:
             entry.end("failed", str(error))  # the status says it too
             return []
         except EngineError as error:
             entry.end("failed", str(error))
-            self.status.tell(str(error))
+            self.status.show(str(error))
             return []
         except SupersededError:
             entry.end("superseded", "A newer request took its place.")
@@ -204,7 +204,7 @@ def _register(server: ShardlineServer) -> None:
         if isinstance(params.settings, Mapping):
             server.take_settings(configured=params.settings)
         else:
-            await server.pull_settings()  # told only that something changed
+            await server.pull_settings()  # the notification says only that something changed
         server.host.apply(server.settings)
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)

@@ -21,10 +21,10 @@ USAGE = "shardline/usage"
 `experimental.shardlineUsage`: a request that is answered without it was answered from what was known."""
 
 REPORT_SECONDS = 0.1
-"""Progress of one activity is told at most this often."""
+"""Seconds between two reports of one activity's progress, at least."""
 
 BUSY_SECONDS = 0.3
-"""How long a suggestion is waited for until that is told."""
+"""Seconds until a suggestion in the making is reported as busy."""
 
 
 class State(StrEnum):
@@ -41,7 +41,7 @@ class State(StrEnum):
 
 
 class Status:
-    """Knows the state and tells the client when it changes."""
+    """The state, sent to the client when it changes."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
@@ -93,14 +93,14 @@ class Status:
         self._change(State.READY, f"{model} is ready.")
 
     def failed(self, sentence: str) -> None:
-        """Report that the model failed, for the reason in `sentence`, which the user has been told already."""
-        self.tell(sentence)
+        """Report that the model failed, for the reason in `sentence`, which the user has seen already."""
+        self.show(sentence)
         self._bar.end("Failed")
         self._change(State.FAILED, sentence)
 
     def away(self, sentence: str) -> None:
         """Report that the engine cannot be reached, for the reason in `sentence`; the next answer ends that."""
-        self.tell(sentence)
+        self.show(sentence)
         if self.state in (State.READY, State.SLOW, State.BUSY):
             self._away = True
             self._change(State.FAILED, sentence)
@@ -132,17 +132,17 @@ class Status:
         self._advice = advice
         if advice and not self._advised:
             self._advised = True
-            self.tell(advice, MessageType.Warning)
+            self.show(advice, MessageType.Warning)
         if self.state is not State.BUSY:
             self._rest()
 
     def spent(self, usage: Usage, ahead: bool) -> None:
         """Report the usage of a candidate, finished or not, of this request or of a prefetched one."""
         if self._declares("shardlineUsage"):
-            told = {"id": self._server.protocol.msg_id, "ahead": ahead, **usage.as_json()}
-            self._server.protocol.notify(USAGE, told)
+            spent = {"id": self._server.protocol.msg_id, "ahead": ahead, **usage.as_json()}
+            self._server.protocol.notify(USAGE, spent)
 
-    def tell(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
+    def show(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
         """Show the user one sentence; the same one only once until the model is ready again."""
         if sentence not in self._told:
             self._told.add(sentence)

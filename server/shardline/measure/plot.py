@@ -12,7 +12,7 @@ INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 COLOURS = ("#9ca3af", "#60a5fa", "#34d399", "#1d4ed8", "#f59e0b", "#ef4444", "#8b5cf6", "#0f766e")
 """The first, grey, is what the others are compared with."""
 
-MOST_TICKS = 10
+MAX_TICKS = 10
 """So many days are named below a picture of many."""
 
 
@@ -100,7 +100,7 @@ def suggestions(
         below.plot(
             places, [spans[place] for place in places], "o-", label=name, color=COLOURS[4 - number], markersize=4
         )
-    ticks = range(0, len(days), -(-len(days) // MOST_TICKS))
+    ticks = range(0, len(days), -(-len(days) // MAX_TICKS))
     below.set_xticks(ticks, [f"{days[tick]:%d %b}" for tick in ticks])
     below.set_xlim(-0.6, len(days) - 0.4)
     above.set_title(title, loc="left", fontsize=11, color=INK, pad=28)

@@ -21,7 +21,7 @@ from platformdirs import user_data_path
 from shardline.errors import StatisticsError
 from shardline.statistics.counts import Counts, Key
 
-MOST_DAYS = 366
+MAX_DAYS = 366
 """Older days are forgotten."""
 
 _TABLE = (
@@ -56,7 +56,7 @@ class Store:
 
     def add(self, counts: Counts, today: date) -> None:
         """Add to what is there already; raises `StatisticsError`, and then nothing was added."""
-        first = today - timedelta(days=MOST_DAYS - 1)
+        first = today - timedelta(days=MAX_DAYS - 1)
 
         def write(database: sqlite3.Connection) -> None:
             with database:

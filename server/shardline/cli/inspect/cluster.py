@@ -96,8 +96,8 @@ def settings_for(made: ClusterPlan) -> dict[str, Any]:
 def _told(made: ClusterPlan) -> dict[str, Any]:
     if not made.fits:
         return {"commands": [], "settings": {}}
-    told = [{"where": where, "command": command} for where, command in commands(made)]
-    return {"commands": told, "settings": settings_for(made)}
+    steps = [{"where": where, "command": command} for where, command in commands(made)]
+    return {"commands": steps, "settings": settings_for(made)}
 
 
 def _show(made: ClusterPlan) -> None:

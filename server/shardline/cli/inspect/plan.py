@@ -55,8 +55,8 @@ def picture(plan: Mapping[str, Any]) -> RenderableType:
         )
     legend = Text()
     shown = [part for part in PARTS if part[0] != "draft" or plan["draft"]]
-    for name, letter, style in (*shown, FREE):
-        legend.append(f"{letter} ", style=style).append(f"{LEGEND.get(name, name)}   ", style="dim")
+    for name, character, style in (*shown, FREE):
+        legend.append(f"{character} ", style=style).append(f"{LEGEND.get(name, name)}   ", style="dim")
     parts: list[RenderableType] = [grid, legend]
     *rest, last = plan["warnings"] or [None]
     parts += [Text(f"! {line}", style="yellow") for line in rest]
@@ -92,9 +92,9 @@ def _used(share: Mapping[str, Any]) -> int:
 def _bar(share: Mapping[str, Any], scale: int) -> Text:
     """Characters in proportion to bytes; whatever is there at all gets at least one."""
     bar = Text()
-    for name, letter, style in PARTS:
+    for name, character, style in PARTS:
         if share[name]:
-            bar.append(letter * max(1, round(BAR_WIDTH * share[name] / scale)), style=style)
+            bar.append(character * max(1, round(BAR_WIDTH * share[name] / scale)), style=style)
     if share["limit"] is not None:
         room = round(BAR_WIDTH * share["limit"] / scale) - len(bar)
         bar.append(FREE[1] * max(0, room), style=FREE[2])

@@ -90,11 +90,11 @@ class Shown:
     def _inserted(self, lines: Sequence[str], overwritten: int) -> str | None:
         """Return the text inserted between the text before the cursor and the text behind it.
 
-        None where these have changed, so that it cannot be told.
+        None where these have changed.
         """
         last = self._line + len(lines) - self._height
-        most = self._line + max(text.count("\n") for text in self._texts)
-        if not (0 <= overwritten <= len(self._after) and self._line <= last <= most and last < len(lines)):
+        last_line = self._line + max(text.count("\n") for text in self._texts)
+        if not (0 <= overwritten <= len(self._after) and self._line <= last <= last_line and last < len(lines)):
             return None
         region = "".join(lines[self._line : last]).replace("\r\n", "\n") + lines[last].rstrip("\r\n")
         before, after = self._before, self._after[overwritten:]

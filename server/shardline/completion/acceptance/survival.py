@@ -18,14 +18,14 @@ def remains(text: str, lines: Sequence[str], line: int, column: int) -> set[int]
     A character remains if it still stands near there between its neighbours: in a run of `RUN`, or of all where the
     text has fewer. Blank ones do not count, so that what was only indented or wrapped remains.
     """
-    places = [place for place, letter in enumerate(text) if not letter.isspace()]
-    letters = "".join(text[place] for place in places)
+    places = [place for place, character in enumerate(text) if not character.isspace()]
+    characters = "".join(text[place] for place in places)
     near = "".join(_near(text, lines, line, column).split())
-    run = min(RUN, len(letters))
+    run = min(RUN, len(characters))
     standing = {near[at : at + run] for at in range(len(near) - run + 1)}
     found: set[int] = set()
-    for at in range(len(letters) - run + 1):
-        if letters[at : at + run] in standing:
+    for at in range(len(characters) - run + 1):
+        if characters[at : at + run] in standing:
             found.update(places[at : at + run])
     return found
 

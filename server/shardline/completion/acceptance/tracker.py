@@ -11,11 +11,11 @@ from shardline.completion.acceptance.shown import Shown
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Label, shown_after
 
 MOST = 64
-"""So many suggestions are known back, for clients that tell late what was accepted, and for keys taken back."""
+"""So many suggestions are known back, for clients that report late what was accepted, and for keys taken back."""
 
 
 class Screen:
-    """Sees the suggestions, the changes and the commands of a client, and tells `count` what is to be counted.
+    """Sees the suggestions, the changes and the commands of a client, and calls `count` for each event.
 
     A suggestion is shown once, however often it is answered while one types it. It is accepted once: when the client
     says so, or when a change puts it into the document whole. Characters are counted that came at once, those of

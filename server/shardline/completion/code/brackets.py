@@ -159,12 +159,12 @@ def _is_escaped(text: str, at: int) -> bool:
 
 
 def _between_words(text: str, after: str, length: int) -> bool:
-    """Whether the last `length` letters of `text`, the first of `after`, are whole words."""
+    """Whether the last `length` characters of `text`, the first of `after`, are whole words."""
     at = len(text) - length
     begins_inside = at > 0 and _is_word(text[at - 1]) and _is_word(text[at])
     ends_inside = length < len(after) and _is_word(after[length - 1]) and _is_word(after[length])
     return not (begins_inside or ends_inside)
 
 
-def _is_word(letter: str) -> bool:
-    return letter.isalnum() or letter == "_"
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"

@@ -76,7 +76,7 @@ class Syntax:
         )
 
     def kind_of_text(self, at: int) -> str | None:
-        """Whether the place before the letter at `at` lies within a "string" or a "comment"."""
+        """Whether the place before the character at `at` lies within a "string" or a "comment"."""
         if self._lexed:
             return self._lexed.kind_of_text(at)
         if not self._language:

@@ -62,11 +62,11 @@ class Checkpoint:
                 f"model.name: the config.json of {self.name} cannot be used ({first_line(error)})."
             ) from error
 
-    def dtype(self, wish: str) -> "torch.dtype":
+    def dtype(self, name: str) -> "torch.dtype":
         """Return the dtype for `model.dtype`; "auto" is the config's, else that of the stored weights."""
         import torch  # here, as in `_stored_dtype`: to find a model and its tokenizer takes none
 
-        named = str(self.values.get("dtype") or self.values.get("torch_dtype")) if wish == "auto" else wish
+        named = str(self.values.get("dtype") or self.values.get("torch_dtype")) if name == "auto" else name
         if named in DTYPES:
             dtype: torch.dtype = getattr(torch, named)
             return dtype
@@ -85,7 +85,7 @@ class Checkpoint:
 
                     slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
                     tokenizer = slow.backend_tokenizer
-                _ = tokenizer.encode("a")  # one that cannot even do this is told of now
+                _ = tokenizer.encode("a")  # a broken one is found out now
         except Exception as error:
             raise CheckpointError(
                 f"model.name: {self.name} has no tokenizer that can be read ({first_line(error)})."

@@ -29,7 +29,7 @@ LIMITS = {
     "vocab_size": MAX_VOCABULARY,
     **dict.fromkeys(("max_position_embeddings", "n_positions"), MAX_POSITIONS),
 }
-"""The most of each that a model may have, far above any that is known."""
+"""The highest of each that a model may have, far above any that is known."""
 
 BY_LAYER = ("num_attention_heads", "num_key_value_heads", "intermediate_size")
 """Those that some models have a list of, with a size for each layer."""
@@ -37,11 +37,11 @@ BY_LAYER = ("num_attention_heads", "num_key_value_heads", "intermediate_size")
 
 def check_sizes(values: Mapping[str, Any]) -> None:
     """Raise `CheckpointError` where a size of any architecture is no whole number in its limits."""
-    for key, most in LIMITS.items():
+    for key, highest in LIMITS.items():
         value = values.get(key)
         for size in value if isinstance(value, list) and key in BY_LAYER else [value]:
             if size is not None:
-                _check_whole(key, size, 0 if key in EXPERTS else 1, most)
+                _check_whole(key, size, 0 if key in EXPERTS else 1, highest)
 
 
 def refuse_code(values: Mapping[str, Any]) -> None:
@@ -60,10 +60,10 @@ def refuse_code(values: Mapping[str, Any]) -> None:
             refuse_code(value)
 
 
-def whole(values: Mapping[str, Any], key: str, *, least: int = 1) -> int:
+def whole(values: Mapping[str, Any], key: str, *, lowest: int = 1) -> int:
     """Return a size that has to be there; raises `CheckpointError`."""
     value: int = values[key]
-    _check_whole(key, value, least, LIMITS.get(key, MAX_POSITIONS))
+    _check_whole(key, value, lowest, LIMITS.get(key, MAX_POSITIONS))
     return value
 
 
@@ -76,16 +76,16 @@ def real(values: Mapping[str, Any], key: str) -> float:
 
 
 def flag(values: Mapping[str, Any], key: str, default: bool = False) -> bool:
-    """Return a truth value, or `default` where it is not told; raises `CheckpointError`."""
+    """Return a truth value, or `default` where it is missing; raises `CheckpointError`."""
     value = default if values.get(key) is None else values[key]
     if not isinstance(value, bool):
         raise _refusal(key, value, "true or false")
     return value
 
 
-def _check_whole(key: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise _refusal(key, value, f"a whole number from {least} to {most}")
+def _check_whole(key: str, value: Any, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise _refusal(key, value, f"a whole number from {lowest} to {highest}")
 
 
 def _refusal(key: str, value: Any, kind: str) -> CheckpointError:

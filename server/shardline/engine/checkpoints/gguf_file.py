@@ -34,7 +34,7 @@ SCALARS: Mapping[Type, int] = {
 
 
 def open_gguf(file: Path) -> gguf.GGUFReader:
-    """Open a GGUF file; raises an error, mostly `ValueError`, for one that is damaged."""
+    """Open a GGUF file; raises an error, max_countly `ValueError`, for one that is damaged."""
     with file.open("rb") as opened:
         _Header(opened, file.stat().st_size).check()
     return gguf.GGUFReader(file)
@@ -101,10 +101,10 @@ class _Header:
             raise ValueError(f"a tensor has the shape {sizes}")
         return int(offset + count // block * width)
 
-    def _count(self, most: int, kind: str = "Q") -> int:
+    def _count(self, max_count: int, kind: str = "Q") -> int:
         count = self._number(kind)
-        if count > most:
-            raise ValueError(f"it announces {count} where {most} are the most")
+        if count > max_count:
+            raise ValueError(f"it announces {count} where {max_count} are the most")
         return count
 
     def _number(self, kind: str) -> int:

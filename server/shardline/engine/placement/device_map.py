@@ -1,6 +1,6 @@
 """Device map of a model: weights, KV cache and workspace counted.
 
-accelerate decides, as in `infer_auto_device_map`; this module tells it how large things are and what each
+accelerate decides, as in `infer_auto_device_map`; this module gives it the sizes and what each
 device may give, and turns what comes back into a plan or into a refusal that says what would help.
 """
 

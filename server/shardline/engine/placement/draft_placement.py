@@ -23,15 +23,15 @@ def with_draft(planned: Planned, settings: ModelSettings, report: Report, *, wei
     if not settings.draft or not planned.plan.fits:
         return planned
     tokens = planned.source.tokenizer().get_vocab()
-    wish = dataclasses.replace(settings, name=settings.draft, revision=None, draft="", offload_folder=None)
+    draft_settings = dataclasses.replace(settings, name=settings.draft, revision=None, draft="", offload_folder=None)
     with naming_the_draft():
-        source = checkpoint.find(wish, report, weights=weights)
+        source = checkpoint.find(draft_settings, report, weights=weights)
         if source.tokenizer().get_vocab() != tokens:
             raise SettingsError(
                 f"model.draft: {settings.draft} has other tokens than {settings.name}, so it cannot guess what that "
                 "will write; choose a small model of the same family, or leave model.draft empty."
             )
-        return _place(planned, wish, source)
+        return _place(planned, draft_settings, source)
 
 
 @contextmanager
@@ -43,14 +43,14 @@ def naming_the_draft() -> Iterator[None]:
         raise type(error)(str(error).replace("model.name", "model.draft")) from error
 
 
-def _place(planned: Planned, wish: ModelSettings, source: Checkpoint) -> Planned:
+def _place(planned: Planned, draft_settings: ModelSettings, source: Checkpoint) -> Planned:
     plan = planned.plan
     left = {share.device: share.limit - share.used for share in plan.devices if share.limit is not None}
-    limits = {device: limit for device, limit in device_map.limits_of(wish).items() if device != "disk"}
+    limits = {device: limit for device, limit in device_map.limits_of(draft_settings).items() if device != "disk"}
     rooms = {device: max(0, left.get(device, limit)) for device, limit in limits.items()}
     needed = 0
     for device in sorted(rooms, key=lambda device: device not in left):  # those of the model first
-        there = dataclasses.replace(wish, device_map=device, max_memory={device: rooms[device]})
+        there = dataclasses.replace(draft_settings, device_map=device, max_memory={device: rooms[device]})
         drafted = planner.make(there, source)
         (share,) = drafted.plan.devices
         if drafted.plan.fits:
@@ -59,11 +59,11 @@ def _place(planned: Planned, wish: ModelSettings, source: Checkpoint) -> Planned
             plan = dataclasses.replace(plan, devices=shares, warnings=warnings, draft=drafted.plan)
             return dataclasses.replace(planned, plan=plan, draft=drafted)
         needed = share.used
-    most = max(rooms, key=lambda device: rooms[device])
+    roomiest = max(rooms, key=lambda device: rooms[device])
     refusal = (
-        f"model.draft: {wish.name} does not fit beside {plan.model}: it needs {in_words(needed)} on one device, and "
-        f"the most that is left is {in_words(rooms[most])}, on {most}. What would help: raise model.maxMemory; lower "
-        "model.contextTokens; choose a smaller model.draft, or leave it empty."
+        f"model.draft: {draft_settings.name} does not fit beside {plan.model}: it needs {in_words(needed)} on one "
+        f"device, and the most that is left is {in_words(rooms[roomiest])}, on {roomiest}. What would help: raise "
+        "model.maxMemory; lower model.contextTokens; choose a smaller model.draft, or leave it empty."
     )
     return dataclasses.replace(planned, plan=dataclasses.replace(plan, refusal=refusal))
 

@@ -94,7 +94,7 @@ def warnings_about(skeleton: Skeleton, shares: Sequence[DeviceShare], disk_asked
                 "which is slow."
             )
     if not skeleton.kv_cache_per_layer:
-        warnings.append("This architecture does not tell how large its KV cache is; it is not counted.")
+        warnings.append("The config of this architecture does not say how large its KV cache is; it is not counted.")
     return warnings
 
 

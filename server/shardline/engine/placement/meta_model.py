@@ -104,7 +104,7 @@ def _decoder_layers(model: nn.Module, no_split: tuple[str, ...]) -> tuple[str, .
 
 
 def widths_of(made_of: "Shape | PreTrainedConfig") -> Widths:
-    """Those of any architecture; 0 for what its config does not tell."""
+    """Return the widths of any architecture; 0 where its config is silent."""
     if isinstance(made_of, Shape):
         return made_of
     text = made_of.get_text_config()

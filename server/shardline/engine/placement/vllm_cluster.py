@@ -15,7 +15,7 @@ UTILIZATION = 0.9
 """The share of a GPU that vLLM takes: the rest is for CUDA itself and for what connects the GPUs."""
 
 BATCHED_TOKENS = 2048
-"""How many tokens vLLM computes in one step, which is told to it with `--max-num-batched-tokens`."""
+"""How many tokens vLLM computes in one step, set with `--max-num-batched-tokens`."""
 
 VOCABULARY_PADDING = 64
 """vLLM makes a vocabulary a multiple of this, so that it can be cut."""

@@ -71,9 +71,9 @@ class Infilling:
         """All ids that are signals of the format."""
         return self.ends | frozenset(self.sentinels.values())
 
-    def choose(self, wish: str) -> str:
+    def choose(self, asked: str) -> str:
         """Return the format for `completion.infilling`: the one asked for, else the family's best."""
-        return wish if wish in self.family.templates else next(iter(self.family.templates))
+        return asked if asked in self.family.templates else next(iter(self.family.templates))
 
 
 def detect(tokenizer: Tokenizer, config: "Config") -> Infilling | None:

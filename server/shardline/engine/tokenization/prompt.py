@@ -18,7 +18,7 @@ the KV cache stays valid, and jumps only now and then."""
 SUFFIX_SHARE = 4
 """Where prefix and suffix together are too long, the suffix gets one part in this many."""
 
-MOST_TOKENS = 8
+MAX_TOKENS = 8
 """A word of more tokens than this is cut back only this far."""
 
 _WORD = re.compile(r"\w*\Z")
@@ -94,15 +94,15 @@ def cut_back(text: str, encoded: Encoded, vocabulary: Vocabulary) -> int:
     """How many tokens of `encoded`, that of `text`, to keep.
 
     The last token goes, and as many more as the word at the end of the text has. Tokens stay that do not stand
-    for exactly their part of the text, as where a tokenizer adds a space in front or does not know a letter.
+    for exactly their part of the text, as where a tokenizer adds a space in front or does not know a character.
     """
     word = _WORD.search(text)
     word_start = word.start() if word else len(text)
     spelled, keep = b"", len(encoded.ids)
-    for index in reversed(range(max(0, keep - MOST_TOKENS), keep)):
+    for index in reversed(range(max(0, keep - MAX_TOKENS), keep)):
         start = encoded.offsets[index][0]
         spelled = vocabulary.spelled(encoded.ids[index]) + spelled
-        if spelled == text[start:].encode():  # else in the middle of a letter, or not the text itself
+        if spelled == text[start:].encode():  # else in the middle of a character, or not the text itself
             keep = index
             if start <= word_start:
                 break
@@ -149,7 +149,7 @@ def _encode_end(text: str, codec: Codec, room: int) -> tuple[str, Encoded]:
     """
     for end in window.ends(text, room):
         encoded = codec.encode(end)
-        if len(encoded.ids) > room + MOST_TOKENS:
+        if len(encoded.ids) > room + MAX_TOKENS:
             break
     return end, encoded
 

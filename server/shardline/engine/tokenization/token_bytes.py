@@ -13,7 +13,7 @@ SPACE = "▁"
 class Vocabulary:
     """Built once for each tokenizer.
 
-    `excluded` ids, such as special tokens, stand for no bytes. A tokenizer whose tokens cannot be told as bytes
+    `excluded` ids, such as special tokens, stand for no bytes. A tokenizer whose tokens cannot be spelled as bytes
     has an empty vocabulary here.
     """
 
@@ -47,8 +47,8 @@ class Vocabulary:
 
 def _spell(token: str, decoder: str) -> bytes | None:
     if decoder.startswith("ByteLevel"):
-        letters = [_BYTE_OF.get(letter) for letter in token]
-        return None if None in letters else bytes(letter for letter in letters if letter is not None)
+        characters = [_BYTE_OF.get(character) for character in token]
+        return None if None in characters else bytes(character for character in characters if character is not None)
     if "ByteFallback" not in decoder and "Metaspace" not in decoder:
         return None
     if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
@@ -63,7 +63,7 @@ def _after(text: bytes) -> bytes:
 
 
 _SEEN = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-"""Bytes that a byte-level tokenizer writes as themselves; the others it writes as letters from 256 on."""
+"""Bytes that a byte-level tokenizer writes as themselves; the others it writes as characters from 256 on."""
 
 _HIDDEN = [byte for byte in range(256) if byte not in _SEEN]
 _BYTE_OF = {chr(byte): byte for byte in _SEEN} | {chr(256 + number): byte for number, byte in enumerate(_HIDDEN)}

@@ -26,7 +26,7 @@ GUARD = "☺"
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids, and for each where its letters begin and end in the text, found when first wanted."""
+    """Token ids, and for each where its characters begin and end in the text, found when first wanted."""
 
     ids: list[int]
     find_offsets: Callable[[], list[tuple[int, int]]]

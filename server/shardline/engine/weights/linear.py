@@ -119,12 +119,12 @@ class Int4(Linear):
 
     @classmethod
     def pack(cls, weight: Tensor, bias: Tensor | None = None) -> "Int4":
-        """Round each group of `weight` to 16 steps between its least and its largest."""
+        """Round each group of `weight` to 16 steps between its low and its largest."""
         groups = weight.float().view(len(weight), -1, GROUP)
-        least, most = groups.aminmax(dim=2)
-        scales = ((most - least) / 15).clamp(min=1e-8)
-        numbers = ((groups - least.unsqueeze(2)) / scales.unsqueeze(2)).round().clamp(0, 15)
-        return cls.of(numbers.flatten(1).to(torch.int32), scales, least + 8 * scales, weight.dtype, bias)
+        low, high = groups.aminmax(dim=2)
+        scales = ((high - low) / 15).clamp(min=1e-8)
+        numbers = ((groups - low.unsqueeze(2)) / scales.unsqueeze(2)).round().clamp(0, 15)
+        return cls.of(numbers.flatten(1).to(torch.int32), scales, low + 8 * scales, weight.dtype, bias)
 
     @classmethod
     def of(cls, numbers: Tensor, scales: Tensor, zeros: Tensor, dtype: torch.dtype, bias: Tensor | None) -> "Int4":

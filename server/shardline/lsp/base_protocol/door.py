@@ -58,7 +58,7 @@ class Door:
         self.admitted: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
 
     async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Admit a client, or tell it what is missing and close its connection."""
+        """Admit a client, or answer what is missing and close its connection."""
         if len(self._strangers) == MAX_STRANGERS:
             self._turn_away(next(iter(self._strangers)))
         self._strangers[writer] = None

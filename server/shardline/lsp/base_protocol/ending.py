@@ -68,6 +68,6 @@ async def client_ended(pid: int | None) -> bool:
     except (psutil.Error, ValueError, OverflowError):
         return False
     with contextlib.suppress(psutil.Error):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  nobody tells it
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  no event reports it
             await asyncio.sleep(POLL_SECONDS)
     return True

@@ -91,7 +91,7 @@ class Output:
         self._waiting.put(data)
 
     async def drain(self) -> None:
-        """Wait until the client has read most of what it was told."""
+        """Wait until the client has read most of what was sent."""
         await self._room.wait()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ class Edit:
     end: int | None
     text: str
     filters: bool = False
-    """Whether it is an item of a pop-up: there, what stands before the cursor need only be letters of the text."""
+    """Whether it is an item of a pop-up: there, what stands before the cursor need only be characters of the text."""
 
     @property
     def fits(self) -> bool:
@@ -86,7 +86,7 @@ def popup(answer: Any, asked: Buffer) -> Edit | None:
     return Edit(asked=asked, start=start, end=end, text=edit.new_text, filters=True)
 
 
-def _has(text: str, letters: str) -> bool:
-    """Whether `text` has all `letters` in their order."""
+def _has(text: str, characters: str) -> bool:
+    """Whether `text` has all `characters` in their order."""
     rest = iter(text)
-    return all(letter in rest for letter in letters)
+    return all(character in rest for character in characters)

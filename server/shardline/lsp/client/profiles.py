@@ -34,12 +34,12 @@ class Client:
     pause: float = 0.0
     cancels: bool = False
     asks_after_words_only: bool = False
-    """It asks where a letter of a word or one of the server's trigger characters was typed, and nowhere else."""
+    """It asks where a character of a word or one of the server's trigger characters was typed, and nowhere else."""
 
     def asks(self, typed: str, triggers: str) -> bool:
         """Whether it asks when `typed` was the last change."""
-        letter = typed[-1:]
-        return not self.asks_after_words_only or letter.isalnum() or letter in {"_", *triggers}
+        character = typed[-1:]
+        return not self.asks_after_words_only or character.isalnum() or character in {"_", *triggers}
 
     def params(self, buffer: Buffer) -> types.InlineCompletionParams | types.CompletionParams:
         """Return the request at the cursor of `buffer`."""

@@ -29,7 +29,7 @@ OpenEngine = Callable[[Settings], Engine]
 class EngineHost:
     """Holds the engine that answers, and the one that is being loaded to take its place.
 
-    `offer` is told whether there is one that answers, before the user is.
+    `offer` learns whether an engine answers, before the user does.
     """
 
     def __init__(self, open_engine: OpenEngine, status: Status, offer: Callable[[bool], None]) -> None:
@@ -99,7 +99,7 @@ class EngineHost:
         if answer.origin is not Origin.KNOWN and serving is self._serving:
             self._status.back()
         if answer.origin is Origin.JOINED:
-            self._status.spent(NOTHING_SPENT, ahead=False)  # what it was made by was told of another request
+            self._status.spent(NOTHING_SPENT, ahead=False)  # its usage was reported for another request
         if serving is self._serving:
             self._status.keeps_up(serving.advice())
         return answer
@@ -159,9 +159,9 @@ class EngineHost:
             await self._read(engine, self._serving.engine if self._serving else None)
         except ShardlineError as error:
             self._fail(str(error))
-        except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user is told
-            told = f"{type(error).__name__}: {first_line(error)}"
-            self._fail(f"The model cannot be loaded ({told}).{memory_limit()}")
+        except Exception as error:  # noqa: BLE001  whatever it is, the server stays and the user hears of it
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            self._fail(f"The model cannot be loaded ({reason}).{memory_limit()}")
         else:
             self._take_over(engine)
 

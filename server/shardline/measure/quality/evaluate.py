@@ -23,7 +23,7 @@ Fill = Callable[[Hole], Awaitable[str]]
 
 
 def evaluate(folder: Path, settings: Settings, *, holes: int, seed: int, variants: Sequence[str], files: Files) -> None:
-    """Cut `holes` into `folder`, fill them by each of `variants`, and tell what came of it."""
+    """Cut `holes` into `folder`, fill them by each of `variants`, and print the scores."""
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise SettingsError(f"--variants: there is no {unknown[0]}; there are {', '.join(VARIANTS)}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from shardline.completion import Source
 from shardline.completion.code.languages import language, name_of
 
-MOST_BYTES = 200_000
+MAX_BYTES = 200_000
 """Larger files are data or generated."""
 
 OTHERS_CODE = {"site-packages", "node_modules", "__pycache__"}
@@ -69,7 +69,7 @@ def cut(folder: Path, count: int, seed: int) -> list[Hole]:
 def _is_own_text(path: Path, folder: Path) -> bool:
     within = path.relative_to(folder)
     hidden = any(part.startswith(".") or part in OTHERS_CODE for part in within.parts)
-    return not hidden and path.suffix not in NO_CODE and path.is_file() and path.stat().st_size < MOST_BYTES
+    return not hidden and path.suffix not in NO_CODE and path.is_file() and path.stat().st_size < MAX_BYTES
 
 
 def _hole(path: Path, kind: str, chance: random.Random) -> Hole | None:

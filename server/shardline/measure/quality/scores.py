@@ -33,7 +33,7 @@ class Result:
 
     @property
     def similarity(self) -> float:
-        """Between 0 and 1: the share of letters that both have in the same order (Ratcliff and Obershelp)."""
+        """Between 0 and 1: the share of characters that both have in the same order (Ratcliff and Obershelp)."""
         return difflib.SequenceMatcher(None, self.text.rstrip(), self.hole.expected.rstrip(), autojunk=False).ratio()
 
     @property

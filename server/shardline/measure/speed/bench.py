@@ -41,7 +41,7 @@ class Way:
 
 
 def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Files) -> None:
-    """Measure the model as it is set, packed in 8 and 4 bits, and `against` other programs; tell what came of it."""
+    """Measure the model as it is set, packed in 8 and 4 bits, and `against` other programs; print the figures."""
     unknown = [name for name in against if name not in PEERS]
     if unknown:
         raise SettingsError(f"--against: there is no {unknown[0]}; there are {', '.join(PEERS)}.")

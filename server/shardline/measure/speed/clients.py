@@ -11,7 +11,7 @@ from shardline.settings import ModelSettings, Settings
 
 
 def bench_clients(settings: Settings, *, clients: int, repeats: int, files: Files) -> None:
-    """Measure one client and so many at once, in one process and in turn; tell what came of it."""
+    """Measure one client and so many at once, in one process and in turn; print the figures."""
     device, rounds = apart(_measure, settings.model, clients, repeats)
     figures = {
         "one client": spread([one for one, _ in rounds]),

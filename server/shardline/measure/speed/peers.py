@@ -124,7 +124,7 @@ class Vllm:
     def _generate(self, ids: Sequence[int], count: int) -> float:
         from vllm import SamplingParams
 
-        wish = SamplingParams(max_tokens=count, min_tokens=count, temperature=0, ignore_eos=True)
+        sampling = SamplingParams(max_tokens=count, min_tokens=count, temperature=0, ignore_eos=True)
         began = time.perf_counter()
-        self._model.generate({"prompt_token_ids": list(ids)}, wish, use_tqdm=False)
+        self._model.generate({"prompt_token_ids": list(ids)}, sampling, use_tqdm=False)
         return time.perf_counter() - began

@@ -59,7 +59,7 @@ class Subject(Protocol):
         """Read a prompt and write `count` tokens and one; returns the seconds from the first of them to the last."""
 
     def perplexity(self, ids: Sequence[int]) -> float | None:
-        """How much a text surprises the model, if it tells: e to the mean of the tokens' negative log-probabilities."""
+        """Return the perplexity of a text, if it is known: e to the mean of the tokens' negative log-probabilities."""
 
 
 @dataclass(frozen=True, kw_only=True)

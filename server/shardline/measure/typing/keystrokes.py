@@ -16,7 +16,7 @@ BURST, SYMBOL, NEW_LINE, NOTICING = 0.7, 1.4, 4.0, 2.5
 MISTAKES = 0.03
 """The share of letters that are first typed wrong."""
 
-MOST_UNNOTICED = 2
+MAX_UNNOTICED = 2
 """So many characters are typed at most behind a mistake until it is noticed."""
 
 OPENING = (":", "{", "(", "[")
@@ -91,7 +91,7 @@ class _Typist:
     def _mistake(self, letter: str) -> Iterator[Keystroke]:
         """Yield a wrong character, some right ones behind it, and the keys that take all of them back."""
         wrong = self._chance.choice([other for other in "abcdefghijklmnopqrstuvwxyz" if other != letter.lower()])
-        behind = self._text[self._at + 1 :].partition("\n")[0][: self._chance.randint(0, MOST_UNNOTICED)]
+        behind = self._text[self._at + 1 :].partition("\n")[0][: self._chance.randint(0, MAX_UNNOTICED)]
         for text in wrong + behind:
             yield Keystroke(delay=self._delay(text), text=text, done=self._at)
         for number in range(1 + len(behind)):

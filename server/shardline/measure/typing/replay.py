@@ -42,7 +42,7 @@ class Script:
 
 
 def replay(script: Script, settings: Settings, files: Files) -> int:
-    """Type and tell what came of it; returns the exit code, not 0 where the server did not hold out."""
+    """Type, print the figures and return the exit code: not 0 where the server failed."""
     if script.client not in CLIENTS:
         raise SettingsError(f"--client: there is no {script.client}; there are {', '.join(CLIENTS)}.")
     text = _text(script.file)
@@ -92,7 +92,7 @@ async def type_file(script: Script, settings: Settings, text: str, record: Recor
             client,
             record,
             triggers="".join((provider and provider.trigger_characters) or []),
-            most=script.keystrokes,
+            max_keystrokes=script.keystrokes,
             speed=script.speed,
             chance=random.Random(f"{script.seed} accepting"),  # noqa: S311  not a secret
             on_keystroke=lambda: progress.advance(task),

@@ -38,7 +38,7 @@ class Session:
         record: Record,
         *,
         triggers: str,
-        most: int,
+        max_keystrokes: int,
         speed: float,
         chance: random.Random,
         on_keystroke: Callable[[], None] = lambda: None,
@@ -47,7 +47,7 @@ class Session:
         self._client = client
         self._record = record
         self._triggers = triggers
-        self._most = most
+        self._max_keystrokes = max_keystrokes
         self._speed = speed
         self._chance = chance
         self._on_keystroke = on_keystroke
@@ -59,7 +59,7 @@ class Session:
 
     def is_over(self) -> bool:
         """Whether all keys were pressed."""
-        return self._record.keystrokes >= self._most
+        return self._record.keystrokes >= self._max_keystrokes
 
     async def type(self, passage: Passage, keys: Iterable[Keystroke], buffer: Buffer) -> None:
         """Type a passage into `buffer`, which has its head and tail; raises `ProtocolError` where the server ends."""

@@ -88,7 +88,7 @@ def shape_of(config: Config) -> Shape | None:
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
-        window=whole(config, "sliding_window", least=0) if slides else None,
+        window=whole(config, "sliding_window", lowest=0) if slides else None,
         epsilon=real(config, "rms_norm_eps"),
         tied=flag(config, "tie_word_embeddings"),
         qkv_bias=is_qwen2 or flag(config, "attention_bias"),
