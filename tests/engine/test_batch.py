@@ -47,11 +47,11 @@ def finish(runner: Runner) -> None:
         runner.step()
 
 
-def request(document: str, prefix: str = CODE, **wish: Any) -> Request:
-    return Request(document=document, prefix=prefix, **{"max_tokens": 12, **wish})
+def request(document: str, prefix: str = CODE, **options: Any) -> Request:
+    return Request(document=document, prefix=prefix, **{"max_tokens": 12, **options})
 
 
-WISHES: Sequence[dict[str, Any]] = [
+OPTIONS: Sequence[dict[str, Any]] = [
     {},
     {"max_tokens": 30},
     {"temperature": 1.0},
@@ -63,8 +63,8 @@ WISHES: Sequence[dict[str, Any]] = [
 ]
 
 EIGHT = [
-    request(str(number), CODE[number:] * (1 + 3 * (number % 3)), seed=number, **wish)
-    for number, wish in enumerate(WISHES)
+    request(str(number), CODE[number:] * (1 + 3 * (number % 3)), seed=number, **options)
+    for number, options in enumerate(OPTIONS)
 ]
 
 

@@ -173,7 +173,7 @@ def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.make(tmp_path_factory.mktemp("smaller"), num_hidden_layers=1, max_position_embeddings=64)
 
 
-WISHES: list[dict[str, Any]] = [
+OPTIONS: list[dict[str, Any]] = [
     {},
     {"stop": ("e",)},
     {"choice": 2},
@@ -182,14 +182,14 @@ WISHES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=str)
-def test_with_a_draft_model_the_text_is_the_same(tiny_folder: Path, smaller: Path, wish: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_with_a_draft_model_the_text_is_the_same(tiny_folder: Path, smaller: Path, options: dict[str, Any]) -> None:
     prefixes = (CODE, CODE[:40], CODE + "    print(", CODE * 3)
     plain = open_tiny(tiny_folder)
-    expected = [text(plain, prefix, **wish) for prefix in prefixes]
+    expected = [text(plain, prefix, **options) for prefix in prefixes]
     for folder in (tiny_folder, smaller):
         drafted = open_tiny(tiny_folder, draft=str(folder))
-        assert [text(drafted, prefix, **wish) for prefix in prefixes] == expected
+        assert [text(drafted, prefix, **options) for prefix in prefixes] == expected
 
 
 def test_a_draft_model_saves_passes_of_the_model(tiny_folder: Path) -> None:
@@ -231,10 +231,10 @@ def test_one_that_cannot_be_read_is_called_by_its_setting(tiny_folder: Path, tmp
             open_tiny(tiny_folder, draft=name)
 
 
-def plan(folder: Path, **wish: object) -> Planned:
-    wishes = model_settings(name=str(folder), context_tokens=512, **wish)
-    made = planner.make(wishes, checkpoint.find(wishes, lambda _: None))
-    return draft_placement.with_draft(made, wishes, lambda _: None, weights=False)
+def plan(folder: Path, **options: object) -> Planned:
+    chosen = model_settings(name=str(folder), context_tokens=512, **options)
+    made = planner.make(chosen, checkpoint.find(chosen, lambda _: None))
+    return draft_placement.with_draft(made, chosen, lambda _: None, weights=False)
 
 
 def shares(plan: Plan) -> dict[object, tuple[int, int]]:

@@ -24,13 +24,13 @@ def runner(tiny_folder: Path) -> Runner:
     return open_tiny(tiny_folder)
 
 
-def chunks(runner: Runner, prefix: str, **wish: object) -> list[Chunk]:
-    request = Request(document="d", prefix=prefix, **{"max_tokens": 24, **wish})  # type: ignore[arg-type]
+def chunks(runner: Runner, prefix: str, **options: object) -> list[Chunk]:
+    request = Request(document="d", prefix=prefix, **{"max_tokens": 24, **options})  # type: ignore[arg-type]
     return list(runner.complete(request, threading.Event()))
 
 
-def text(runner: Runner, prefix: str, **wish: object) -> str:
-    return "".join(chunk.text for chunk in chunks(runner, prefix, **wish))
+def text(runner: Runner, prefix: str, **options: object) -> str:
+    return "".join(chunk.text for chunk in chunks(runner, prefix, **options))
 
 
 def test_greedy_is_deterministic(runner: Runner) -> None:
@@ -76,11 +76,11 @@ def test_a_stop_sequence_ends_the_text_and_is_no_part_of_it(runner: Runner) -> N
 
 
 @pytest.mark.parametrize(
-    "wish", [{"temperature": 1.0}, {"temperature": 1.0, "top_p": 0.9}, {"temperature": 2.0, "top_k": 5}]
+    "options", [{"temperature": 1.0}, {"temperature": 1.0, "top_p": 0.9}, {"temperature": 2.0, "top_k": 5}]
 )
-def test_a_seed_repeats_itself_and_another_does_not(runner: Runner, wish: dict[str, object]) -> None:
-    assert text(runner, CODE, seed=1, **wish) == text(runner, CODE, seed=1, **wish)
-    assert len({text(runner, CODE, seed=seed, **wish) for seed in range(5)}) > 1
+def test_a_seed_repeats_itself_and_another_does_not(runner: Runner, options: dict[str, object]) -> None:
+    assert text(runner, CODE, seed=1, **options) == text(runner, CODE, seed=1, **options)
+    assert len({text(runner, CODE, seed=seed, **options) for seed in range(5)}) > 1
 
 
 def test_other_choices_begin_with_other_tokens_and_go_on_greedily(runner: Runner) -> None:

@@ -83,8 +83,8 @@ def runner(tiny_folder: Path) -> Runner:
     return open_runner(ModelSettings(name=str(tiny_folder), context_tokens=256), lambda _: None)
 
 
-def say(runner: Runner, prefix: str, **wish: object) -> str:
-    request = Request(document="d", prefix=prefix, **{"max_tokens": 16, **wish})  # type: ignore[arg-type]
+def say(runner: Runner, prefix: str, **options: object) -> str:
+    request = Request(document="d", prefix=prefix, **{"max_tokens": 16, **options})  # type: ignore[arg-type]
     return "".join(chunk.text for chunk in runner.complete(request, threading.Event()))
 
 

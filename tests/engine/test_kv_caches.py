@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import Request
-from shardline.engine.generation.kv_cache import KVCache, KVCaches
+from shardline.engine.generation.kv_cache import KVCache
+from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.local.runner import MAX_CACHES, caches_for
 from shardline.engine.plan import DeviceShare, Plan
 from tests.engine.crowded import crowded

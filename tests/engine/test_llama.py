@@ -20,6 +20,7 @@ from shardline.engine.models.llama.loader import Loader
 from shardline.engine.models.llama.meta_modules import Outline
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Plan
+from shardline.engine.weights.bits import bits_of
 from shardline.engine.weights.gguf_source import GgufWeights
 from shardline.engine.weights.linear import Int4, Int8
 from shardline.engine.weights.safetensors_source import SafetensorsWeights
@@ -279,3 +280,21 @@ def test_its_outline_has_the_parameters_of_the_reference(folder: Path) -> None:
     assert leaves - {name for name, _ in ours.named_modules()} == {
         f"model.layers.{number}.mlp.act_fn" for number in range(3)
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "quantization", "bits"),
+    [
+        ("model.layers.0.mlp.up_proj.weight", 64, "int4", 4),
+        ("model.layers.0.mlp.up_proj.weight", 40, "int4", 8),
+        ("lm_head.weight", 64, "int4", 8),
+        ("model.layers.0.mlp.up_proj.weight", 64, "int8", 8),
+        ("model.layers.0.mlp.up_proj.weight", 64, "none", 4),
+        ("model.layers.0.mlp.down_proj.weight", 64, "none", None),
+        ("lm_head.weight", 64, "none", 8),
+        ("model.embed_tokens.weight", 64, "none", None),
+    ],
+)
+def test_a_table_never_has_four_bits(name: str, columns: int, quantization: str, bits: int | None) -> None:
+    stored = {"model.layers.0.mlp.up_proj.weight": 4, "lm_head.weight": 8, "model.embed_tokens.weight": 4}
+    assert bits_of(name, columns, quantization, stored) == bits

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shardline.engine.generation.kv_cache import KVCaches
+from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.models.llama.cuda_graph import MIN_ROWS, rows_for
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.placement_settings import Device

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shardline.engine import Request, Usage
 from shardline.engine.generation.decoding import SHORT_PREFILL_STEP
-from shardline.engine.generation.kv_cache import KVCaches
+from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.local.engine import LocalEngine
 from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.plan import Plan

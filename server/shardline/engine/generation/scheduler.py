@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shardline.engine.generation.kv_cache import KVCaches, read_batch
+from shardline.engine.generation.kv_cache import read_batch
+from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.generation.sequence import Sequence
 from shardline.engine.generation.steps import Cancelled
 from shardline.engine.models import Model

@@ -12,7 +12,7 @@ import torch
 from shardline.engine import Chunk, Request
 from shardline.engine.generation.decoding import SHORT_PREFILL_STEP, prefill
 from shardline.engine.generation.draft_model import DraftModel
-from shardline.engine.generation.kv_cache import KVCaches
+from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.generation.scheduler import Scheduler, out_of_memory
 from shardline.engine.generation.sequence import Sequence
 from shardline.engine.generation.steps import Cancelled, run

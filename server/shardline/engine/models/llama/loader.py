@@ -150,7 +150,7 @@ def load(
 ) -> LlamaModel:
     """Read the weights of `source` for the lean decoder; raises `EngineError`.
 
-    Packed weights of a GGUF file are written beside its config in the CPU's layout, and read from there the next time.
+    Packed weights of a GGUF file are written beside its config in the CPU's layout. The next load reads them there.
     """
     dtype: torch.dtype = getattr(torch, plan.dtype)
 
