@@ -69,7 +69,7 @@ def serving(home: Home) -> Iterator[str]:
             until(lambda: bool(_addresses(log.read_text())))
             yield _addresses(log.read_text())[0]
         finally:
-            process.terminate()
+            process.kill()  # asked to end, jupyter-lsp may wait for a server that has ended already
 
 
 def _addresses(log: str) -> list[str]:

@@ -173,18 +173,29 @@ def test_the_mode_that_adjusts_indentation_is_used_only_where_there_is_no_other(
     assert tastes(InitializeParams(capabilities=ClientCapabilities())) == Tastes()
 
 
-def test_a_client_without_a_name_and_snippets_that_takes_commit_characters_knows_no_text_edits() -> None:
-    browser = greeting()
-    browser.client_info = None
-    assert not tastes(browser).tokens
-    document = browser.capabilities.text_document
-    assert document
-    assert document.completion
-    assert document.completion.completion_item
-    document.completion.completion_item.commit_characters_support = True
-    assert tastes(browser).tokens
-    browser.client_info = ClientInfo("kate")
-    assert not tastes(browser).tokens
+def nameless(*, context: bool | None, snippets: bool | None = None, commit: bool | None = None) -> InitializeParams:
+    popups = ClientCompletionItemOptions(snippet_support=snippets, commit_characters_support=commit)
+    completion = CompletionClientCapabilities(completion_item=popups, context_support=context)
+    document = TextDocumentClientCapabilities(completion=completion)
+    return InitializeParams(capabilities=ClientCapabilities(text_document=document))
+
+
+def named(client: InitializeParams) -> InitializeParams:
+    client.client_info = ClientInfo("other")
+    return client
+
+
+def test_jupyterlab_is_known_by_commit_characters_without_snippets() -> None:
+    assert tastes(nameless(context=True, snippets=False, commit=True)).tokens
+    assert not tastes(nameless(context=True, snippets=True, commit=True)).tokens
+    assert not tastes(nameless(context=True, snippets=False)).tokens
+    assert not tastes(named(nameless(context=True, snippets=False, commit=True))).tokens
+
+
+def test_kate_is_known_by_snippets_without_contexts_and_gets_plain_text() -> None:
+    assert not tastes(nameless(context=None, snippets=True)).snippets
+    assert tastes(nameless(context=True, snippets=True)).snippets
+    assert tastes(named(nameless(context=None, snippets=True))).snippets
 
 
 @pytest.mark.parametrize("name", ["vim-lsp", "emacs"])

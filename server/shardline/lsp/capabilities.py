@@ -43,7 +43,7 @@ def tastes(client: InitializeParams) -> Tastes:
     return Tastes(
         as_is=InsertTextMode.AsIs in modes,
         adjusts=InsertTextMode.AdjustIndentation in modes,
-        snippets=bool(item and item.snippet_support),
+        snippets=bool(item and item.snippet_support) and not _is_kate(client),
         markdown=bool(item and MarkupKind.Markdown in (item.documentation_format or [])),
         words=_name(client) in VIM,
         indents=_name(client) in INDENTS,
@@ -58,6 +58,12 @@ def encoding(client: InitializeParams) -> PositionEncodingKind:
     known = {kind.value for kind in PositionEncodingKind}
     silent = PositionEncodingKind.Utf32 if _name(client) in CHARACTERS else PositionEncodingKind.Utf16
     return next((PositionEncodingKind(kind) for kind in offered if kind in known), silent)
+
+
+def _is_kate(client: InitializeParams) -> bool:
+    """Return whether a nameless client sends no contexts: Kate, which strips snippets, but indents no line."""
+    document = client.capabilities.text_document
+    return not _name(client) and not (document and document.completion and document.completion.context_support)
 
 
 def _name(client: InitializeParams) -> str:
