@@ -126,7 +126,7 @@ def test_without_the_key_it_asks_for_it(chromium: Browser, url: str) -> None:
         assert not [request for request in seen.requests if "figures" in request]
         page.get_by_label("API key").fill("wrong")
         page.get_by_role("button").click()
-        expect(page.locator("#status")).to_have_text("That is not the key")
+        expect(page.locator("#status")).to_have_text("Wrong key")
         page.get_by_label("API key").fill(KEY)
         page.get_by_role("button").click()
         expect(page.locator("#engine")).to_be_visible()

@@ -1,4 +1,4 @@
-"""How soon /health is answered meanwhile: `python -m tests.http.health --clients 32 --seconds 60 --json FILE`.
+"""Latency of /health under load: `python -m tests.http.health --clients 32 --seconds 60 --json FILE`.
 
 Clients in a process of their own send a served model the largest bodies it takes, one after another. They leave an
 answer that takes long, and do not wait where they are told to. /health is asked each 20 ms, each time by a new

@@ -1,4 +1,4 @@
-"""Many clients at once for a while: `python -m tests.http.load --clients 64 --seconds 120 --json FILE`.
+"""Load test with many clients: `python -m tests.http.load --clients 64 --seconds 120 --json FILE`.
 
 Each asks a served engine for one completion after another, as it would from a document of its own, and comes again when
 it is told to. An answer is lost where none comes, or an error that is not "come again". The memory of the server after

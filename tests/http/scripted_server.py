@@ -1,8 +1,8 @@
-"""The real server with a scripted engine behind it, to be run as a child: what it says is in the prompt.
+"""The real server with a scripted engine, run as a child process.
 
-A prompt that ends with `say:TEXT` is completed with TEXT; with `hang`, never; with `steps`, with as many letters as
-`/test/step` was asked; with `fail`, by an engine error, and with `late`, by one after the first letter; with `break`,
-by an error that nobody thought of. A model named `held` loads until `/test/release` is asked, and one named `plain`
+A prompt that ends with `say:TEXT` is completed with TEXT; with `hang`, never; with `steps`, with a character for each
+call of `/test/step`; with `fail`, by an engine error, and with `late`, by one after the first character; with `break`,
+by an unexpected error. A model named `held` loads until `/test/release` is asked, and one named `plain`
 cannot infill.
 """
 

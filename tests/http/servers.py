@@ -1,4 +1,4 @@
-"""Servers for tests: real processes, and clients that know their keys."""
+"""Server processes for tests, with clients that have their keys."""
 
 import asyncio
 import os

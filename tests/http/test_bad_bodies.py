@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one: an error of the agreed shape, told by name, and never that the server failed."""
+"""Bad bodies: each gets an error in the agreed format, never a server failure."""
 
 import json
 from collections.abc import AsyncIterator

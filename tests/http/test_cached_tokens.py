@@ -1,4 +1,4 @@
-"""Prompts that belong to no document share the real engine's KV caches: the usage of each says how much."""
+"""KV cache reuse between prompts without a document, in the real engine."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -73,7 +73,7 @@ async def test_more_prompts_than_are_kept_take_the_places_of_the_oldest(server: 
         count: int = answer["timings"]["cache_n"]
         return count
 
-    prompts = [f"{letter * 4} = [1, 2, 3]\n" for letter in "abcdefghijklmnopqrstuvwx"]
+    prompts = [f"{character * 4} = [1, 2, 3]\n" for character in "abcdefghijklmnopqrstuvwx"]
     assert len(prompts) == 3 * MAX_CACHES
     assert [await cached(prompt) for prompt in (*prompts, *prompts)] == [0] * len(prompts) * 2
     assert all([await cached(f"{prompt}x") for prompt in prompts[-MAX_CACHES:]])

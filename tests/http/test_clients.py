@@ -1,4 +1,4 @@
-"""Clients that leave, too many of them, and what is counted of them."""
+"""Clients that disconnect, too many clients, and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""OpenAI's own client in front of the server: what it asks is what the engine is asked, and what it reads is true."""
+"""OpenAI's completions, asked by OpenAI's own client."""
 
 import math
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What is told about the last two minutes, and the page that draws it; how that looks, tests.editors.test_page sees."""
+"""Figures of the last two minutes, and the page; `tests.editors.test_page` sees its looks."""
 
 import re
 

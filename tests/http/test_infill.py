@@ -1,4 +1,4 @@
-"""llama.cpp's /infill, asked as llama.vim and llama.vscode ask it."""
+"""llama.cpp's /infill, asked as llama.vim and llama.vscode do."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a client may take: of time, of connections, of memory. Whoever takes more than that keeps no others waiting."""
+"""Limits on a client's time, connections and memory; a greedy one delays no other."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Every number in every field of every body: it is used or refused by name, and the server never fails over it."""
+"""Extreme numbers in every field: used or refused by name, never a server failure."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What plugins of editors send that speak to llama.cpp, to OpenAI's and to Mistral's servers."""
+"""Requests of editor plugins for llama.cpp's, OpenAI's and Mistral's APIs."""
 
 import json
 from collections.abc import AsyncIterator

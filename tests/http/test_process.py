@@ -1,4 +1,4 @@
-"""The process from its start to its end: loading, being used, being left, and being told to go."""
+"""Life of the server process: loading, use, idle timeout and termination."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What is promised about who may ask and what is told; each of these fails when its promise is broken."""
+"""Promises on authentication and disclosure, a test each."""
 
 import asyncio
 import os

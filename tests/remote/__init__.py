@@ -1,1 +1,1 @@
-"""Servers elsewhere as engines: laws in front of peers of our own, and real servers by `python -m tests.remote`."""
+"""Tests of remote servers: scripted peers, and real ones by `python -m tests.remote`."""

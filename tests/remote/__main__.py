@@ -1,4 +1,4 @@
-"""Installs the real servers and runs the tests of this folder in front of them; arguments are pytest's."""
+"""Installation of the real servers and a run of this folder's tests; arguments are pytest's."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from tests.remote import install
 
 
 def main() -> int:
-    """Returns pytest's exit code."""
+    """Return pytest's exit code."""
     install.everything()
     command = [sys.executable, "-m", "pytest", "-rs", str(Path(__file__).parent), *sys.argv[1:]]
     return subprocess.run(command, env={**os.environ, "SHARDLINE_REMOTES": "1"}, check=False).returncode

@@ -1,4 +1,4 @@
-"""The tests in front of real servers run by `python -m tests.remote` alone, which installs these first."""
+"""Exclusion of the tests with real servers, which `python -m tests.remote` installs."""
 
 import os
 

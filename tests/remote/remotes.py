@@ -1,4 +1,4 @@
-"""Peers started and ended, what they have noted, and engines in front of them."""
+"""Scripted peers as processes, their notes, and engines that use them."""
 
 import asyncio
 import json
@@ -96,12 +96,12 @@ async def opened(url: str, folder: Path | None = None, **remote: Any) -> AsyncIt
         await engine.wait_closed()
 
 
-async def answer(engine: Any, prefix: str, **wish: Any) -> list[Chunk]:
+async def answer(engine: Any, prefix: str, **options: Any) -> list[Chunk]:
     """All chunks that complete this."""
     async with asyncio.timeout(GUARD_SECONDS):
-        return [chunk async for chunk in engine.complete(Request(document="d", prefix=prefix, **wish))]
+        return [chunk async for chunk in engine.complete(Request(document="d", prefix=prefix, **options))]
 
 
-async def said(engine: Any, prefix: str, **wish: Any) -> str:
+async def said(engine: Any, prefix: str, **options: Any) -> str:
     """The text that completes this."""
-    return "".join(chunk.text for chunk in await answer(engine, prefix, **wish))
+    return "".join(chunk.text for chunk in await answer(engine, prefix, **options))

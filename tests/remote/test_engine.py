@@ -1,4 +1,4 @@
-"""Every kind of server completes by our prompts and our rules, is asked once, and is left as soon as it is over."""
+"""Laws of the remote engine for every kind of server."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""Keys for servers elsewhere: each is sent to the address that came with it, whatever a client says, and no other."""
+"""API keys of remote servers: each is sent only to the address it came with."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -70,8 +70,8 @@ async def test_the_command_lines_key_does_not_follow_a_clients_address(
 async def test_a_client_cannot_name_a_variable_that_is_not_ours(
     name: str, keys: None, stranger: Peer, tiny_folder: Path
 ) -> None:
-    wished = settings(tiny_folder, baseUrl=stranger.url, apiKeyEnv=name)
-    async with started(command_line(None, "OPENAI_KEY"), **wished) as client:
+    options = settings(tiny_folder, baseUrl=stranger.url, apiKeyEnv=name)
+    async with started(command_line(None, "OPENAI_KEY"), **options) as client:
         await client.until_settled()
         assert f"start the server with --allow-key-env {name}" in client.messages[0]
     assert sent(stranger) == {None}
@@ -87,8 +87,8 @@ async def test_a_client_cannot_name_a_variable_that_is_not_ours(
 async def test_a_client_may_name_ours_and_what_the_command_line_allows(
     name: str, more: tuple[str, ...], key: str, keys: None, stranger: Peer, tiny_folder: Path
 ) -> None:
-    wished = settings(tiny_folder, baseUrl=stranger.url, apiKeyEnv=name)
-    async with started(command_line(None, "", *more), **wished) as client:
+    options = settings(tiny_folder, baseUrl=stranger.url, apiKeyEnv=name)
+    async with started(command_line(None, "", *more), **options) as client:
         await client.until_settled()
         assert client.messages == []
     assert sent(stranger) == {f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""The real language server in front of servers elsewhere: changed while it runs, away and back, with a stand-in."""
+"""The language server with remote servers: changed, away, back, and with a fallback."""
 
 import asyncio
 import os
@@ -126,8 +126,8 @@ async def test_windows_share_the_model_that_stands_in_and_another_comes_where_it
     peer: Peer, tiny_folder: Path, own_runtime: None
 ) -> None:
     await peer.kill()
-    wished = settings(peer.url, tiny_folder, fallback="local")
-    async with started(COMMAND, **wished) as one, started(COMMAND, **wished) as two:
+    options = settings(peer.url, tiny_folder, fallback="local")
+    async with started(COMMAND, **options) as one, started(COMMAND, **options) as two:
         for client in (one, two):
             await client.until("ready")
         (entry,) = registry.all_entries()

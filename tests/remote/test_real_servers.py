@@ -1,4 +1,4 @@
-"""Real servers with SmolLM2 as remotes: the same prompts, rules and replay as in front of our own engine."""
+"""Real servers with SmolLM2: the same prompts, stop rules and replay as the local engine."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a server elsewhere says is not trusted, and what it is told goes to nobody else."""
+"""Untrusted answers of remote servers, and secrecy of what they are sent."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""`shardline serve` as the server elsewhere: what it says there is what the same model says here."""
+"""`shardline serve` as a remote server: its completions equal the local ones."""
 
 import asyncio
 import ssl
@@ -58,10 +58,10 @@ async def here(tiny_folder: Path) -> AsyncIterator[LocalEngine]:
 
 @pytest.mark.parametrize("length", range(len(CODE) - 16, len(CODE) + 1))
 async def test_wherever_a_prefix_ends_it_says_the_same(length: int, there: RemoteEngine, here: LocalEngine) -> None:
-    wish = {"suffix": "\nprint(names)\n", "max_tokens": 12}
+    options = {"suffix": "\nprint(names)\n", "max_tokens": 12}
     ends = []
     for engine in (there, here):
-        chunks = await answer(engine, CODE[:length], **wish)
+        chunks = await answer(engine, CODE[:length], **options)
         last = chunks[-1]
         counts = (last.usage.prompt_tokens, last.usage.completion_tokens)
         ends.append(("".join(chunk.text for chunk in chunks), last.finish_reason, counts, pytest.approx(last.logprob)))
@@ -150,12 +150,12 @@ async def test_an_editor_is_suggested_what_its_own_engine_would(server: Server, 
     model = {"name": str(tiny_folder), "contextTokens": TOKENS}
     remote = {"baseUrl": server.url, "apiKeyEnv": "SHARDLINE_THE_KEY"}
     suggested = []
-    wishes: list[dict[str, Any]] = [
+    cases: list[dict[str, Any]] = [
         {"model": model, "remote": remote},
         {"model": model, "engine": {"mode": "inprocess"}},
     ]
-    for wish in wishes:
-        async with editing([sys.executable, "-m", "shardline"], **wish) as client:
+    for options in cases:
+        async with editing([sys.executable, "-m", "shardline"], **options) as client:
             assert (await client.until_settled()).state == "ready"
             items = await client.ghost(CODE)
             assert items

@@ -1,4 +1,4 @@
-"""What tests of shared engines share: a runtime folder of each test's own, which no engine outlives."""
+"""A runtime folder for each test, which no engine outlives."""
 
 import pytest
 

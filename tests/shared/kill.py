@@ -1,4 +1,4 @@
-"""What a typing person notices of an engine that is killed or hangs: `python -m tests.shared.kill --json FILE`.
+"""Typing while the engine is killed or hangs: `python -m tests.shared.kill --json FILE`.
 
 A file is typed in front of the real server, as `shardline replay` does, while its engine is killed (-9) or stopped
 (SIGSTOP) behind keys that are drawn by chance: while it is loaded, while it answers, and while nobody asks it. No

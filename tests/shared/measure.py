@@ -1,4 +1,4 @@
-"""What sharing an engine costs and saves, with the embedded model: `python -m tests.shared.measure --json FILE`.
+"""Costs and savings of a shared engine, with the embedded model: `python -m tests.shared.measure --json FILE`.
 
 How much longer a suggestion takes than with the engine in the language server, asked for in turns; how long it takes
 from the start of a second window to its first suggestion; and the memory of its language server.
@@ -36,7 +36,7 @@ PAUSE_SECONDS = 0.1
 """After an answer, so that the engine has ended its last step before another is asked beside it."""
 
 
-def wishes(mode: str) -> dict[str, Any]:
+def options_for(mode: str) -> dict[str, Any]:
     """Whole suggestions, each made when it is asked for, and nothing else."""
     return {
         "engine": {"mode": mode},
@@ -48,7 +48,7 @@ def wishes(mode: str) -> dict[str, Any]:
 
 async def opened(stack: AsyncExitStack, mode: str) -> Editor:
     editor = await stack.enter_async_context(Editor(COMMAND))
-    await editor.initialize(wishes(mode))
+    await editor.initialize(options_for(mode))
     await editor.ready()
     return editor
 

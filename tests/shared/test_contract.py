@@ -1,4 +1,4 @@
-"""The whole contract of an engine through another process's eyes: a scripted engine behind a real HTTP server."""
+"""The engine contract over HTTP, with a scripted engine behind a real server."""
 
 import asyncio
 import socket
@@ -32,7 +32,7 @@ def say(request: Request) -> str:
 
 
 class Loaded(ScriptedEngine):
-    """Is loaded when `may_load` is set, or fails by `why_not`; says one letter of `slow`, and hangs."""
+    """Is loaded when `may_load` is set, or fails by `why_not`; says one character of `slow`, and hangs."""
 
     def __init__(self) -> None:
         super().__init__(say, self.hold)

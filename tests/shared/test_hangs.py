@@ -1,4 +1,4 @@
-"""An engine that hangs, or whoever starts one: nobody waits for ever, and nothing stays behind."""
+"""Engines and launchers that hang: nobody waits for ever, no process is left."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.shared.test_processes import CODE, COMMAND, ghost_of, settings, shard
 GUARD = 120
 
 
-def wished(folder: Path, context_tokens: int = 512) -> Settings:
+def settings_for(folder: Path, context_tokens: int = 512) -> Settings:
     return Settings(model=ModelSettings(name=str(folder), context_tokens=context_tokens))
 
 
@@ -63,9 +63,9 @@ async def test_a_window_whose_engine_hangs_is_answered_by_the_next_and_others_ar
 
 
 async def test_one_that_hangs_while_it_loads_is_killed_and_lost(tiny_folder: Path) -> None:
-    entry = await launcher.find_or_start(wished(tiny_folder), {})
+    entry = await launcher.find_or_start(settings_for(tiny_folder), {})
     with stopped(entry.pid) as hung:
-        engine = SharedEngine(wished(tiny_folder), silence=0.5)
+        engine = SharedEngine(settings_for(tiny_folder), silence=0.5)
         async with within_guard():
             with pytest.raises(AwayError, match="said nothing"):
                 await engine.load(lambda _: None)
@@ -74,7 +74,7 @@ async def test_one_that_hangs_while_it_loads_is_killed_and_lost(tiny_folder: Pat
 
 
 async def test_what_is_asked_when_an_engine_hangs_is_answered_by_the_next(tiny_folder: Path) -> None:
-    engine = SharedEngine(wished(tiny_folder), silence=3)
+    engine = SharedEngine(settings_for(tiny_folder), silence=3)
     request = Request(document="a", prefix=CODE, max_tokens=4)
     async with within_guard():
         await engine.load(lambda _: None)
@@ -93,7 +93,7 @@ async def _texts(engine: SharedEngine, request: Request) -> list[str]:
 
 
 async def test_a_window_that_leaves_an_engine_that_hangs_does_not_wait_for_it(tiny_folder: Path) -> None:
-    engine = SharedEngine(wished(tiny_folder))
+    engine = SharedEngine(settings_for(tiny_folder))
     await engine.load(lambda _: None)
     with stopped(the_engine().pid):
         engine.forget("a")
@@ -103,7 +103,7 @@ async def test_a_window_that_leaves_an_engine_that_hangs_does_not_wait_for_it(ti
 
 
 async def test_engines_that_hang_are_listed_and_stopped(tiny_folder: Path) -> None:
-    entries = [await launcher.find_or_start(wished(tiny_folder, context_tokens=size), {}) for size in (256, 512)]
+    entries = [await launcher.find_or_start(settings_for(tiny_folder, context_tokens=size), {}) for size in (256, 512)]
     first, second = entries
     with stopped(first.pid), stopped(second.pid):
         async with within_guard():
@@ -115,7 +115,7 @@ async def test_engines_that_hang_are_listed_and_stopped(tiny_folder: Path) -> No
 
 
 async def test_where_somebody_who_hangs_starts_an_engine_that_is_told(tiny_folder: Path) -> None:
-    name = registry.identify(wished(tiny_folder).model)
+    name = registry.identify(settings_for(tiny_folder).model)
     hold = f"from shardline.engine.shared import registry\nwith registry.starting('{name}'): print(flush=True); input()"
     pipe = asyncio.subprocess.PIPE
     holder = await asyncio.create_subprocess_exec(sys.executable, "-c", hold, stdin=pipe, stdout=pipe)
@@ -123,7 +123,7 @@ async def test_where_somebody_who_hangs_starts_an_engine_that_is_told(tiny_folde
     await holder.stdout.readline()
     told: asyncio.Queue[Progress] = asyncio.Queue()
     with stopped(holder.pid):
-        starting = asyncio.ensure_future(launcher.find_or_start(wished(tiny_folder), {}, told.put_nowait))
+        starting = asyncio.ensure_future(launcher.find_or_start(settings_for(tiny_folder), {}, told.put_nowait))
         async with within_guard():
             activity = (await told.get()).activity
             assert f"process {holder.pid}" in activity

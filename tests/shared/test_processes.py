@@ -1,4 +1,4 @@
-"""Real language servers and the engines that they share: one process for all, until the last one has left."""
+"""Real language servers that share an engine process until the last one leaves."""
 
 import asyncio
 import json
@@ -28,14 +28,14 @@ GUARD = 60
 
 
 def settings(folder: Path, *, idle: float = 300, tokens: int = 8, **model: Any) -> dict[str, Any]:
-    wished = {"name": str(folder), "contextTokens": 512, **model}
-    return {"model": wished, "engine": {"idle": idle}, "generation": {"maxTokens": tokens}}
+    options = {"name": str(folder), "contextTokens": 512, **model}
+    return {"model": options, "engine": {"idle": idle}, "generation": {"maxTokens": tokens}}
 
 
 @asynccontextmanager
-async def window(folder: Path, **wishes: Any) -> AsyncIterator[Client]:
+async def window(folder: Path, **options: Any) -> AsyncIterator[Client]:
     """A language server whose model is ready."""
-    async with started(COMMAND, **settings(folder, **wishes)) as client:
+    async with started(COMMAND, **settings(folder, **options)) as client:
         assert (await client.until_settled()).state == "ready"
         yield client
 
@@ -137,8 +137,8 @@ async def test_an_engine_that_is_killed_before_it_can_be_asked_is_started_again(
 
 
 async def test_one_that_hangs_when_it_starts_is_killed_when_nobody_waits_for_it(tiny_folder: Path) -> None:
-    wished = Settings(model=ModelSettings(name=str(tiny_folder)))
-    starting = asyncio.ensure_future(launcher.find_or_start(wished, {}))
+    options = Settings(model=ModelSettings(name=str(tiny_folder)))
+    starting = asyncio.ensure_future(launcher.find_or_start(options, {}))
     async with asyncio.timeout(GUARD):
         while not (engines := running_engines()):  # noqa: ASYNC110  nothing tells that a process has begun
             await asyncio.sleep(0)
@@ -227,9 +227,9 @@ async def test_one_that_nobody_uses_gives_way_to_another(tiny_folder: Path) -> N
 
 @asynccontextmanager
 async def served(folder: Path, *arguments: str) -> AsyncIterator[Server]:
-    """`shardline serve` for the model that `settings` wishes for."""
-    wished = ("--model", str(folder), "--set", "model.contextTokens=512", *arguments)
-    async with listening(*wished, command=SERVE) as server:
+    """`shardline serve` for the model of `settings`."""
+    options = ("--model", str(folder), "--set", "model.contextTokens=512", *arguments)
+    async with listening(*options, command=SERVE) as server:
         yield server
 
 

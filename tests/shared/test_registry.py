@@ -1,4 +1,4 @@
-"""Which engines may stand for each other, and how one that runs is told from what is left of another."""
+"""Identity of engines, and running engines against leftovers of dead ones."""
 
 import dataclasses
 import os

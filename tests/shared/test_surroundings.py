@@ -1,4 +1,4 @@
-"""Engines where the system gives less than they want: a crash, a full disk, little memory, somebody else's folder."""
+"""Engines in adverse systems: a crash, a full disk, little memory, a foreign folder."""
 
 import os
 import signal

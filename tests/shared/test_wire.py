@@ -1,4 +1,4 @@
-"""What is written for another process is read there as it was."""
+"""Serialization between processes: records survive unchanged."""
 
 import inspect
 import json

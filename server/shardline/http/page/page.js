@@ -1,4 +1,4 @@
-/** Draws the state of the engine, which it asks for each second with the key that the address or the user gave. */
+/** Draws the engine's state, fetched each second with the key from the address or the user. */
 
 const EVERY_MS = 1000;
 const PARTS = { weights: "weights", kv_cache: "KV cache", workspace: "workspace", draft: "draft model", free: "free" };
@@ -18,13 +18,13 @@ look();
 
 async function look() {
   if (document.hidden) return;
-  if (!key) return show("The key is needed", "", true);
+  if (!key) return show("Enter the key", "", true);
   try {
     const answer = await fetch("/engine/figures", { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
     if (answer.status === 401) {
       key = null;
       sessionStorage.removeItem("key");
-      return show("That is not the key", "away", true);
+      return show("Wrong key", "away", true);
     }
     sessionStorage.setItem("key", key);
     draw(await answer.json());
@@ -46,9 +46,9 @@ function draw(state) {
   byId("running").textContent = state.running;
   byId("waiting").textContent = state.waiting;
   const past = state.history;
-  const lastTokens = past.tokens.at(-2); // the last second that is over
-  const first = middle(past.first_token_ms.slice(-MINUTE));
-  const reused = middle(past.reused.slice(-MINUTE));
+  const lastTokens = past.tokens.at(-2); // the last complete second
+  const first = median(past.first_token_ms.slice(-MINUTE));
+  const reused = median(past.reused.slice(-MINUTE));
   byId("speed").textContent = lastTokens;
   byId("first").textContent = first === null ? "–" : milliseconds(first);
   byId("reused").textContent = reused === null ? "–" : percent(reused);
@@ -93,7 +93,7 @@ function device(share, map, scale) {
   );
 }
 
-/** What is on a device: `layers 0–10`. */
+/** Return the layers of a device as text: `layers 0–10`. */
 function layers(share, map) {
   const numbers = Object.entries(map)
     .filter(([name, place]) => place === share.device && /\.\d+$/.test(name))
@@ -111,7 +111,7 @@ function layers(share, map) {
 const used = (share) => share.weights + share.kv_cache + share.workspace + share.draft;
 const sizes = (share) => ({ ...share, free: share.limit === null ? 0 : Math.max(0, share.limit - used(share)) });
 
-/** A line through the numbers, the newest at the right; what is null is left out, and one alone is a dot. */
+/** Draw a line through the numbers, the newest at the right; nulls are left out, and a single number is a dot. */
 function drawChart(svg, numbers, caption, highest) {
   const known = numbers.flatMap((value, index) => (value === null ? [] : [[index, value]]));
   const most = known.length ? Math.max(...known.map(([, value]) => value)) : null;
@@ -131,19 +131,19 @@ function drawChart(svg, numbers, caption, highest) {
 const area = (known, line) => `M ${known[0][0]} 100 L ${line} L ${known.at(-1)[0]} 100 Z`;
 
 function shape(name, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
-  return made;
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [attribute, value] of Object.entries(attributes)) node.setAttribute(attribute, value);
+  return node;
 }
 
 function element(name, kind, ...children) {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.append(...children);
-  return made;
+  const node = document.createElement(name);
+  if (kind) node.className = kind;
+  node.append(...children);
+  return node;
 }
 
-function middle(numbers) {
+function median(numbers) {
   const known = numbers.filter((value) => value !== null).sort((one, other) => one - other);
   return known.length ? known[known.length >> 1] : null;
 }
