@@ -1,7 +1,6 @@
 """The commands as a shell sees them: output, JSON, exit codes, and one sentence where something is wrong."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -13,24 +12,9 @@ import pytest
 from shardline.cli.complete import complete
 from shardline.settings import EngineSettings, ModelSettings, Settings, merge
 from tests import documentation
+from tests.cli.commands import output, shardline
 
 MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
-
-
-def shardline(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "shardline", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "100", **environment},
-        check=False,
-    )
-
-
-def output(*arguments: str) -> str:
-    done = shardline(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

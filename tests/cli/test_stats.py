@@ -11,7 +11,7 @@ from shardline.cli.stats import stats
 from shardline.measure.output import Files
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Counts, Key, Label, shown_after
 from shardline.statistics.store import Store, own_file
-from tests.cli.test_commands import output
+from tests.cli.commands import output
 
 TODAY = date(2026, 11, 24)
 PYTHON, RUST = Label("python", "some-model", "ghost"), Label("rust", "some-model", "popup")

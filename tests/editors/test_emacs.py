@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.editors.cases import CASES
+from tests.editors.emacs import GUARD_SECONDS, YASNIPPET
 from tests.editors.home import Home
 
 SESSION = Path(__file__).with_name("session.el")
-YASNIPPET = ("--eval", "(progn (require 'yasnippet) (yas-global-mode))")
-GUARD_SECONDS = 120
 
 
 @pytest.mark.parametrize("also", [(), YASNIPPET], ids=["plain", "yasnippet"])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.editors.cases import CASES
+from tests.editors.emacs import GUARD_SECONDS, YASNIPPET
 from tests.editors.home import Home
-from tests.editors.test_emacs import GUARD_SECONDS, YASNIPPET
 
 PACKAGES = ("--eval", "(package-activate-all)")
 """What Emacs does by itself where it is not a batch."""

@@ -4,7 +4,7 @@ import torch
 
 from shardline.engine.weights import triton_gemv
 from shardline.engine.weights.linear import Int8
-from tests.engine.test_gpu_products import SIZES, four_bits
+from tests.engine.packed_samples import SIZES, four_bits
 
 for out, columns in SIZES:
     packed, both, weight = four_bits(out, columns, torch.float32)

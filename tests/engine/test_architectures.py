@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from tests import tiny
-from tests.engine.test_generation_laws import CODE, chunks, open_tiny, text
+from tests.engine.tiny_runner import CODE, chunks, open_tiny, text
 
 SHAPE = {
     "vocab_size": 400,

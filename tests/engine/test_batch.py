@@ -19,9 +19,9 @@ from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
+from tests.engine.collecting import collect
 from tests.engine.crowded import Crowded, crowded
-from tests.engine.test_generation_laws import CODE, open_tiny
-from tests.engine.test_local import collect
+from tests.engine.tiny_runner import CODE, open_tiny
 
 
 class Asked:

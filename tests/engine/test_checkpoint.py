@@ -22,7 +22,7 @@ from shardline.errors import CheckpointError, EngineError, NotReadyError, Placem
 from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.gguf_files import write_gguf
-from tests.engine.test_generation_laws import CODE, open_tiny, text
+from tests.engine.tiny_runner import CODE, open_tiny, text
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.gguf_files import write_gguf
 from tests.engine.hub_peer import serving
-from tests.engine.test_generation_laws import CODE, open_tiny, text
+from tests.engine.tiny_runner import CODE, open_tiny, text
 
 OPEN = """
 import json, sys, threading

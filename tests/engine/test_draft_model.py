@@ -24,8 +24,8 @@ from shardline.engine.placement.planner import Planned
 from shardline.engine.plan import Plan
 from shardline.errors import CheckpointError, PlacementError, SettingsError
 from tests import tiny
-from tests.engine.test_draft import WORDS, Echo, run, table
-from tests.engine.test_generation_laws import CODE, chunks, open_tiny, text
+from tests.engine.echo import WORDS, Echo, run, table
+from tests.engine.tiny_runner import CODE, chunks, open_tiny, text
 from tests.parsed import model_settings
 
 

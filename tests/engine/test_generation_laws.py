@@ -5,32 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from shardline.engine import Chunk, FinishReason, Request
-from shardline.engine.local.opener import open_runner
+from shardline.engine import FinishReason, Request
 from shardline.engine.local.runner import Runner
 from shardline.engine.plan import KIB, PREFILL_STEP
 from tests import tiny
-from tests.parsed import model_settings
-
-CODE = "def add(a, b):\n    return a + b\n\n\nfor index, name in enumerate(names):\n"
-
-
-def open_tiny(folder: Path, **changes: object) -> Runner:
-    return open_runner(model_settings(name=str(folder), context_tokens=512, **changes), lambda _: None)
+from tests.engine.tiny_runner import CODE, chunks, open_tiny, text
 
 
 @pytest.fixture(scope="module")
 def runner(tiny_folder: Path) -> Runner:
     return open_tiny(tiny_folder)
-
-
-def chunks(runner: Runner, prefix: str, **options: object) -> list[Chunk]:
-    request = Request(document="d", prefix=prefix, **{"max_tokens": 24, **options})  # type: ignore[arg-type]
-    return list(runner.complete(request, threading.Event()))
-
-
-def text(runner: Runner, prefix: str, **options: object) -> str:
-    return "".join(chunk.text for chunk in chunks(runner, prefix, **options))
 
 
 def test_greedy_is_deterministic(runner: Runner) -> None:

@@ -20,7 +20,7 @@ from shardline.engine.tokenization.prompt import MAX_TOKENS, cut_back
 from shardline.engine.tokenization.token_bytes import Vocabulary
 from shardline.engine.tokenization.tokenizer import Encoded
 from shardline.settings import ModelSettings
-from tests.engine.test_prompt import PLAIN, STARCODER
+from tests.engine.codecs import PLAIN, STARCODER
 
 VOCABULARY = PLAIN.vocabulary
 

@@ -18,7 +18,7 @@ from shardline.engine.local.engine import LocalEngine
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import CheckpointError, PromptError
 from shardline.settings import ModelSettings
-from tests.engine.test_generation_laws import CODE, open_tiny, text
+from tests.engine.tiny_runner import CODE, open_tiny, text
 
 GUARD_SECONDS = 60
 BACKTRACKING = r"(a+)+b"

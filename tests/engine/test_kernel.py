@@ -16,7 +16,7 @@ from shardline.engine.models.llama.compilation import compile_step
 from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.models.llama.native import build, library_cache
 from shardline.engine.weights.linear import int4_block
-from tests.engine.test_llama import CAPACITY, PROMPT, fill, load, make, read_alone_and_together
+from tests.engine.llamas import CAPACITY, PROMPT, fill, load, make, read_alone_and_together
 
 COMPILER = build.compiler() or ""
 INNER = 128
@@ -262,7 +262,7 @@ import sys
 from pathlib import Path
 from shardline import logs
 from shardline.engine.models.llama.compilation import compile_step
-from tests.engine.test_llama import load
+from tests.engine.llamas import load
 logs.configure("info")
 model = load(Path(sys.argv[1]), dtype="bfloat16")
 thread = compile_step(model)

@@ -16,9 +16,10 @@ from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.local.runner import MAX_CACHES, caches_for
 from shardline.engine.plan import DeviceShare, Plan
 from tests.engine.crowded import crowded
+from tests.engine.echo import WORDS, Echo, table
+from tests.engine.kv_pools import of
 from tests.engine.test_batch import Asked, finish
-from tests.engine.test_draft import WORDS, Echo, table
-from tests.engine.test_generation_laws import CODE, open_tiny
+from tests.engine.tiny_runner import CODE, open_tiny
 
 
 def share(limit: int | None) -> DeviceShare:
@@ -27,13 +28,6 @@ def share(limit: int | None) -> DeviceShare:
 
 def plan(*limits: int | None) -> Plan:
     return Plan(model="m", dtype="float32", device_map={"": "cpu"}, devices=tuple(share(limit) for limit in limits))
-
-
-def of(caches: KVCaches[Any], document: str, ids: Sequence[int] = (1, 2, 3, 4, 5)) -> KVCache[Any]:
-    """The cache of a document that has been completed."""
-    cache, _ = caches.nearest(ids, document)
-    caches.release(cache)
-    return cache
 
 
 def test_each_document_has_its_own_and_keeps_it() -> None:

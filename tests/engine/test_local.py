@@ -18,13 +18,10 @@ from shardline.engine.local.runner import Runner
 from shardline.engine.models.llama.stage import Layer
 from shardline.errors import CheckpointError, EngineError, NotReadyError
 from shardline.settings import ModelSettings
+from tests.engine.collecting import collect
 from tests.engine.crowded import crowded
 
 CODE = "def add(a, b):\n    return a + b\n"
-
-
-async def collect(engine: LocalEngine, request: Request) -> str:
-    return "".join([chunk.text async for chunk in engine.complete(request)])
 
 
 async def opened(folder: Path) -> LocalEngine:

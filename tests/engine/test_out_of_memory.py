@@ -13,8 +13,9 @@ from shardline.engine.local.engine import LocalEngine
 from shardline.engine.local.runner import Runner
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
+from tests.engine.collecting import collect
 from tests.engine.crowded import crowded
-from tests.engine.test_local import CODE, collect
+from tests.engine.test_local import CODE
 
 
 @pytest.fixture(autouse=True)

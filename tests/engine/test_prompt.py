@@ -1,12 +1,10 @@
 """Prompts: they fit their budget, keep what is nearest to the cursor, and no user's text becomes a signal."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken
 
 from shardline.engine import Request
 from shardline.engine.checkpoints.checkpoint import Checkpoint
@@ -14,20 +12,7 @@ from shardline.engine.tokenization.infilling import FAMILIES, PREFIX, SUFFIX, Fa
 from shardline.engine.tokenization.prompt import Prompt, build
 from shardline.engine.tokenization.tokenizer import Codec
 from tests import codellama, tiny
-
-BASE = Path("no-such-folder")  # nothing is read from it
-FIM = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
-
-
-def codec_of(*added: str, special: bool = True) -> Codec:
-    tokenizer = tiny.tokenizer()
-    tokens = [AddedToken(name, special=special, normalized=False) for name in added]
-    (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(tokens)
-    tokenizer.encode_special_tokens = True
-    return Codec(tokenizer, tiny.config(vocab_size=400 + len(added)).to_dict(), BASE)
-
-
-PLAIN, STARCODER = codec_of(), codec_of(*FIM)
+from tests.engine.codecs import FIM, PLAIN, STARCODER, codec_of
 
 
 def prompt(prefix: str, suffix: str = "", codec: Codec = PLAIN, budget: int = 200, **wish: object) -> Prompt:

@@ -20,8 +20,8 @@ from shardline.engine.weights.linear import Dense, Int4, Int8, Linear
 from shardline.errors import CheckpointError
 from tests import tiny
 from tests.engine.gguf_files import write_gguf
-from tests.engine.test_generation_laws import CODE, open_tiny, text
-from tests.engine.test_llama import load, make
+from tests.engine.llamas import load, make
+from tests.engine.tiny_runner import CODE, open_tiny, text
 
 NAMES = (
     "model.embed_tokens.weight",

@@ -11,8 +11,8 @@ from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.models.llama.cuda_graph import MIN_ROWS, rows_for
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.placement_settings import Device
-from tests.engine.test_kv_caches import of
-from tests.engine.test_llama import CAPACITY, HALVES, PROMPT, fill, load, make
+from tests.engine.kv_pools import of
+from tests.engine.llamas import CAPACITY, HALVES, PROMPT, fill, load, make
 
 
 def with_step(model: LlamaModel, rows: int) -> LlamaMemory:

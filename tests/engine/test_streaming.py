@@ -1,6 +1,5 @@
 """Layers whose weights wait in CPU memory compute what resident ones do, in two buffers; "cpu:0" plays the GPU."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,12 @@ from shardline.engine.placement import planner
 from shardline.engine.plan import MIB
 from shardline.errors import PlacementError
 from shardline.placement_settings import Device
-from tests.engine.test_llama import PROMPT, load, make
+from tests.engine.llamas import PROMPT, load, make
+from tests.engine.waiting_layers import WAITING
 from tests.parsed import model_settings
 
 CPU = torch.device("cpu")
 GPU: dict[str, Device] = {"": "cpu:0"}
-WAITING: Mapping[str, dict[str, Device]] = {
-    "one": {"model.layers.1": "cpu"},
-    "two": {"model.layers.1": "cpu", "model.layers.2": "cpu"},
-    "three": {f"model.layers.{number}": "cpu" for number in range(3)},
-    "apart": {"model.layers.0": "cpu", "model.layers.2": "cpu"},
-    "and the head": {"model.layers.2": "cpu", "model.norm": "cpu", "lm_head": "cpu"},
-    "and the embedding": {"model.embed_tokens": "cpu", "model.layers.0": "cpu"},
-}
 
 
 def agree(one: LlamaModel, other: LlamaModel) -> None:

@@ -21,9 +21,9 @@ from shardline.engine.tokenization.prompt import build, known_ahead
 from shardline.errors import EngineError
 from shardline.settings import ModelSettings
 from tests import tiny
-from tests.engine.test_draft import Echo, table
-from tests.engine.test_generation_laws import CODE, open_tiny, text
-from tests.engine.test_kv_caches import of
+from tests.engine.echo import Echo, table
+from tests.engine.kv_pools import of
+from tests.engine.tiny_runner import CODE, open_tiny, text
 
 LONG = CODE * 40
 

@@ -10,9 +10,9 @@ from shardline.engine.local.runner import Runner
 from shardline.engine.models.llama.cuda_graph import MIN_ROWS
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.placement_settings import Device
-from tests.engine.test_generation_laws import CODE, open_tiny, text
-from tests.engine.test_llama import FAMILIES, PROMPT, load, make, reference
-from tests.engine.test_streaming import WAITING
+from tests.engine.llamas import FAMILIES, PROMPT, load, make, reference
+from tests.engine.tiny_runner import CODE, open_tiny, text
+from tests.engine.waiting_layers import WAITING
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -14,7 +14,7 @@ import pytest
 
 from shardline.statistics.counts import figures
 from shardline.statistics.store import Store
-from tests.lsp.test_tcp import TOKEN, listening
+from tests.lsp.tcp import TOKEN, listening
 from tests.lsp.wire import GHOST, Wire, at, opened, talking
 
 SERVER = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from lsprotocol.types import Position, PositionEncodingKind
 
-from tests.lsp.test_documents import LETTERS, PlainDocument
+from tests.lsp.plain_document import LETTERS, PlainDocument
 from tests.lsp.wire import (
     CANCELLED,
     GHOST,

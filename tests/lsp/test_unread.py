@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.lsp.test_tcp import TOKEN, initialize, listening
+from tests.lsp.tcp import TOKEN, initialize, listening
 from tests.lsp.wire import framed
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]

@@ -10,7 +10,7 @@ from shardline.lsp.client_settings import merge_client
 from shardline.settings import Settings, merge
 from tests.lsp.clients import started
 from tests.remote.remotes import Peer, serving
-from tests.remote.test_language_server import COMMAND, LINE, QUIET, ghost
+from tests.remote.windows import COMMAND, LINE, QUIET, ghost
 
 KEYS = {"SHARDLINE_API_KEY": "ours", "SHARDLINE_OTHER": "other", "AWS_SECRET_ACCESS_KEY": "aws", "OPENAI_KEY": "open"}
 

@@ -3,30 +3,22 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shardline.engine.shared import control, registry
-from tests.lsp.clients import Client, started
+from tests.lsp.clients import started
 from tests.remote.remotes import GUARD_SECONDS, Peer, serving
+from tests.remote.windows import COMMAND, QUIET, ghost
 
-COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a, b):\n    return"
-LINE = "x = 1  # say: and more"
-QUIET = {"prepare": False, "warm": False, "debounce": 0}
 
 
 def settings(url: str, folder: Path, **remote: Any) -> dict[str, Any]:
     model = {"name": str(folder), "contextTokens": 256}
     return {"model": model, "remote": {"baseUrl": url, **remote}, "completion": QUIET}
-
-
-async def ghost(client: Client, text: str = LINE) -> str:
-    items = await client.ghost(text)
-    return str(items[0].insert_text) if items else ""
 
 
 def other(number: int) -> str:

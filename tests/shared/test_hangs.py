@@ -18,7 +18,7 @@ from shardline.engine.shared.engine import SharedEngine
 from shardline.errors import AwayError
 from shardline.settings import ModelSettings, Settings
 from tests.lsp.clients import asking, started
-from tests.shared.test_processes import CODE, COMMAND, ghost_of, settings, shardline, the_engine, window
+from tests.shared.windows import CODE, COMMAND, ghost_of, settings, shardline, the_engine, window
 
 GUARD = 120
 

@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -21,34 +19,9 @@ from tests.http.servers import SERVE, Server
 from tests.http.servers import started as listening
 from tests.lsp.clients import Client, asking, started
 from tests.shared.kill import running_engines
+from tests.shared.windows import CODE, COMMAND, ghost_of, settings, shardline, the_engine, window
 
-COMMAND = [sys.executable, "-m", "shardline"]
-CODE = "def add(a, b):\n    return"
 GUARD = 60
-
-
-def settings(folder: Path, *, idle: float = 300, tokens: int = 8, **model: Any) -> dict[str, Any]:
-    options = {"name": str(folder), "contextTokens": 512, **model}
-    return {"model": options, "engine": {"idle": idle}, "generation": {"maxTokens": tokens}}
-
-
-@asynccontextmanager
-async def window(folder: Path, **options: Any) -> AsyncIterator[Client]:
-    """A language server whose model is ready."""
-    async with started(COMMAND, **settings(folder, **options)) as client:
-        assert (await client.until_settled()).state == "ready"
-        yield client
-
-
-async def ghost_of(client: Client) -> str:
-    items = await client.ghost(CODE)
-    assert items
-    return str(items[0].insert_text)
-
-
-def the_engine() -> Entry:
-    (entry,) = registry.all_entries()
-    return entry
 
 
 async def has_ended(entry: Entry) -> None:
@@ -286,14 +259,6 @@ async def test_what_is_served_to_other_machines_is_not_for_windows(tiny_folder: 
     async with served(tiny_folder, "--host", "0.0.0.0") as server:  # noqa: S104  that is what it is about
         assert registry.all_entries() == []
         assert (await server.http.post("/engine/stop", json={})).status_code == 404
-
-
-async def shardline(*arguments: str) -> tuple[int, str]:
-    child = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await child.communicate()
-    return child.returncode or 0, output.decode()
 
 
 async def test_engines_are_listed_and_stopped_and_come_back_when_they_are_wanted(tiny_folder: Path) -> None:

@@ -12,7 +12,7 @@ from shardline.engine.shared import registry
 from tests.http.servers import SERVE
 from tests.http.servers import started as listening
 from tests.lsp.clients import Client, started
-from tests.shared.test_processes import COMMAND, ghost_of, settings, shardline, the_engine, window
+from tests.shared.windows import COMMAND, ghost_of, settings, shardline, the_engine, window
 
 LIMITED = ["/bin/sh", "-c", 'ulimit "$1" "$2"; shift 2; exec "$@"', "sh"]
 
