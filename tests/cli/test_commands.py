@@ -19,7 +19,7 @@ MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
 
 @pytest.fixture(scope="module")
 def codellama(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with the config of CodeLlama-7B and nothing else."""
+    """Return a folder with the config of CodeLlama-7B and nothing else."""
     folder = tmp_path_factory.mktemp("codellama")
     shape: dict[str, object] = {
         "hidden_size": 4096,

@@ -30,7 +30,7 @@ def counted(own_store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def told(store: Store, folder: Path, capsys: pytest.CaptureFixture[str], days: int = 28) -> tuple[list[str], Any]:
-    """The rows of the table, without their lines, and the JSON."""
+    """Return the rows of the table, without their lines, and the JSON."""
     files = Files(json=folder / "figures.json", plot=folder / "figures.png")
     stats(store, days=days, today=TODAY, files=files)
     return [line.strip("│ \n") for line in capsys.readouterr().out.splitlines()], json.loads(

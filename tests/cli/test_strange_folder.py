@@ -29,13 +29,13 @@ NO_INDEX = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_CON
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """The file that tells which of the folder's modules have run."""
+    """Return the file that tells which of the folder's modules have run."""
     return tmp_path / "ran.txt"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, marker: Path) -> Path:
-    """A folder with modules that are named as ours and Python's own."""
+    """Return a folder with modules that are named as ours and Python's own."""
     strange = tmp_path / "strange"
     strange.mkdir()
     for name in NAMES:
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, marker: Path) -> Path:
 
 @pytest.fixture
 def script(tmp_path: Path) -> list[str]:
-    """The command as it is installed."""
+    """Return the command as it is installed."""
     file = tmp_path / "bin" / "shardline"
     file.parent.mkdir()
     file.write_text(CONSOLE_SCRIPT)

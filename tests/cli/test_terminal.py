@@ -53,7 +53,7 @@ def piped(arguments: list[str], folder: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_folder: Path) -> Path:
-    """A folder with code, and with a model whose name is hostile."""
+    """Return a folder with code, and with a model whose name is hostile."""
     (tmp_path / HOSTILE).parent.mkdir()
     (tmp_path / HOSTILE).symlink_to(tiny_folder)
     (tmp_path / "code").mkdir()

@@ -7,7 +7,7 @@ CURSOR = "‸"
 
 
 def at_cursor(text: str, language: str = "python", document: str = "d") -> Source:
-    """The source of a document of `text`, which has the cursor as ‸."""
+    """Return the source of a document of `text`, which has the cursor as ‸."""
     before, cursor, after = text.partition(CURSOR)
     assert cursor, text
     lines = split_lines(before + after)

@@ -20,7 +20,7 @@ ANY = st.one_of(CODE, st.text())
 
 
 async def suggest(before: str, after: str, language: str, says: str, wish: CompletionSettings) -> str:
-    """The document after the suggestion."""
+    """Return the document after the suggestion."""
     lines = split_lines(before + after)
     start = split_lines(before)
     source = Source(document="d", language=language, lines=lines, line=len(start) - 1, column=len(start[-1]))

@@ -51,7 +51,7 @@ CASES = [case for path in sorted((Path(__file__).parent / "golden").glob("*.txt"
 
 
 async def accepted(case: Case) -> str:
-    """The document once the suggestion has been accepted."""
+    """Return the document once the suggestion has been accepted."""
     completer = Completer(ScriptedEngine(lambda _: case.says), SETTINGS)
     suggestion = await completer.suggest(at_cursor(case.document, case.language))
     before, _, after = case.document.partition(CURSOR)

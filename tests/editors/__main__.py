@@ -9,7 +9,7 @@ from tests.editors import debian, install
 
 
 def main() -> int:
-    """Returns pytest's exit code."""
+    """Return pytest's exit code."""
     try:
         install.everything()
     except debian.DebianError as error:

@@ -91,7 +91,7 @@ BELOW = [below for case in CASES if (below := case.below)]
 
 
 def suggested(prefix: str) -> str:
-    """What the engine says behind `prefix`: nothing where no case has brought the cursor."""
+    """Return what the engine says behind `prefix`: nothing where no case has brought the cursor."""
     return next((case.suggested for case in [*CASES, *BELOW] if case.prefix == prefix), "")
 
 

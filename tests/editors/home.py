@@ -64,7 +64,7 @@ class Home:
         assert (self.folder / READY).exists()
 
     def write(self, case: Case) -> Path:
-        """The file of a case, as it is before."""
+        """Return the file of a case, as it is before."""
         file = self._file(case)
         file.write_bytes(case.file)
         return file

@@ -18,7 +18,7 @@ from tests.editors.home import CONFIG
 
 
 def _digest(folder: Path) -> str:
-    """Changes when one of the sources changes."""
+    """Return a key that changes when one of the sources changes."""
     built = {"node_modules", "out", "__pycache__"}
     files = [file for file in sorted(folder.rglob("*")) if not built & set(file.relative_to(folder).parts)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()[:12]

@@ -50,7 +50,7 @@ class JupyterLab:
 
 @contextmanager
 def opened(chromium: Browser, address: str) -> Iterator[JupyterLab]:
-    """A tab that is closed whatever is unsaved in it."""
+    """Yield a tab that is closed whatever is unsaved in it."""
     page = chromium.new_page(viewport=WINDOW, device_scale_factor=2)
     page.set_default_timeout(GUARD_MILLISECONDS)
     yield JupyterLab(page, address)

@@ -120,7 +120,7 @@ class Neovim:
         self._process.stdin.flush()
 
     def _receive(self) -> Any:
-        """The next message that is not for the screen."""
+        """Return the next message that is not for the screen."""
         assert self._process.stdout is not None
         while True:
             for message in self._unpacker:

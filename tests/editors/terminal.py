@@ -41,7 +41,7 @@ class Terminal:
 
 @contextmanager
 def running(socket: Path, environment: Mapping[str, str], *command: str) -> Iterator[Terminal]:
-    """A terminal in which `command` runs until it ends or is left alone."""
+    """Yield a terminal in which `command` runs until it ends or is left alone."""
     terminal = Terminal(socket, environment)
     terminal.tell("new-session", "-d", "-x", "100", "-y", "30", *command)
     try:

@@ -30,7 +30,7 @@ def neovim(request: pytest.FixtureRequest, home: Home) -> Iterator[Neovim]:
 
 
 def expect_accepted(neovim: Neovim, home: Home, case: Case) -> None:
-    """The suggestion is in the buffer, and in the file when that is written."""
+    """Check that the suggestion is in the buffer, and in the file when that is written."""
     neovim.until("text() == given", case.accepted.decode().replace("\r\n", "\n"))
     neovim.lua("vim.cmd.stopinsert() vim.cmd.write()")
     home.expect_accepted(case)

@@ -30,7 +30,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server with a scripted engine that has answered a few requests."""
+    """Yield a server with a scripted engine that has answered a few requests."""
     command = [sys.executable, "-m", "tests.http.scripted_server", "codellama/CodeLlama-7b-hf"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ))
     with process:

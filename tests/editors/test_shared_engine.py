@@ -16,7 +16,7 @@ from tests.editors.waiting import until
 
 
 def engines(home: Home) -> list[dict[str, Any]]:
-    """The engines of the user, as `shardline engines` tells them."""
+    """Return the engines of the user, as `shardline engines` prints them."""
     command = [str(home.folder / "bin" / "shardline"), "engines", "--json"]
     told: list[dict[str, Any]] = json.loads(subprocess.check_output(command, env=home.environment))
     return told

@@ -51,7 +51,7 @@ def window(browser: Browser, home: Home) -> Iterator[VSCode]:
 
 
 def expect_accepted(window: VSCode, home: Home, case: Case) -> None:
-    """The suggestion is in the file when that is saved, and nothing more is suggested."""
+    """Check that the suggestion is in the saved file, and that nothing more is suggested."""
     expect(window.ghost_text).to_have_count(0)
     window.press("Control+s")
     home.expect_accepted(case)

@@ -62,7 +62,7 @@ class Crowded:
 
 
 def crowded(folder: Path, full: Sequence[int], *, caches: int = MAX_CACHES) -> tuple[Crowded, Runner]:
-    """The model of `folder` on such a device, with room for so many caches, and a runner of it."""
+    """Return the model of `folder` on such a device, with room for so many caches, and a runner of it."""
     settings = ModelSettings(name=str(folder), context_tokens=512)
     model = open_runner(settings, lambda _: None).model
     assert isinstance(model, LlamaModel)

@@ -1,9 +1,7 @@
 """Requests that are answered together say what each says alone, get their turns, and do not hurt each other."""
 
 import asyncio
-import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,32 +17,10 @@ from shardline.engine.local.runner import MAX_CACHES, Runner
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
+from tests.engine.asked import Asked, finish
 from tests.engine.collecting import collect
 from tests.engine.crowded import Crowded, crowded
 from tests.engine.tiny_runner import CODE, open_tiny
-
-
-class Asked:
-    """A request and what is told of it."""
-
-    def __init__(self, runner: Runner, request: Request) -> None:
-        self.chunks: list[Chunk] = []
-        self.ended: Future[None] = Future()
-        self.cancelled = threading.Event()
-        runner.ask(request, report=self.chunks.append, ended=self.ended, cancelled=self.cancelled)
-
-    @property
-    def text(self) -> str:
-        return "".join(chunk.text for chunk in self.chunks)
-
-    @property
-    def tokens(self) -> int:
-        return self.chunks[-1].usage.completion_tokens if self.chunks else 0
-
-
-def finish(runner: Runner) -> None:
-    while not runner.is_idle:
-        runner.step()
 
 
 def request(document: str, prefix: str = CODE, **options: Any) -> Request:

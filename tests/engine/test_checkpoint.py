@@ -27,7 +27,7 @@ from tests.engine.tiny_runner import CODE, open_tiny, text
 
 @pytest.fixture
 def folder(tiny_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model, to be spoilt."""
+    """Return a copy of the tiny model, to be spoilt."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
 
 

@@ -64,7 +64,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture
 def file(tiny_folder: Path, tmp_path: Path, own_cache: Path) -> Path:
-    """The tiny model as a GGUF file in a folder of its own, of which packed weights are kept."""
+    """Return the tiny model as a GGUF file in a folder of its own, of which packed weights are kept."""
     (tmp_path / "models").mkdir()
     write_gguf(tiny_folder, tmp_path / "models" / "tiny.gguf", gguf.GGMLQuantizationType.Q4_1)
     return tmp_path / "models" / "tiny.gguf"
@@ -121,7 +121,7 @@ def test_a_damaged_embedded_model_is_fetched_again(own_cache: Path, monkeypatch:
 
 
 def opened(name: str, *, kilobytes: int | None = None, **wish: str) -> tuple[str, str]:
-    """What a process says that may write no file longer than this, and what it logs."""
+    """Return what a process says that may write no file longer than this, and what it logs."""
     limit = "" if kilobytes is None else f"ulimit -f {2 * kilobytes}; "  # in blocks of 512 bytes
     command = ["/bin/sh", "-c", f'{limit}exec "$@"', "sh", sys.executable, "-P", "-c", OPEN]
     done = subprocess.run([*command, json.dumps({"name": name, **wish})], capture_output=True, text=True, check=False)

@@ -106,7 +106,7 @@ def test_drafted_equals_undrafted(seed: int, other: bool, prompt: list[int], tem
 
 
 def passes(prompt: list[int], *, right: bool, seconds: float) -> tuple[Timed, Timed]:
-    """A model whose passes take a second and its draft model, after 60 tokens."""
+    """Return a model whose passes take a second and its draft model, after 60 tokens."""
     clock = Clock()
     large = Timed(table(0, 5.0), clock, 1.0)
     small = Timed(table(0, 5.0) if right else -table(0, 5.0), clock, seconds)
@@ -169,7 +169,7 @@ def test_the_first_that_has_something_to_say_is_heard() -> None:
 
 @pytest.fixture(scope="module")
 def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with the same tokens and other weights, that can look at less."""
+    """Return a model with the same tokens and other weights, that can look at less."""
     return tiny.make(tmp_path_factory.mktemp("smaller"), num_hidden_layers=1, max_position_embeddings=64)
 
 

@@ -87,7 +87,7 @@ HEADERS: Mapping[str, bytes] = {
 
 @pytest.fixture(scope="module")
 def answers(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """What one process, with a limit of memory, says to all of these files, and to a good one at the end."""
+    """Return what one process, with a limit of memory, says to all of these files, and to a good one at the end."""
     folder = tmp_path_factory.mktemp("headers")
     files = {name: folder / f"{number}.gguf" for number, name in enumerate(HEADERS)}
     for name, file in files.items():

@@ -29,7 +29,7 @@ KNOWN = 400
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_folder: Path) -> Path:
-    """A copy of the tiny model, to be spoilt."""
+    """Return a copy of the tiny model, to be spoilt."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
 
 

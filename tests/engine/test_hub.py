@@ -27,7 +27,7 @@ except ShardlineError as error:
 
 
 def find(endpoint: str, home: Path, weights: str = "weights", **settings: str) -> dict[str, object]:
-    """What a new process finds; the hub's address is read when its client is imported."""
+    """Return what a new process finds; the hub's address is read when its client is imported."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     done = subprocess.run(

@@ -35,7 +35,7 @@ def library() -> Path:
 
 @pytest.fixture
 def copied(library: Path, own_cache: Path) -> Path:
-    """The library in a cache of this test alone, as it was made."""
+    """Return the library in a cache of this test alone, as it was made."""
     library_cache.open_folder()
     for file in (library, library.with_suffix(".so.sha256")):
         shutil.copy2(file, build.library().parent)
@@ -43,7 +43,7 @@ def copied(library: Path, own_cache: Path) -> Path:
 
 
 def read(model: LlamaModel, sizes: list[int]) -> torch.Tensor:
-    """The logits after each token, read in parts of these sizes."""
+    """Return the logits after each token, read in parts of these sizes."""
     memory, rows, at = model.new_memory(), [], 0
     for size in sizes:
         rows.append(model.forward(PROMPT[at : at + size], memory, every=True))

@@ -15,10 +15,10 @@ from shardline.engine.generation.kv_cache import KVCache
 from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.local.runner import MAX_CACHES, caches_for
 from shardline.engine.plan import DeviceShare, Plan
+from tests.engine.asked import Asked, finish
 from tests.engine.crowded import crowded
 from tests.engine.echo import WORDS, Echo, table
 from tests.engine.kv_pools import of
-from tests.engine.test_batch import Asked, finish
 from tests.engine.tiny_runner import CODE, open_tiny
 
 

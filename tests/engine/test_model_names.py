@@ -18,7 +18,7 @@ from tests.remote.remotes import Peer, opened, said
 
 
 def plan(model: list[str], *, cwd: Path, environment: Mapping[str, str]) -> Any:
-    """What `shardline plan` prints in the folder `cwd`: a plan, or why there is none."""
+    """Return what `shardline plan` prints in the folder `cwd`: a plan, or why there is none."""
     command = [sys.executable, "-P", "-m", "shardline", "plan", "--json", *model]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
@@ -31,7 +31,7 @@ def layers(planned: Any) -> int:
 
 @pytest.fixture
 def project(tmp_path: Path, tiny_folder: Path) -> Path:
-    """A stranger's project, with folders and a file named as models on the hub are."""
+    """Return a stranger's project, with folders and a file named as models on the hub are."""
     folder = tmp_path / "project"
     for name in ("gpt2", EMBEDDED_MODEL, "someone/models"):
         shutil.copytree(tiny_folder, folder / name)

@@ -15,7 +15,7 @@ from shardline.errors import GenerationError
 from shardline.settings import ModelSettings
 from tests.engine.collecting import collect
 from tests.engine.crowded import crowded
-from tests.engine.test_local import CODE
+from tests.engine.tiny_runner import CODE
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ async def opened(settings: ModelSettings) -> LocalEngine:
 
 
 def huge(tiny_folder: Path, tmp_path: Path) -> ModelSettings:
-    """A model that `model.maxMemory` allows, but no machine has the memory for; its weights are not there at all."""
+    """Return a model that `model.maxMemory` allows, but no machine has the memory for, without weights."""
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "huge"))
     config = json.loads((folder / "config.json").read_text())
     config.update(hidden_size=65536, intermediate_size=262144, num_hidden_layers=200)

@@ -44,14 +44,14 @@ WIDE = 65_536
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with a feed-forward that is much wider than the others here."""
+    """Return a model with a feed-forward that is much wider than the others here."""
     folder = tmp_path_factory.mktemp("wide")
     return tiny.make(folder, hidden_size=64, intermediate_size=WIDE, num_hidden_layers=1, dtype="bfloat16")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_folder: Path) -> Path:
-    """A copy of the tiny model, to be spoilt."""
+    """Return a copy of the tiny model, to be spoilt."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
 
 
@@ -206,7 +206,7 @@ SIZES = {"queries": 64, "keys": 32, "hidden": 64, "inner": 128, "vocabulary": 96
 
 
 def parts(kind: type[Linear], **changes: int) -> tuple[dict[str, Linear], Tensor]:
-    """The weights of one layer and the ends of a model with these sizes."""
+    """Return the weights of one layer and the ends of a model with these sizes."""
     size = {**SIZES, **changes}
 
     def linear(outs: int, ins: int, kind: type[Linear] = kind) -> Linear:

@@ -16,7 +16,7 @@ from tests.engine.llamas import CAPACITY, HALVES, PROMPT, fill, load, make
 
 
 def with_step(model: LlamaModel, rows: int) -> LlamaMemory:
-    """A memory whose single tokens are read by the step over `rows`, as after `prepare` on a GPU, where it is zero."""
+    """Return a memory whose single tokens are read by the step over `rows`, as after `prepare` on a GPU."""
     memory = model.new_memory()
     fill(memory, 0)
     memory.steps[rows] = model.step(memory, rows)

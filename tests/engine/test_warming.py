@@ -147,7 +147,7 @@ def test_what_was_only_warmed_makes_room_before_what_was_used() -> None:
 
 @pytest.fixture(scope="module")
 def roomy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with a context in which warming takes many steps."""
+    """Return the tiny model with a context in which warming takes many steps."""
     return tiny.make(tmp_path_factory.mktemp("roomy"), max_position_embeddings=8192)
 
 

@@ -35,11 +35,11 @@ class RandomWeights:
         self.sizes = {name: weight.shape for name, weight in Outline(shape, dtype).named_parameters()}
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor; None where there is none of this name."""
+        """Return the shape of a tensor; None where there is none of this name."""
         return self.sizes.get(name)
 
     def tensor(self, name: str) -> Tensor | None:
-        """Normally distributed numbers, or ones where rows are normed; None where the shape has none of this name."""
+        """Return normally distributed numbers, or ones for norms; None where the shape has none of this name."""
         size = self.sizes.get(name)
         if size is None:
             return None
@@ -54,7 +54,7 @@ class RandomWeights:
 
 
 def shape(config: Mapping[str, Any]) -> Shape:
-    """The shape of `config`, which is of the Llama family."""
+    """Return the shape of `config`, which is of the Llama family."""
     found = shape_of(config)
     if found is None:
         raise ValueError("only models of the Llama family can be measured")
@@ -64,7 +64,7 @@ def shape(config: Mapping[str, Any]) -> Shape:
 def load(
     config: Mapping[str, Any], device: torch.device, *, stages: Sequence[Device], quantization: str, capacity: int
 ) -> LlamaModel:
-    """The lean decoder in bfloat16, its layers spread evenly over `stages`, which may name one device several times."""
+    """Return the lean decoder in bfloat16, its layers spread evenly over `stages`; a device may come twice."""
     made = shape(config)
     places: dict[str, Device] = {"": stages[0], "lm_head": stages[-1], "model.norm": stages[-1]}
     places |= {f"model.layers.{number}": stages[number * len(stages) // made.layers] for number in range(made.layers)}

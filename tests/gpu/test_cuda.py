@@ -25,7 +25,7 @@ def close(said: torch.Tensor, expected: torch.Tensor, rough: float = 1e-4) -> No
 
 
 def graphed(model: LlamaModel, ids: list[int]) -> LlamaMemory:
-    """A memory of `ids` that goes on by graphs."""
+    """Return a memory of `ids` that goes on by graphs."""
     memory = model.new_memory()
     model.forward(ids, memory)
     model.prepare(memory)
@@ -134,7 +134,7 @@ def test_graphs_and_their_pool_are_freed_with_the_memory(tmp_path: Path) -> None
 
 
 def answered(runner: Runner, prefix: str) -> str:
-    """What the engine writes, and what it does when the answer is out."""
+    """Return what the engine writes, and what it does when the answer is out."""
     written = text(runner, prefix)
     runner.prepare()
     return written

@@ -37,19 +37,19 @@ class Server:
         return AsyncOpenAI(**{"base_url": f"{self.url}/v1", "api_key": self.key, "max_retries": 0, **changes})
 
     async def told(self) -> dict[str, Any]:
-        """What a scripted engine was asked."""
+        """Return what a scripted engine was asked."""
         answer: dict[str, Any] = (await self.http.get("/test/told")).json()
         return answer
 
     async def until(self, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """What a scripted engine was asked, once that is so."""
+        """Return what a scripted engine was asked, once that is so."""
         async with asyncio.timeout(GUARD_SECONDS):
             while not is_so(told := await self.told()):
                 pass
         return told
 
     async def ended(self) -> tuple[int, str]:
-        """The exit code of the process, once it has ended, and all that it wrote to standard error."""
+        """Return the exit code of the process, once it has ended, and all that it wrote to standard error."""
         async with asyncio.timeout(GUARD_SECONDS):
             _, errors = await self.process.communicate()
         assert self.process.returncode is not None
@@ -96,7 +96,7 @@ async def started(
 
 
 def certified(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine that only who is given it trusts, and its private key."""
+    """Return a certificate for this machine that only who is given it trusts, and its private key."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("There is no openssl to make a certificate with.")

@@ -24,7 +24,7 @@ async def server() -> AsyncIterator[Server]:
 async def connected(
     server: Server, path: str, body: bytes
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection of its own, on which this was asked; it is closed at the end of the block."""
+    """Yield a connection of its own, on which this was asked; it is closed at the end of the block."""
     url = httpx.URL(server.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     head = f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {server.key}\r\n"
@@ -38,7 +38,7 @@ async def connected(
 
 
 async def answered(reader: asyncio.StreamReader) -> int:
-    """The status of the next answer, whose body is read as well."""
+    """Return the status of the next answer, whose body is read as well."""
     async with asyncio.timeout(GUARD_SECONDS):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next(line for line in head.splitlines() if line.startswith("content-length:"))

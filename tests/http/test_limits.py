@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def dial(server: Server) -> AsyncIterator[Streams]:
-    """A connection that is aborted in the end."""
+    """Yield a connection that is aborted in the end."""
     url = httpx.URL(server.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     try:
@@ -49,7 +49,7 @@ async def dial(server: Server) -> AsyncIterator[Streams]:
 
 
 def post(server: Server, path: str, length: int, *, key: str | None = None) -> bytes:
-    """The header of a request with a body of this length."""
+    """Return the header of a request with a body of this length."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key or server.key}\r\n"
         f"Content-Length: {length}\r\n\r\n"
@@ -57,7 +57,7 @@ def post(server: Server, path: str, length: int, *, key: str | None = None) -> b
 
 
 async def status_of(reader: asyncio.StreamReader) -> int:
-    """The status of an answer that begins now; 0 where the connection is closed instead."""
+    """Return the status of an answer that begins now; 0 where the connection is closed instead."""
     try:
         line = await reader.readline()
     except ConnectionError:
@@ -112,7 +112,7 @@ async def half_body(server: Server) -> None:
 
 
 async def refused_body(server: Server) -> None:
-    """A body that goes on behind its refusal, byte by byte."""
+    """Return a body that goes on behind its refusal, byte by byte."""
     async with dial(server) as (reader, writer):
         writer.write(post(server, "/infill", MAX_BYTES, key="wrong") + b'{"pro')
         assert await status_of(reader) == 401
@@ -123,7 +123,7 @@ async def refused_body(server: Server) -> None:
 
 
 async def unread_answer(server: Server) -> None:
-    """A stream that nobody reads, until both sides' buffers are full."""
+    """Return a stream that nobody reads, until both sides' buffers are full."""
     async with dial(server) as (_, writer):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         writer.transport.pause_reading()  # type: ignore[attr-defined]

@@ -53,7 +53,7 @@ class Client:
             self.events.append(f"- {self.registered.pop(unregistration.id).method}")
 
     async def until(self, *states: str, message: str = "") -> Any:
-        """The next status with one of these states, whose message has `message` in it."""
+        """Return the next status with one of these states, whose message has `message` in it."""
         async with asyncio.timeout(120):
             while True:
                 status = await self._statuses.get()
@@ -61,7 +61,7 @@ class Client:
                     return status
 
     async def until_settled(self) -> Any:
-        """The status when the model has been loaded, or has failed, the next time."""
+        """Return the status when the model has been loaded, or has failed, the next time."""
         await self.until("loading")
         return await self.until("ready", "failed")
 
@@ -129,7 +129,7 @@ async def started(
     refuses: Sequence[str] = (),
     **configuration: Any,
 ) -> AsyncIterator[Client]:
-    """A client of `editor` with a server it has started and greeted."""
+    """Yield a client of `editor` with a server it has started and greeted."""
     client = Client(refuses=refuses, **configuration)
     await client.lsp.start_io(*command)
     capabilities = capabilities_of(editor)

@@ -161,7 +161,7 @@ def starts(count: int) -> list[Row]:
 
 
 def growth(requests: int, documents: int) -> tuple[int, int]:
-    """The bytes that the server has in memory after a tenth of these requests and documents, and after all of them."""
+    """Return the bytes that the server has in memory after a tenth of these requests and documents, and after all."""
     text, each = document(LINES), requests // documents
     with greeted() as peer:
         process = psutil.Process(peer.process.pid)

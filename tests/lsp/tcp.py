@@ -29,7 +29,7 @@ class Server:
     first_line: str
 
     async def says(self, data: bytes) -> bytes:
-        """What it answers to all of `data`, until it closes the connection."""
+        """Return what it answers to all of `data`, until it closes the connection."""
         async with asyncio.timeout(GUARD_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             writer.write(data)
@@ -41,7 +41,7 @@ class Server:
                 writer.close()
 
     async def serves(self, token: str) -> None:
-        """It serves a client with this token, from its `initialize` to its `exit`."""
+        """Check that it serves a client with this token, from its `initialize` to its `exit`."""
         answers = await self.says(initialize({"token": token}) + message("shutdown", id=2) + message("exit"))
         assert b'"capabilities"' in answers
         assert b'"id": 2, "jsonrpc": "2.0", "result": null' in answers
@@ -49,7 +49,7 @@ class Server:
             assert await self.process.wait() == 0
 
     async def log(self) -> str:
-        """What it wrote after its first line."""
+        """Return what it wrote after its first line."""
         assert self.process.stderr is not None
         return (await self.process.stderr.read()).decode()
 

@@ -32,14 +32,14 @@ COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    """A server that was greeted."""
+    """Yield a server that was greeted."""
     async with talking(COMMAND) as wire:
         await wire.greet()
         yield wire
 
 
 async def works(wire: Wire) -> None:
-    """A normal request is answered rightly."""
+    """Check that a normal request is answered rightly."""
     wire.notify("textDocument/didOpen", opened("say:yes", "file:///work/normal.py"))
     (item,) = await wire.ask(GHOST, at(0, 7, "file:///work/normal.py"))
     assert item["insertText"] == "yes"

@@ -16,7 +16,7 @@ texts = st.text(st.sampled_from("ab é🎉\n\x0c\u2028"), max_size=12)
 
 
 def buffer(text: str, encoding: str = "utf-16") -> Buffer:
-    """A document with the cursor at the mark."""
+    """Return a document with the cursor at the mark."""
     return Buffer(uri="u", language="python", text=text.replace("|", ""), cursor=text.find("|"), encoding=encoding)
 
 

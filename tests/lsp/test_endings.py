@@ -32,7 +32,7 @@ EXPLAIN = {"command": "shardline.explain"}
 
 @asynccontextmanager
 async def used(**params: Any) -> AsyncIterator[Wire]:
-    """A server that has shown a suggestion, and the page that tells why."""
+    """Yield a server that has shown a suggestion, and the page that tells why."""
     async with talking(COMMAND, stderr=asyncio.subprocess.PIPE) as wire:
         await wire.greet(**params)
         wire.notify("textDocument/didOpen", opened("say:x"))
@@ -91,7 +91,7 @@ async def test_a_signal_ends_a_server_that_waits_for_its_client() -> None:
 
 @pytest.fixture
 def other() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that runs until it is killed."""
+    """Yield a process that runs until it is killed."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield process
         process.kill()

@@ -15,14 +15,14 @@ COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 
 
 async def explained(client: Client, *arguments: Any) -> tuple[list[dict[str, Any]], str]:
-    """The last requests, the newest first, and the page for people."""
+    """Return the last requests, the newest first, and the page for people."""
     params = types.ExecuteCommandParams(command="shardline.explain", arguments=list(arguments) or None)
     answer: Any = await client.lsp.workspace_execute_command_async(params)
     return answer["requests"], answer["page"]
 
 
 def kept(file: Path) -> tuple[str, int] | None:
-    """What is in a file, and who may read it; None where it is gone."""
+    """Return what is in a file, and who may read it; None where it is gone."""
     return (file.read_text(encoding="utf-8"), file.stat().st_mode & 0o777) if file.exists() else None
 
 

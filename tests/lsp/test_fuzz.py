@@ -157,7 +157,7 @@ async def test_whatever_is_said_each_request_is_answered_once_and_no_text_is_los
 
 
 async def holds(wire: Wire, uri: str, document: PlainDocument, new: str, line: int) -> None:
-    """What was asked of the model is what the client has, after a last line was put in; and the answer is right."""
+    """Check that the model was asked with the client's text after a last line was put in, and the answer."""
     start = document.offset(Position(line, 0), ENCODING)
     before, after = document.text[:start] + new, document.text[start:]
     wire.notify("textDocument/didChange", changed({"range": span(line, 0, line, 0), "text": new + "\n"}, uri=uri))

@@ -32,7 +32,7 @@ async def text_of(client: Client, text: str) -> str:
 
 
 async def offers(client: Client) -> list[str]:
-    """What the client was told about completions by now, in order."""
+    """Return the registrations of completions by now, in order."""
     await client.command("shardline.status")  # whose answer comes after all that was sent before
     return [event for event in client.events if event in (*BOTH_COME, *BOTH_GO)]
 

@@ -19,7 +19,7 @@ NAME = "someone/tiny"
 
 @pytest.fixture
 def hub(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A hub with a model of which 3 MB come at once, and 4 MB when the event is set."""
+    """Yield a hub with a model of which 3 MB come at once, and 4 MB when the event is set."""
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "tiny"))
     (folder / "some.json").write_bytes(b" " * 3 * MB)
     (folder / "more.json").write_bytes(b" " * 4 * MB)

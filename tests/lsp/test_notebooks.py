@@ -42,7 +42,7 @@ class Notebook:
         self.wire.notify("notebookDocument/didChange", params)
 
     async def shown(self, name: str, line: int, character: int) -> str | None:
-        """What the model is shown before the cursor; None where it is not asked."""
+        """Return what the model is shown before the cursor; None where it is not asked."""
         before = await self._prefixes()
         await self.wire.ask(GHOST, at(line, character, uri(name)))
         after = await self._prefixes()

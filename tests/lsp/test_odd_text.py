@@ -71,7 +71,7 @@ def written(cache: Path) -> list[str]:
 
 
 async def fails_nowhere(wire: Wire) -> None:
-    """The server ends well, and neither it nor its log has told of an error of its own."""
+    """Check that the server ends well, and that it and its log report no error of its own."""
     assert await wire.leave() == 0
     assert wire.process.stderr is not None
     log = (await wire.process.stderr.read()).decode()

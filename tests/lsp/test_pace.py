@@ -21,7 +21,7 @@ def cost(seconds: float, first: float = 0.1) -> Usage:
 
 
 def placed(**gibibytes: int) -> dict[str, Any]:
-    """A placement with weights on the devices `cpu`, `disk`, `gpu` and `second`, which is a GPU too."""
+    """Return a placement with weights on the devices `cpu`, `disk`, `gpu` and `second`, which is a GPU too."""
     numbers = {"gpu": 0, "second": 1}
     shares = [
         DeviceShare(

@@ -122,7 +122,7 @@ async def test_a_running_generation_ends_when_its_request_is_cancelled(tiny_fold
 
 
 async def listening(*flags: str) -> tuple[asyncio.subprocess.Process, int, str]:
-    """A server that listens, its port and its token."""
+    """Return a server that listens, its port and its token."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *flags, "--tcp", "127.0.0.1:0", stderr=asyncio.subprocess.PIPE
     )

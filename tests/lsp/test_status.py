@@ -13,7 +13,7 @@ GHOST = types.TEXT_DOCUMENT_INLINE_COMPLETION
 
 
 def bars(client: Client) -> list[list[str]]:
-    """The kinds of what each progress bar was told, in order."""
+    """Return the kinds of each progress bar's reports, in order."""
     return [[report.kind for report in reports] for reports in client.lsp.progress_reports.values()]  # type: ignore[attr-defined]
 
 

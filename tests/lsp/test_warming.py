@@ -15,7 +15,7 @@ CODE = "def add(a, b):\n    return a + b\n\n\n" * 5
 
 
 async def warmed(client: Client) -> list[str]:
-    """The text before and after the place where the engine has read ahead, the next time it has."""
+    """Return the text before and after the place where the engine has read ahead, the next time it has."""
     async with asyncio.timeout(60):
         return list(await client.command("test.warmed"))
 

@@ -69,7 +69,7 @@ class Wire:
         return number
 
     async def answer(self, number: Any) -> Any:
-        """The answer to the request of this id, and to no other."""
+        """Return the answer to the request of this id, and to no other."""
         await self.until(lambda: self.answers.get(number))
         return self.answers[number][0]
 
@@ -117,7 +117,7 @@ class Wire:
 
 @asynccontextmanager
 async def talking(command: Sequence[str], **options: Any) -> AsyncIterator[Wire]:
-    """A conversation with a server that was started for it, and not greeted."""
+    """Yield a conversation with a server that was started for it, and not greeted."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, **options)
     wire = Wire(process)

@@ -44,7 +44,7 @@ def everything() -> None:
 
 
 def model() -> Path:
-    """The folder with SmolLM2's safetensors and tokenizer."""
+    """Return the folder with SmolLM2's safetensors and tokenizer."""
     return checkpoint.find(ModelSettings(), lambda _: None).with_safetensors(lambda _: None).folder
 
 

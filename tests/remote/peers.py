@@ -54,21 +54,21 @@ def prefix_of(prompt: Any) -> str:
 
 
 def removed_of(grammar: str | None) -> str:
-    """The text that a grammar of ours wants an answer to begin with."""
+    """Return the text that a grammar of ours wants an answer to begin with."""
     quoted = re.fullmatch(r'root ::= "(.*)" \[\^\\x00\]\*', grammar or 'root ::= "" [^\\x00]*')
     assert quoted, grammar
     return re.sub(r"\\U([0-9A-F]{8})", lambda match: chr(int(match[1], 16)), quoted[1])
 
 
 def completion(prompt: str, suffix: str, removed: str) -> list[str]:
-    """The pieces of what follows."""
+    """Return the pieces of what follows."""
     last = (prompt + removed).rpartition("\n")[2]
     text = suffix.partition("\n")[0] if last.endswith("see") else last.partition("say:")[2].replace("\\n", "\n")
     return re.findall(r"\S+|\s", removed + text, re.DOTALL)
 
 
 async def pieces(prompt: str, suffix: str, removed: str, most: int) -> AsyncIterator[str]:
-    """What follows `prompt`, at most so many tokens."""
+    """Yield what follows `prompt`, at most so many tokens."""
     written = completion(prompt, suffix, removed)
     whole = prompt + removed
     for piece in written[:most]:
@@ -87,7 +87,7 @@ async def pieces(prompt: str, suffix: str, removed: str, most: int) -> AsyncIter
 
 
 def stream(events: AsyncIterator[str], media: str) -> Response:
-    """A streamed answer, of which it is said when nobody waits for its end."""
+    """Yield a streamed answer, of which it is said when nobody waits for its end."""
 
     async def watched() -> AsyncIterator[str]:
         finished = False
@@ -103,7 +103,7 @@ def stream(events: AsyncIterator[str], media: str) -> Response:
 
 
 def answered(answer: Callable[[Any], Response | AsyncIterator[str]], media: str = "text/event-stream") -> Any:
-    """A handler that does as it was told, or else answers."""
+    """Return a handler that does as it was told, or else answers."""
 
     async def handle(request: Request) -> Response:
         body = await body_of(request)

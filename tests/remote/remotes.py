@@ -55,7 +55,7 @@ class Peer:
         return [json.loads(line) for line in (self.folder / "asked.jsonl").read_text().splitlines()]
 
     def bodies(self, *paths: str) -> list[dict[str, Any]]:
-        """What it was asked at these paths, or to complete."""
+        """Return what it was asked at these paths, or to complete."""
         asked = paths or ("/v1/completions", "/completion", "/infill", "/api/generate")
         probe = {"input_prefix": "a", "input_suffix": "b", "n_predict": 1}
         return [e["body"] for e in self.asked if e["path"] in asked and not probe.items() <= e["body"].items()]
@@ -69,7 +69,7 @@ class Peer:
 
 @asynccontextmanager
 async def serving(kind: str, folder: Path, model: Path, **told: Any) -> AsyncIterator[Peer]:
-    """A peer with the tokenizer of the model in this folder."""
+    """Yield a peer with the tokenizer of the model in this folder."""
     peer = Peer(kind, folder / "peer", model / "tokenizer.json", **told)
     await peer.start()
     try:
@@ -86,7 +86,7 @@ def settings_for(url: str, folder: Path | None = None, **remote: Any) -> Setting
 
 @asynccontextmanager
 async def opened(url: str, folder: Path | None = None, **remote: Any) -> AsyncIterator[RemoteEngine]:
-    """An engine that has asked what is there."""
+    """Yield an engine that has asked what is there."""
     engine = RemoteEngine(settings_for(url, folder, **remote))
     try:
         await engine.load(lambda _: None)
@@ -103,5 +103,5 @@ async def answer(engine: Any, prefix: str, **options: Any) -> list[Chunk]:
 
 
 async def said(engine: Any, prefix: str, **options: Any) -> str:
-    """The text that completes this."""
+    """Return the text that completes this."""
     return "".join(chunk.text for chunk in await answer(engine, prefix, **options))

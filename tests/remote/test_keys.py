@@ -23,7 +23,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def user(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Peer]:
-    """The server that the command line names."""
+    """Yield the server that the command line names."""
     (tmp_path / "user").mkdir()
     async with serving("vllm", tmp_path / "user", tiny_folder) as peer:
         yield peer
@@ -31,7 +31,7 @@ async def user(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def stranger(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Peer]:
-    """The server that a folder names."""
+    """Yield the server that a folder names."""
     (tmp_path / "stranger").mkdir()
     async with serving("vllm", tmp_path / "stranger", tiny_folder) as peer:
         yield peer
@@ -47,7 +47,7 @@ def settings(folder: Path, **remote: Any) -> dict[str, Any]:
 
 
 def sent(peer: Peer) -> set[str | None]:
-    """The keys that have arrived there."""
+    """Return the keys that have arrived there."""
     return {entry["key"] for entry in peer.asked}
 
 

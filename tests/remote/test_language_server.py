@@ -22,7 +22,7 @@ def settings(url: str, folder: Path, **remote: Any) -> dict[str, Any]:
 
 
 def other(number: int) -> str:
-    """A line that nothing is known of."""
+    """Return a line that nothing is known of."""
     return f"x{number} = {number}  # say: and {number}"
 
 

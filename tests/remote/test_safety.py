@@ -51,7 +51,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close
 
 @asynccontextmanager
 async def raw(*pieces: bytes, repeated: bytes = b"") -> AsyncIterator[tuple[str, list[int]]]:
-    """A server that answers with these bytes, and with those that are `repeated` without an end.
+    """Yield a server that answers with these bytes, and with those that are `repeated` without an end.
 
     Hands out its address and how many it has sent.
     """

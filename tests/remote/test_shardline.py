@@ -42,7 +42,7 @@ async def server(tiny_folder: Path) -> AsyncIterator[Server]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def there(server: Server, key: None) -> AsyncIterator[RemoteEngine]:
-    """An engine in front of it."""
+    """Yield an engine in front of it."""
     async with opened(server.url, api_key_env="SHARDLINE_THE_KEY") as engine:
         yield engine
 

@@ -85,7 +85,7 @@ async def harm_behind(keys: Mapping[int, bool], record: Record, chance: random.R
 
 
 def running_engines() -> list[psutil.Process]:
-    """The processes of engines that live and do not hang, whether they can be asked yet or not."""
+    """Return the processes of engines that live and do not hang, whether they can be asked yet or not."""
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
@@ -108,7 +108,7 @@ def processes_left(runtime: str) -> int:
 
 
 async def ask_doing() -> str:
-    """What the engine does: loading, answering or idle."""
+    """Return what the engine does: loading, answering or idle."""
     for entry in registry.all_entries():
         try:
             connection = await Connection.open(entry)
@@ -140,7 +140,7 @@ async def measure(script: Script, kills: int, hangs: int) -> tuple[Record, list[
 
 
 def report(record: Record, faults: list[Fault], left: int) -> dict[str, Any]:
-    """The figures as `--json` writes them."""
+    """Return the figures as `--json` writes them."""
     counts, replayed = Counter(fault.doing for fault in faults), summary.report(record)
     kills, hangs = ([fault for fault in faults if fault.hangs is kind] for kind in (False, True))
     return {

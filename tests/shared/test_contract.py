@@ -67,7 +67,7 @@ class Loaded(ScriptedEngine):
 
 @asynccontextmanager
 async def serving(engine: Loaded, *, idle: float | None = None) -> AsyncIterator[uvicorn.Server]:
-    """A server of `engine`, which is found by whoever looks for one with these settings."""
+    """Yield a server of `engine`, which is found by whoever looks for one with these settings."""
 
     def end(_: object) -> None:
         server.should_exit = True

@@ -29,7 +29,7 @@ def settings_for(folder: Path, context_tokens: int = 512) -> Settings:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[psutil.Process]:
-    """A process that hangs."""
+    """Yield a process that hangs."""
     found = psutil.Process(pid)
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -33,7 +33,7 @@ def libraries(process: psutil.Process) -> set[str]:
 
 
 def servers() -> list[psutil.Process]:
-    """The language servers that run, which this process has started, and not the engines, which they have."""
+    """Return the language servers that run, which this process has started, and not the engines, which they have."""
     children = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in children if "shardline" in child.cmdline()]
 

@@ -45,7 +45,7 @@ async def test_a_log_that_has_grown_long_begins_anew_and_tells_where_the_old_one
 
 @asynccontextmanager
 async def limited(kind: str, limit: int, folder: Path) -> AsyncIterator[Client]:
-    """A window whose language server and engine have a limit, as the shell's `ulimit` sets it."""
+    """Yield a window whose language server and engine have a limit, as the shell's `ulimit` sets it."""
     async with started([*LIMITED, kind, str(limit), *COMMAND], **settings(folder)) as client:
         yield client
 
@@ -105,7 +105,7 @@ async def test_nobody_else_may_write_to_what_is_made_whatever_the_umask(
 
 @pytest.fixture
 def foreign(tmp_path: Path, own_runtime: None) -> Iterator[Path]:
-    """The runtime folder that the system has for this user, which somebody else has made."""
+    """Yield the runtime folder that the system has for this user, which somebody else has made."""
     folder = tmp_path / f"runtime-{os.getuid()}"
     folder.mkdir()
     if os.getuid() == 0:

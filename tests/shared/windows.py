@@ -24,7 +24,7 @@ def settings(folder: Path, *, idle: float = 300, tokens: int = 8, **model: Any) 
 
 @asynccontextmanager
 async def window(folder: Path, **options: Any) -> AsyncIterator[Client]:
-    """A language server whose model is ready."""
+    """Yield a language server whose model is ready."""
     async with started(COMMAND, **settings(folder, **options)) as client:
         assert (await client.until_settled()).state == "ready"
         yield client
