@@ -59,7 +59,8 @@ async def test_sharded_over_cpu_and_disk_it_says_the_same(tmp_path: Path) -> Non
         engine = LocalEngine(settings)
         await engine.load(lambda _: None)
         said.append("".join([chunk.text async for chunk in engine.complete(request)]))
-        assert ("disk" in engine.placement["device_map"].values()) == (settings.offload_folder is not None)
+        assert engine.placement
+        assert ("disk" in engine.placement.device_map.values()) == (settings.offload_folder is not None)
         engine.close()
     assert said[0] == said[1]
     assert "Thursday" in said[0]

@@ -30,16 +30,21 @@ async def opened(folder: Path) -> LocalEngine:
     return engine
 
 
+def is_placed(engine: LocalEngine) -> bool:
+    return engine.placement is not None
+
+
 async def test_it_loads_with_progress_and_streams(tiny_folder: Path) -> None:
     told: list[Progress] = []
     engine = LocalEngine(ModelSettings(name=str(tiny_folder)))
-    assert engine.placement == {}
+    assert not is_placed(engine)
     await engine.load(told.append)
     assert [(progress.done, progress.total) for progress in told if progress.unit == "layers"] == [
         (done, 4) for done in range(4)
     ]
     assert told[-1].activity == "Warming up"
-    assert engine.placement["fits"]
+    assert engine.placement
+    assert engine.placement.fits
     chunks = [chunk async for chunk in engine.complete(Request(document="d", prefix=CODE, max_tokens=8))]
     assert len(chunks) > 1  # what is read is told of before anything is written
     assert [chunk.finish_reason is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
@@ -152,7 +157,7 @@ async def test_a_closed_engine_keeps_nothing_of_its_model(tiny_folder: Path, tmp
         assert layers() == before + 4
     await engine.wait_closed()
     assert layers() == before
-    assert engine.placement == {}
+    assert engine.placement is None
 
 
 async def test_a_load_that_is_given_up_keeps_nothing_of_what_was_read(tiny_folder: Path) -> None:

@@ -42,12 +42,12 @@ def huge(tiny_folder: Path, tmp_path: Path) -> ModelSettings:
 
 
 def test_what_the_other_model_holds_counts_as_free_where_memory_is_not_set() -> None:
-    alone = room.as_if_alone(ModelSettings(), plan(share(0)).as_json())
-    beside = room.as_if_alone(ModelSettings(), plan(share(PIB)).as_json())
+    alone = room.as_if_alone(ModelSettings(), plan(share(0)))
+    beside = room.as_if_alone(ModelSettings(), plan(share(PIB)))
     assert alone.max_memory
     assert beside.max_memory
     assert int(alone.max_memory["cpu"]) < PIB * devices.FREE_SHARE < int(beside.max_memory["cpu"])
-    assert room.as_if_alone(ModelSettings(max_memory={"cpu": 7}), plan(share(PIB)).as_json()).max_memory == {"cpu": 7}
+    assert room.as_if_alone(ModelSettings(max_memory={"cpu": 7}), plan(share(PIB))).max_memory == {"cpu": 7}
 
 
 def test_there_is_room_where_each_device_has_it_now() -> None:
@@ -62,12 +62,14 @@ async def test_a_model_that_has_room_is_loaded_beside_the_other(tiny_folder: Pat
     settings = ModelSettings(name=str(tiny_folder), context_tokens=512)
     with closing(await opened(settings)) as first, closing(LocalEngine(replace(settings, dtype="bfloat16"))) as second:
         await second.load(lambda _: None, beside=first)
-        assert first.placement["dtype"] == "float32"
-        assert second.placement["dtype"] == "bfloat16"
+        assert first.placement
+        assert first.placement.dtype == "float32"
+        assert second.placement
+        assert second.placement.dtype == "bfloat16"
 
 
 def test_it_is_placed_as_it_may_lie_when_the_other_has_gone(tiny_folder: Path) -> None:
-    beside = plan(share(PIB)).as_json()
+    beside = plan(share(PIB))
     runner = open_runner(ModelSettings(name=str(tiny_folder)), lambda _: None, beside)
     assert (runner.plan.devices[0].limit or 0) > PIB / 2
 

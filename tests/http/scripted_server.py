@@ -8,11 +8,10 @@ cannot infill.
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
@@ -37,7 +36,7 @@ SHARES = [
     DeviceShare(device="cpu", limit=None, weights=GIB, kv_cache=GIB // 20, workspace=GIB // 50, layers=1),
 ]
 DEVICE_MAP = {f"model.layers.{layer}": 0 if layer < 11 else 1 if layer < 31 else "cpu" for layer in range(32)}
-PLACEMENT = Plan(model="scripted", dtype="float16", device_map=DEVICE_MAP, devices=tuple(SHARES)).as_json()
+PLACEMENT = Plan(model="scripted", dtype="float16", device_map=DEVICE_MAP, devices=tuple(SHARES))
 
 
 def script(request: Request) -> str:
@@ -85,7 +84,7 @@ class Engine(ScriptedEngine):
         return self.name != "plain"
 
     @property
-    def placement(self) -> Mapping[str, Any]:
+    def placement(self) -> Plan | None:
         return PLACEMENT
 
     def routes(self, _: Service) -> Sequence[Route]:

@@ -65,7 +65,7 @@ async def test_the_page_needs_no_key_holds_no_secret_and_reaches_nowhere() -> No
         await server.http.post("/infill", json={"prompt": "say:four"})
         told = (await server.http.get("/engine/figures")).json()
         assert told["status"] == "ok"
-        assert told["placement"] == PLACEMENT
+        assert told["placement"] == PLACEMENT.as_json()
         assert (told["running"], told["waiting"]) == (0, 0)
         assert sum(told["history"]["tokens"]) == 4
         assert sum(told["history"]["requests"]) == 1

@@ -1,13 +1,12 @@
 """Advice for a slow model: only where it is slow, and only what would change something."""
 
-from dataclasses import asdict
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.engine import Usage
-from shardline.engine.plan import GIB, DeviceShare
+from shardline.engine.plan import GIB, DeviceShare, Plan
 from shardline.lsp.hosting.slow_model import ANSWERS, SLOW_SECONDS, advice
 from shardline.settings import GenerationSettings, ModelSettings, RemoteSettings, Settings
 
@@ -20,7 +19,7 @@ def cost(seconds: float, first: float = 0.1) -> Usage:
     )
 
 
-def placed(**gibibytes: int) -> dict[str, Any]:
+def placed(**gibibytes: int) -> Plan:
     """Return a placement with weights on the devices `cpu`, `disk`, `gpu` and `second`, which is a GPU too."""
     numbers = {"gpu": 0, "second": 1}
     shares = [
@@ -29,10 +28,10 @@ def placed(**gibibytes: int) -> dict[str, Any]:
         )
         for device, size in gibibytes.items()
     ]
-    return {"devices": [asdict(share) for share in shares]}
+    return Plan(model=NAME, dtype="float16", device_map={}, devices=tuple(shares))
 
 
-def helps(placement: dict[str, Any] | None = None, *, first: float = 0.1, name: str = NAME, **model: Any) -> list[str]:
+def helps(placement: Plan | None = None, *, first: float = 0.1, name: str = NAME, **model: Any) -> list[str]:
     settings = Settings(model=ModelSettings(name=name, **model), generation=GenerationSettings(max_tokens=99))
     told = advice([cost(5.0, first)] * ANSWERS, settings, placement or placed(gpu=1))
     assert told.startswith(f"{name} takes 5.0 seconds for a suggestion. What would help: ")
@@ -47,7 +46,7 @@ GUESS = "set model.draft to a small model with the same tokens"
 
 @given(st.lists(st.floats(0, 10), max_size=2 * ANSWERS))
 def test_it_is_slow_where_half_of_the_answers_came_late(seconds: list[float]) -> None:
-    told = advice([cost(each) for each in seconds], Settings(), {})
+    told = advice([cost(each) for each in seconds], Settings(), None)
     late = sum(each > SLOW_SECONDS for each in seconds)
     if 2 * late > len(seconds) >= ANSWERS:
         assert told
@@ -87,7 +86,7 @@ def test_there_is_no_smaller_model_than_the_one_that_comes_with_it() -> None:
 def test_a_server_elsewhere_is_not_to_be_changed_from_here() -> None:
     remote = RemoteSettings(base_url="http://127.0.0.1:8000", model="large")
     settings = Settings(model=ModelSettings(name=NAME), remote=remote)
-    told = advice([cost(5.0)] * ANSWERS, settings, {})
+    told = advice([cost(5.0)] * ANSWERS, settings, None)
     assert told == (
         "large takes 5.0 seconds for a suggestion. What would help: lower generation.maxTokens, which is 64."
     )

@@ -43,7 +43,7 @@ async def test_each_kind_is_recognized_and_completes(kind: str, tiny_folder: Pat
         assert last.usage.prompt_tokens == 77 or kind == "openai"
         assert last.usage.cached_tokens == (70 if kind in TOKEN_KINDS else 0)
         assert last.logprob == -0.25 * last.usage.completion_tokens
-        assert engine.placement == {}
+        assert engine.placement is None
         assert (await answer(engine, "long", max_tokens=5))[-1].finish_reason is FinishReason.LENGTH
     paths = {"llama.cpp": "/completion", "ollama": "/api/generate"}
     assert peer.asked[-1]["path"] == paths.get(kind, "/v1/completions")

@@ -275,7 +275,7 @@ async def test_an_engine_that_is_left_while_it_loads_stays_no_longer_than_it_may
 async def test_before_it_is_loaded_and_after_it_was_closed_nothing_can_be_asked() -> None:
     async with serving(Loaded()):
         async with shared() as engine:
-            assert engine.placement == {}
+            assert engine.placement is None
         with pytest.raises(NotReadyError):
             await chunks_of(engine, HELLO)
         with pytest.raises(NotReadyError):

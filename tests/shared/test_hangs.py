@@ -63,7 +63,7 @@ async def test_a_window_whose_engine_hangs_is_answered_by_the_next_and_others_ar
 
 
 async def test_one_that_hangs_while_it_loads_is_killed_and_lost(tiny_folder: Path) -> None:
-    entry = await launcher.find_or_start(settings_for(tiny_folder), {})
+    entry = await launcher.find_or_start(settings_for(tiny_folder), None)
     with stopped(entry.pid) as hung:
         engine = SharedEngine(settings_for(tiny_folder), silence=0.5)
         async with within_guard():
@@ -103,7 +103,9 @@ async def test_a_window_that_leaves_an_engine_that_hangs_does_not_wait_for_it(ti
 
 
 async def test_engines_that_hang_are_listed_and_stopped(tiny_folder: Path) -> None:
-    entries = [await launcher.find_or_start(settings_for(tiny_folder, context_tokens=size), {}) for size in (256, 512)]
+    entries = [
+        await launcher.find_or_start(settings_for(tiny_folder, context_tokens=size), None) for size in (256, 512)
+    ]
     first, second = entries
     with stopped(first.pid), stopped(second.pid):
         async with within_guard():
@@ -123,7 +125,7 @@ async def test_where_somebody_who_hangs_starts_an_engine_that_is_told(tiny_folde
     await holder.stdout.readline()
     told: asyncio.Queue[Progress] = asyncio.Queue()
     with stopped(holder.pid):
-        starting = asyncio.ensure_future(launcher.find_or_start(settings_for(tiny_folder), {}, told.put_nowait))
+        starting = asyncio.ensure_future(launcher.find_or_start(settings_for(tiny_folder), None, told.put_nowait))
         async with within_guard():
             activity = (await told.get()).activity
             assert f"process {holder.pid}" in activity

@@ -111,7 +111,7 @@ async def test_an_engine_that_is_killed_before_it_can_be_asked_is_started_again(
 
 async def test_one_that_hangs_when_it_starts_is_killed_when_nobody_waits_for_it(tiny_folder: Path) -> None:
     options = Settings(model=ModelSettings(name=str(tiny_folder)))
-    starting = asyncio.ensure_future(launcher.find_or_start(options, {}))
+    starting = asyncio.ensure_future(launcher.find_or_start(options, None))
     async with asyncio.timeout(GUARD):
         while not (engines := running_engines()):  # noqa: ASYNC110  nothing tells that a process has begun
             await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from rich.text import Text
 from shardline import children
 from shardline.cli.inspect import plan
 from shardline.console import Console
+from shardline.engine.plan import Plan
 from shardline.errors import ProtocolError, ShardlineError
 from shardline.lsp.client.editor import Editor
 from shardline.settings import Settings, as_values, uncounted
@@ -99,8 +100,9 @@ async def _show(console: Console, settings: Settings) -> None:
                 )
             )
             if placement := await editor.command("shardline.plan"):  # a server elsewhere does not say
-                console.print(Text(f"{placement['model']} in {placement['dtype']}\n", style="dim"))
-                console.print(plan.picture(placement))
+                placed = Plan.from_json(placement)
+                console.print(Text(f"{placed.model} in {placed.dtype}\n", style="dim"))
+                console.print(plan.picture(placed))
             for number, (title, sample) in enumerate(SAMPLES, 1):
                 spinner.update(f"Completing {title}")
                 await _show_sample(console, editor, f"file:///demo/sample{number}.py", title, sample)

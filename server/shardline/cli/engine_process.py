@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shardline import logs
 from shardline.engine import Report
 from shardline.engine.local.engine import LocalEngine
+from shardline.engine.plan import Plan
 from shardline.engine.shared import registry
 from shardline.http import engine_api
 from shardline.http.app import Access
@@ -27,10 +28,12 @@ def engine_process() -> None:
     settings = merge_strictly(Settings(), order["settings"], "A language server")
     logs.configure(settings.log.level)
 
+    beside = Plan.from_json(order["beside"]) if order["beside"] else None
+
     def open_runner(model: ModelSettings, report: Report, _: Any) -> "Runner":
         from shardline.engine.local import opener  # imports torch
 
-        return opener.open_runner(model, report, order["beside"])
+        return opener.open_runner(model, report, beside)
 
     engine = LocalEngine(settings.model, open_runner)
     key = secrets.token_urlsafe(32)

@@ -5,11 +5,12 @@ This module imports none of its implementations.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
+from shardline.engine.plan import Plan
 from shardline.errors import ShardlineError
 
 
@@ -154,8 +155,8 @@ class Engine(Protocol):
         """Whether the model can be shown what follows the cursor; False until it is loaded."""
 
     @property
-    def placement(self) -> Mapping[str, Any]:
-        """Which layers are on which device, as `shardline plan --json` prints it; empty until loaded."""
+    def placement(self) -> Plan | None:
+        """The plan by which the model was placed; None until it is loaded, and for a remote model."""
 
     def close(self) -> None:
         """End all work and free the memory as soon as the current step is done; does not wait for that."""

@@ -76,8 +76,22 @@ class Plan:
         """Return a name for where everything lies and in which dtype."""
         return hashlib.sha256(json.dumps([self.dtype, dict(self.device_map)]).encode()).hexdigest()
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Plan":
+        """Return the plan that `as_json` wrote, in this process or another."""
+        *warnings, last = [*values["warnings"], ""] if values["fits"] else values["warnings"]
+        return cls(
+            model=values["model"],
+            dtype=values["dtype"],
+            device_map=values["device_map"],
+            devices=tuple(DeviceShare(**share) for share in values["devices"]),
+            warnings=tuple(warnings),
+            refusal=last,
+            draft=cls.from_json(values["draft"]) if values["draft"] else None,
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """Return the plan as `shardline plan --json` prints it."""
+        """Return the plan as `shardline plan --json` prints it; its last warning is the refusal, where it has one."""
         warnings = [*self.warnings, *([self.refusal] if self.refusal else [])]
         return {
             "model": self.model,

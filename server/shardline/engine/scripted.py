@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from shardline.engine import Chunk, Engine, FinishReason, Progress, Report, Request, Token, Usage, never_lost
+from shardline.engine.plan import Plan
 from shardline.errors import ShardlineError
 
 
@@ -91,9 +91,9 @@ class ScriptedEngine:
         return self._infills
 
     @property
-    def placement(self) -> Mapping[str, Any]:
-        """Nothing is placed anywhere."""
-        return {}
+    def placement(self) -> Plan | None:
+        """None: nothing is placed anywhere."""
+        return None
 
     def close(self) -> None:
         """Remember that it was closed."""

@@ -1,10 +1,10 @@
 """Engine behind admission: requests wait for their turn and are counted."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from shardline.engine import Chunk, Engine, Report, Request, Usage
+from shardline.engine.plan import Plan
 from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
 from shardline.http.load_state import Loading
@@ -62,7 +62,7 @@ class ServedEngine:
         return self._engine.infills
 
     @property
-    def placement(self) -> Mapping[str, Any]:
+    def placement(self) -> Plan | None:
         """Where the layers are."""
         return self._engine.placement
 

@@ -103,7 +103,9 @@ class Private:
         state: dict[str, Any] = {"version": __version__, "ready": loading.ready}
         if loading.error:
             return {**state, **serialization.write_error(loading.error)}
-        return {**state, "infills": engine.infills, "placement": engine.placement} if loading.ready else state
+        if not loading.ready:
+            return state
+        return {**state, "infills": engine.infills, "placement": engine.placement and engine.placement.as_json()}
 
     async def _states(self, client: str) -> AsyncGenerator[Any, None]:
         self._was_used = True

@@ -268,7 +268,7 @@ def _register(server: ShardlineServer) -> None:
 
     @server.command("shardline.plan")
     def plan(*_: Any) -> dict[str, Any]:
-        return dict(server.host.placement)
+        return server.host.placement.as_json() if server.host.placement else {}
 
     @server.command("shardline.restart")
     async def restart(*_: Any) -> None:

@@ -3,14 +3,13 @@
 import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from shardline.console import Console
-from shardline.engine.plan import in_words
+from shardline.engine.plan import DeviceShare, Plan, in_words
 from shardline.settings import Settings
 
 DOES_NOT_FIT = 3
@@ -38,36 +37,35 @@ def plan(settings: Settings, *, as_json: bool) -> int:
         draft = f", draft model {made.draft.model}" if made.draft else ""
         title = f"{made.model} in {made.dtype}, context of {planned.context_tokens} tokens{draft}"
         console.print(Text(title, style="bold"))
-        console.print(picture(made.as_json()))
+        console.print(picture(made))
     return 0 if made.fits else DOES_NOT_FIT
 
 
-def picture(plan: Mapping[str, Any]) -> RenderableType:
-    """Draw a plan, given as its JSON: a bar for each device, drawn to one scale."""
+def picture(plan: Plan) -> RenderableType:
+    """Draw a plan: a bar for each device, drawn to one scale."""
     grid = Table.grid(padding=(0, 2))
-    scale = max(share["limit"] or _used(share) for share in plan["devices"])
-    for share in plan["devices"]:
+    scale = max(share.limit or share.used for share in plan.devices)
+    for share in plan.devices:
         grid.add_row(
-            Text(_device(share["device"], fits=plan["fits"]), style="bold"),
-            Text(_modules(plan["device_map"], share)),
+            Text(_device(share.device, fits=plan.fits), style="bold"),
+            Text(_modules(plan.device_map, share)),
             _bar(share, scale),
             _room(share),
         )
     legend = Text()
-    shown = [part for part in PARTS if part[0] != "draft" or plan["draft"]]
+    shown = [part for part in PARTS if part[0] != "draft" or plan.draft]
     for name, character, style in (*shown, FREE):
         legend.append(f"{character} ", style=style).append(f"{LEGEND.get(name, name)}   ", style="dim")
     parts: list[RenderableType] = [grid, legend]
-    *rest, last = plan["warnings"] or [None]
-    parts += [Text(f"! {line}", style="yellow") for line in rest]
-    if last is not None:
-        parts.append(Text(f"! {last}", style="yellow") if plan["fits"] else Text(f"✗ {last}", style="red"))
+    parts += [Text(f"! {line}", style="yellow") for line in plan.warnings]
+    if plan.refusal:
+        parts.append(Text(f"✗ {plan.refusal}", style="red"))
     return Group(*parts)
 
 
-def _modules(device_map: Mapping[str, int | str], share: Mapping[str, Any]) -> str:
+def _modules(device_map: Mapping[str, int | str], share: DeviceShare) -> str:
     """Return the modules on a device, as the map names them: `embed_tokens, layers 0–10`."""
-    here = [name for name, device in device_map.items() if device == share["device"]]
+    here = [name for name, device in device_map.items() if device == share.device]
     numbers = [int(last) for name in here if (last := name.rpartition(".")[2]).isdecimal()]
     runs = [
         [number for _, number in run]
@@ -76,7 +74,7 @@ def _modules(device_map: Mapping[str, int | str], share: Mapping[str, Any]) -> s
     spans = ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
     if spans:
         return f"layer{'s' if len(numbers) > 1 else ''} {spans}"
-    return f"{share['layers']} layers" if share["layers"] else ", ".join(name.rpartition(".")[2] for name in here)
+    return f"{share.layers} layers" if share.layers else ", ".join(name.rpartition(".")[2] for name in here)
 
 
 def _device(device: int | str, *, fits: bool) -> str:
@@ -85,26 +83,21 @@ def _device(device: int | str, *, fits: bool) -> str:
     return f"GPU {device}" if isinstance(device, int) else device
 
 
-def _used(share: Mapping[str, Any]) -> int:
-    return int(sum(share[name] for name, _, _ in PARTS))
-
-
-def _bar(share: Mapping[str, Any], scale: int) -> Text:
+def _bar(share: DeviceShare, scale: int) -> Text:
     """Characters in proportion to bytes; whatever is there at all gets at least one."""
     bar = Text()
     for name, character, style in PARTS:
-        if share[name]:
-            bar.append(character * max(1, round(BAR_WIDTH * share[name] / scale)), style=style)
-    if share["limit"] is not None:
-        room = round(BAR_WIDTH * share["limit"] / scale) - len(bar)
+        if size := getattr(share, name):
+            bar.append(character * max(1, round(BAR_WIDTH * size / scale)), style=style)
+    if share.limit is not None:
+        room = round(BAR_WIDTH * share.limit / scale) - len(bar)
         bar.append(FREE[1] * max(0, room), style=FREE[2])
     return bar
 
 
-def _room(share: Mapping[str, Any]) -> Text:
-    used = _used(share)
-    if share["limit"] is None:
-        return Text(in_words(used))
-    free = share["limit"] - used
-    text = Text(f"{in_words(used)} of {in_words(share['limit'])}")
+def _room(share: DeviceShare) -> Text:
+    if share.limit is None:
+        return Text(in_words(share.used))
+    free = share.limit - share.used
+    text = Text(f"{in_words(share.used)} of {in_words(share.limit)}")
     return text if free >= 0 else text.append(f", {in_words(-free)} too much", style="bold red")

@@ -8,12 +8,13 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
 from shardline.engine.local.chunk_coalescing import Coalescing
+from shardline.engine.plan import Plan
 from shardline.errors import EngineError, GenerationError, NotReadyError, ShardlineError, first_line
 from shardline.settings import ModelSettings
 
@@ -25,11 +26,11 @@ LEAVE_SECONDS = 0.002
 
 Job = Callable[[], None]
 
-Opener = Callable[[ModelSettings, Report, Mapping[str, Any]], "Runner"]
+Opener = Callable[[ModelSettings, Report, Plan | None], "Runner"]
 """Finds and loads a model beside another one of this placement, empty if there is none."""
 
 
-def _open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any]) -> "Runner":
+def _open_runner(settings: ModelSettings, report: Report, beside: Plan | None) -> "Runner":
     from shardline.engine.local.opener import open_runner  # imports torch
 
     return open_runner(settings, report, beside)
@@ -55,7 +56,7 @@ class LocalEngine:
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find or download the model, plan its placement and read its weights; raises `EngineError`."""
         loaded: Future[None] = Future()
-        other = beside.placement if beside else {}
+        other = beside.placement if beside else None
 
         def report_unless_closed(progress: Progress) -> None:
             if self._closed.is_set():
@@ -149,9 +150,9 @@ class LocalEngine:
         return self._runner is not None and self._runner.infills
 
     @property
-    def placement(self) -> Mapping[str, Any]:
-        """The model's plan as JSON; empty until it is loaded."""
-        return self._runner.plan.as_json() if self._runner else {}
+    def placement(self) -> Plan | None:
+        """The model's plan; None until it is loaded."""
+        return self._runner.plan if self._runner else None
 
     def close(self) -> None:
         """End all work; the thread frees the model after its current step."""

@@ -2,7 +2,6 @@
 
 import threading
 import traceback
-from collections.abc import Mapping
 from typing import Any
 
 from shardline import threads
@@ -15,16 +14,16 @@ from shardline.engine.models.llama import loader
 from shardline.engine.models.llama.compilation import compile_step
 from shardline.engine.placement import devices, draft_placement, planner, room
 from shardline.engine.placement.planner import Planned
-from shardline.engine.plan import main_device
+from shardline.engine.plan import Plan, main_device
 from shardline.engine.tokenization.tokenizer import Codec
 from shardline.errors import PlacementError
 from shardline.settings import ModelSettings
 
 
-def open_runner(settings: ModelSettings, report: Report, beside: Mapping[str, Any] | None = None) -> Runner:
+def open_runner(settings: ModelSettings, report: Report, beside: Plan | None = None) -> Runner:
     """Find the model, plan, load it and run one token; raises `EngineError` or `SettingsError`.
 
-    `beside` is the placement of a model that stays until this one is ready; see `Engine.load`.
+    `beside` is the plan of a model that stays until this one is ready; see `Engine.load`.
     """
     source = checkpoint.find(settings, report)
     if beside:

@@ -1,20 +1,18 @@
 """Room for a model beside a loaded one that it will replace."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from shardline.engine.placement import devices
-from shardline.engine.plan import DeviceShare, Plan, in_words
+from shardline.engine.plan import Plan, in_words
 from shardline.errors import NoRoomError
 from shardline.settings import ModelSettings
 
 
-def as_if_alone(settings: ModelSettings, other: Mapping[str, Any]) -> ModelSettings:
-    """Return the settings that place a model as if the other one, with this placement, had gone."""
+def as_if_alone(settings: ModelSettings, other: Plan) -> ModelSettings:
+    """Return the settings that place a model as if the model of the plan `other` had gone."""
     if settings.max_memory is not None:
         return settings
-    held = {share.device: share.used for share in (DeviceShare(**share) for share in other["devices"])}
+    held = {share.device: share.used for share in other.devices}
     limits = {
         device: int((free + held.get(device, 0)) * devices.FREE_SHARE) for device, free in devices.free_memory().items()
     }

@@ -2,13 +2,14 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, never_lost
+from shardline.engine.plan import Plan
 from shardline.engine.remote.answer_stream import MALFORMED, GrammarIgnored, answer, no_completion
 from shardline.engine.remote.detection import Served, infills, recognize
 from shardline.engine.remote.dialect import Dialect
@@ -99,9 +100,9 @@ class RemoteEngine:
         return self._dialect is not None and self._dialect.infills
 
     @property
-    def placement(self) -> Mapping[str, Any]:
-        """Empty: no layer is on this machine."""
-        return {}
+    def placement(self) -> Plan | None:
+        """None: no layer is on this machine."""
+        return None
 
     def close(self) -> None:
         """Refuse further requests; running streams end with the tasks that read them."""

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any
 
 from shardline.engine import Chunk, Engine, Report, Request
+from shardline.engine.plan import Plan
 from shardline.errors import AwayError, EngineError, NoRoomError, ShardlineError
 
 RETRY_SECONDS = 3.0
@@ -71,7 +71,7 @@ class FallbackEngine:
         return self._active.infills
 
     @property
-    def placement(self) -> Mapping[str, Any]:
+    def placement(self) -> Plan | None:
         """The placement of the active engine."""
         return self._active.placement
 

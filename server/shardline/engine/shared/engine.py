@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from shardline.engine import Chunk, Engine, Progress, Report, Request, serialization
+from shardline.engine.plan import Plan
 from shardline.engine.shared import control, launcher, registry
 from shardline.engine.shared.h11_client import Connection
 from shardline.engine.shared.registry import Entry
@@ -44,7 +45,7 @@ class SharedEngine:
     async def load(self, report: Report, *, beside: Engine | None = None) -> None:
         """Find or start the engine and wait until it is ready; raises `EngineError`."""
         try:
-            entry = await launcher.find_or_start(self._settings, beside.placement if beside else {}, report)
+            entry = await launcher.find_or_start(self._settings, beside.placement if beside else None, report)
             self._left = entry
             ready: asyncio.Future[None] = self._loop.create_future()
             self._following = asyncio.create_task(self._follow(entry, report, ready))
@@ -97,10 +98,10 @@ class SharedEngine:
         return bool(self._state.get("infills"))
 
     @property
-    def placement(self) -> Mapping[str, Any]:
-        """The placement of the model; empty until it is loaded."""
-        placement: Mapping[str, Any] = self._state.get("placement", {})
-        return placement
+    def placement(self) -> Plan | None:
+        """The plan of the model; None until it is loaded."""
+        placement = self._state.get("placement")
+        return Plan.from_json(placement) if placement else None
 
     def close(self) -> None:
         """Leave the engine, which ends after its last client has left."""

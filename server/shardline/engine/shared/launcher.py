@@ -8,15 +8,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 
 from shardline import children
 from shardline.engine import Progress, Report
+from shardline.engine.plan import Plan
 from shardline.engine.shared import control, registry
 from shardline.engine.shared.registry import Entry
 from shardline.errors import AwayError, EngineError
@@ -35,10 +34,10 @@ LOOK_SECONDS = 0.1
 """Interval between checks whether another window has started the engine."""
 
 
-async def find_or_start(settings: Settings, beside: Mapping[str, Any], report: Report = lambda _: None) -> Entry:
+async def find_or_start(settings: Settings, beside: Plan | None, report: Report = lambda _: None) -> Entry:
     """Return the user's engine for these settings of the model; raises `EngineError` if it does not start.
 
-    `beside` is the placement of a model that stays loaded until the new one is ready, or empty. Before a new engine
+    `beside` is the plan of a model that stays loaded until the new one is ready. Before a new engine
     starts, those without clients are stopped. `report` receives which process is waited for.
     """
     name = registry.identify(settings.model)
@@ -60,8 +59,11 @@ async def find_or_start(settings: Settings, beside: Mapping[str, Any], report: R
     return entry
 
 
-async def _start(name: str, settings: Settings, beside: Mapping[str, Any]) -> Entry:
-    order = {"settings": as_values(replace(settings, model=registry.absolute(settings.model))), "beside": beside}
+async def _start(name: str, settings: Settings, beside: Plan | None) -> Entry:
+    order = {
+        "settings": as_values(replace(settings, model=registry.absolute(settings.model))),
+        "beside": beside and beside.as_json(),
+    }
     log = registry.log_file(name)
     process, log_began = _launch(name, json.dumps(order).encode())
     again = f"It is started again; its log is {log}."

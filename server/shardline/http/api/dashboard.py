@@ -35,7 +35,7 @@ def routes(engine: Engine, model: str, loading: Loading, admission: Admission, h
                 "version": __version__,
                 "model": model,
                 **loading.as_json(),
-                "placement": dict(engine.placement),
+                "placement": engine.placement.as_json() if engine.placement else {},
                 "running": admission.running,
                 "waiting": admission.waiting,
                 "history": history.as_json(),

@@ -1,12 +1,12 @@
 """Life of the engine: started, replaced when settings change, closed."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from shardline.completion import Source, Suggestion
 from shardline.completion.completer import Answer, Origin
 from shardline.engine import NOTHING_SPENT, Engine, Progress
+from shardline.engine.plan import Plan
 from shardline.errors import (
     AwayError,
     NoRoomError,
@@ -47,9 +47,9 @@ class EngineHost:
         self._read_ahead = ReadAhead()
 
     @property
-    def placement(self) -> Mapping[str, Any]:
+    def placement(self) -> Plan | None:
         """Which layers are on which device; empty until the model is loaded."""
-        return self._serving.engine.placement if self._serving else {}
+        return self._serving.engine.placement if self._serving else None
 
     def apply(self, settings: Settings) -> None:
         """Use these settings: those of generation at once, those of the engine by loading it anew if they differ.

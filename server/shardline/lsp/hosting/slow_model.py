@@ -1,11 +1,10 @@
 """Advice for a model that is too slow for typing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from statistics import median
-from typing import Any
 
 from shardline.engine import Usage
-from shardline.engine.plan import GIB, DeviceShare, in_words
+from shardline.engine.plan import GIB, Plan, in_words
 from shardline.settings import EMBEDDED_MODEL, ModelSettings, Settings
 
 ANSWERS = 5
@@ -18,11 +17,8 @@ LARGE = 2 * GIB
 """For models with smaller weights no small one that guesses ahead is much faster."""
 
 
-def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str, Any]) -> str:
-    """Return the settings to change, in sentences; empty where the last answers were fast or too few.
-
-    `placement` is that of the engine, as `Engine.placement` has it.
-    """
+def advice(costs: Collection[Usage], settings: Settings, placement: Plan | None) -> str:
+    """Return the settings to change, in sentences; empty where the last answers were fast or too few."""
     if len(costs) < ANSWERS:
         return ""
     seconds = median(usage.total_time for usage in costs)
@@ -33,10 +29,10 @@ def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str,
     return f"{settings.model_name} takes {seconds:.1f} seconds for a suggestion. What would help: {helps}."
 
 
-def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bool) -> list[str]:
+def _what_helps(settings: Settings, placement: Plan | None, *, reading: bool) -> list[str]:
     """Return what helps; `reading` says whether most of the time goes into the prompt."""
     model, here = settings.model, not settings.is_remote
-    shares = [DeviceShare(**share) for share in placement.get("devices", [])]
+    shares = placement.devices if placement else ()
     computes = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
     waiting = sum(share.weights for share in shares if share.device in ("cpu", "disk") and share.device != computes)
     helps = []
