@@ -1,4 +1,4 @@
-"""Search for the tokenizer of a remote model, which prompts as token ids need."""
+"""Search for the tokenizer of a remote model."""
 
 import asyncio
 import re
