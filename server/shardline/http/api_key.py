@@ -1,4 +1,4 @@
-"""API key of the server: the user's own, or a generated one."""
+"""API key of the server: the user's or a generated private file."""
 
 import contextlib
 import os

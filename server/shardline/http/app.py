@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from shardline.engine import Engine
 from shardline.errors import ShardlineError
 from shardline.http.admission import Admission
-from shardline.http.admitted_engine import ServedEngine
+from shardline.http.admitted_engine import AdmittedEngine
 from shardline.http.api import dashboard, llama_cpp, llama_properties, mistral, openai
 from shardline.http.load_state import Loading
 from shardline.http.metrics import Metrics
@@ -44,7 +44,7 @@ class Service:
     `release` lets the idle time begin while the engine still loads, as no client waits for it any more.
     """
 
-    engine: ServedEngine
+    engine: AdmittedEngine
     loading: Loading
     end: Callable[[], None]
     release: Callable[[], None]
@@ -70,7 +70,7 @@ def make_app(
     loading, admission = Loading(engine), Admission()
     metrics = Metrics(admission)
     presence = Presence(access.idle, lambda: on_end(None))
-    served = ServedEngine(engine, loading, admission, metrics)
+    served = AdmittedEngine(engine, loading, admission, metrics)
     loads = ExitStack()  # a loading engine counts as used
     service = Service(engine=served, loading=loading, end=lambda: on_end(None), release=loads.close)
     parser = Parser()

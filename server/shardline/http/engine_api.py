@@ -1,4 +1,4 @@
-"""Private HTTP API with the engine's contract, for the user's language servers.
+"""Private HTTP API with the whole engine contract, for language servers.
 
 A client is connected while its request for `/engine/clients/NAME` is open; its answer has a line for each change and
 every few seconds. Documents belong to their client and are forgotten when it disconnects.

@@ -1,4 +1,4 @@
-"""History of the last two minutes: tokens, latency, KV cache reuse."""
+"""History of the last two minutes: tokens, latency and KV cache reuse."""
 
 import time
 from collections import deque

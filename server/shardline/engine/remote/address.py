@@ -1,4 +1,4 @@
-"""Address of a remote server, and the API key for it."""
+"""Address and API key of a remote server."""
 
 import ipaddress
 import os

@@ -1,4 +1,4 @@
-"""Stream of a remote answer, cut at stop sequences, closed at once."""
+"""Stream of a remote answer, cut at stop sequences."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Prompts for remote servers: token ids with a known tokenizer, else text."""
+"""Prompts for remote servers: token ids or text."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Search for the tokenizer of a remote model, for prompts in ids."""
+"""Search for the tokenizer of a remote model."""
 
 import asyncio
 import re

@@ -14,8 +14,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shardline.engine import NOTHING_SPENT, Chunk, Engine, FinishReason, Request, Token, Usage
+from shardline.engine import NOTHING_SPENT, Chunk, FinishReason, Request, Token, Usage
 from shardline.engine.window import crop
+from shardline.http.admitted_engine import AdmittedEngine
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, field, read, texts
 from shardline.http.error_responses import RequestError
@@ -54,7 +55,7 @@ class Body:
     response_fields: Any = field(None)
 
 
-def routes(engine: Engine, settings: Settings) -> list[Route]:
+def routes(engine: AdmittedEngine, settings: Settings) -> list[Route]:
     """Return the routes of `/infill` and `/completion` for an engine with these settings."""
 
     async def infill(request: HttpRequest) -> Response:
@@ -148,7 +149,7 @@ class _Answer:
         self._wanted = wanted
         self._settings = settings
 
-    async def stream(self, engine: Engine) -> AsyncGenerator[dict[str, Any], None]:
+    async def stream(self, engine: AdmittedEngine) -> AsyncGenerator[dict[str, Any], None]:
         if self._asked.n_predict == 0:
             await engine.warm(self._wanted)
             yield self._end(None)

@@ -11,8 +11,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shardline.engine import Chunk, Engine, Request, Usage
+from shardline.engine import Chunk, Request, Usage
 from shardline.engine.window import crop
+from shardline.http.admitted_engine import AdmittedEngine
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, field, read, texts
 from shardline.http.api.completion_request import MAX_STOPS, SEEDS
@@ -33,7 +34,7 @@ class Body:
     stream: bool = field(False)
 
 
-def routes(engine: Engine, settings: Settings) -> list[Route]:
+def routes(engine: AdmittedEngine, settings: Settings) -> list[Route]:
     """Return the route of `/v1/fim/completions` for an engine with these settings."""
 
     async def fill(request: HttpRequest) -> Response:

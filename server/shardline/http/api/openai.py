@@ -10,7 +10,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shardline.engine import Chunk, Engine, Request, Token, Usage
+from shardline.engine import Chunk, Request, Token, Usage
+from shardline.http.admitted_engine import AdmittedEngine
 from shardline.http.api import sse
 from shardline.http.api.body import body_of, read, refuse_unknown
 from shardline.http.api.completion_request import Body, Prompt, prompts_of, requests_of
@@ -19,7 +20,7 @@ from shardline.http.error_responses import RequestError
 from shardline.settings import ModelSettings
 
 
-def routes(engine: Engine, settings: ModelSettings) -> list[Route]:
+def routes(engine: AdmittedEngine, settings: ModelSettings) -> list[Route]:
     """Return the routes of `/v1/completions` and `/v1/models` for an engine with this model."""
     created, model = int(time.time()), settings.name
 

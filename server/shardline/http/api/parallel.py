@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from shardline.engine import Chunk, Engine, Request
+from shardline.engine import Chunk, Request
+from shardline.http.admitted_engine import AdmittedEngine
 
 MAX_PARALLEL = 8
 """Completions of one client's request that run at once, so that others get their turns too."""
 
 
-async def complete_all(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, Chunk], None]:
+async def complete_all(engine: AdmittedEngine, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, Chunk], None]:
     """Yield each chunk that answers one of `requests`, with its index; raises `ShardlineError`."""
     if len(requests) == 1:  # without a queue
         async with aclosing(engine.complete(requests[0])) as chunks:

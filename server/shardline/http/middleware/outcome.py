@@ -1,4 +1,4 @@
-"""Outcomes of requests: each counted, exceptions turned into error responses."""
+"""Outcomes of requests: counted responses, and error responses for exceptions."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
