@@ -21,11 +21,7 @@ async def texts_by_hand(completer: Completer) -> list[str]:
 
 async def test_by_hand_there_are_as_many_as_are_wanted() -> None:
     completer = Completer(choices("a", "b", "c", "d"), Settings(completion=CompletionSettings(candidates=3)))
-    assert await texts_by_hand(completer) == [
-        "a",
-        "b",
-        "c",
-    ]
+    assert await texts_by_hand(completer) == ["a", "b", "c"]
 
 
 async def test_equal_ones_and_empty_ones_are_left_out() -> None:
@@ -41,11 +37,7 @@ async def test_where_there_is_nothing_to_say_there_is_one_that_says_nothing() ->
 
 async def test_the_most_probable_comes_first() -> None:
     completer = Completer(choices("three", "a", "bc", confidence=0.5), Settings())
-    assert await texts_by_hand(completer) == [
-        "a",
-        "bc",
-        "three",
-    ]
+    assert await texts_by_hand(completer) == ["a", "bc", "three"]
 
 
 @pytest.mark.parametrize(("least", "text"), [(0.0, "a"), (0.29, "a"), (0.31, "")])
