@@ -12,7 +12,7 @@ from typing import Any
 from lsprotocol import types
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.acceptance.tracker import Screen
+from shardline.completion.acceptance.tracker import AcceptanceTracker
 from shardline.completion.markdown import one_line
 from shardline.errors import StatisticsError
 from shardline.settings import Settings
@@ -43,7 +43,7 @@ class Recorder:
         self._seconds = seconds
         self._enabled = False
         self._model = ""
-        self._screen = Screen(self._count)
+        self._tracker = AcceptanceTracker(self._count)
         self._counts = Counts()
         self._timer: asyncio.TimerHandle | None = None
         self._writer = ThreadPoolExecutor(1, "statistics")  # a disk may be slow, and no key waits for it
@@ -54,7 +54,7 @@ class Recorder:
         self._enabled = settings.statistics.enabled
         self._model = one_line(PurePath(settings.model_name).name)  # without its folder, which is nobody's business
         if not self._enabled:
-            self._screen = Screen(self._count)
+            self._tracker = AcceptanceTracker(self._count)
             self._counts.clear()
 
     def show(self, source: Source, suggestions: Sequence[Suggestion], kind: str, seconds: float) -> int | None:
@@ -65,32 +65,32 @@ class Recorder:
         if not self._enabled or not suggestions:
             return None
         language = source.language if _LANGUAGE.fullmatch(source.language) else "other"
-        number = self._screen.show(source, suggestions, Label(language, self._model, kind), 1000 * seconds)
+        number = self._tracker.show(source, suggestions, Label(language, self._model, kind), 1000 * seconds)
         self._wake()
         return number
 
     def follow(self, uri: str, lines: Sequence[str], changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
         """The document has these lines now, after these changes."""
-        self._screen.follow(uri, lines, max((len(change.text) for change in changes), default=0))
+        self._tracker.follow(uri, lines, max((len(change.text) for change in changes), default=0))
         self._wake()
 
     def accept(self, arguments: Sequence[Any]) -> None:
         """A client says that something was accepted; what is not ours is ignored."""
         match arguments:
             case [int(number), int(choice)]:
-                self._screen.accept(number, choice)
+                self._tracker.accept(number, choice)
                 self._wake()
 
     def close_document(self, uri: str) -> None:
         """The document was closed."""
-        self._screen.close(uri)
+        self._tracker.close(uri)
         self._wake()
 
     def close(self) -> None:
         """Write down what was counted, and wait a moment for that; what cannot be written then is lost."""
         if self._timer:
             self._timer.cancel()
-        self._screen.close_all()
+        self._tracker.close_all()
         last = self._writer.submit(self._write_down, self._counts)
         self._writer.shutdown(wait=False)
         try:
@@ -103,12 +103,12 @@ class Recorder:
 
     def _wake(self) -> None:
         """Where there is something to do, do it in a while."""
-        if self._timer is None and (self._counts or not self._screen.is_settled):
+        if self._timer is None and (self._counts or not self._tracker.is_settled):
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self._screen.look()
+        self._tracker.settle()
         self._write()
         self._wake()
 

@@ -1,1 +1,1 @@
-"""What became of a suggestion."""
+"""Acceptance of suggestions."""

@@ -1,1 +1,1 @@
-"""What is known of source code: languages, syntax, indentation."""
+"""Syntax, languages and indentation of source code."""
