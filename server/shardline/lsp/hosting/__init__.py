@@ -1,1 +1,1 @@
-"""The life of the engine behind the server."""
+"""Lifecycle of the engine behind the server."""

@@ -1,4 +1,4 @@
-"""Whether a model is too slow for typing, and what would make it faster, in the order that fits."""
+"""Advice for models too slow for typing."""
 
 from collections.abc import Collection, Mapping
 from statistics import median
@@ -9,54 +9,56 @@ from shardline.engine.plan import GIB, DeviceShare, in_words
 from shardline.settings import EMBEDDED_MODEL, ModelSettings, Settings
 
 ANSWERS = 5
-"""How many answers are looked at, so that a single one says nothing."""
+"""Answers considered: a single slow one means nothing."""
 
 SLOW_SECONDS = 2.5
-"""Who has to wait longer than this for half of all answers types on without them."""
+"""Users do not wait longer than this; it applies to the median."""
 
 LARGE = 2 * GIB
-"""For models with smaller weights no small one that guesses ahead is much faster."""
+"""Bytes of weights from which on a draft model is much faster."""
 
 
-def advice(costs: Collection[Usage], settings: Settings, placement: Mapping[str, Any]) -> str:
-    """What to change, in sentences; empty where the last answers came soon enough, or were too few.
+def advice(usages: Collection[Usage], settings: Settings, placement: Mapping[str, Any]) -> str:
+    """Return what to change, in sentences; empty if the last answers were fast enough or too few.
 
-    `placement` is that of the engine, as `Engine.placement` has it.
+    `placement` is `Engine.placement`.
     """
-    if len(costs) < ANSWERS:
+    if len(usages) < ANSWERS:
         return ""
-    seconds = median(usage.total_time for usage in costs)
+    seconds = median(usage.total_time for usage in usages)
     if seconds <= SLOW_SECONDS:
         return ""
-    reading = median(usage.time_to_first_token for usage in costs) > seconds / 2
-    helps = "; ".join(_what_helps(settings, placement, reading=reading))
+    prefill = median(usage.time_to_first_token for usage in usages) > seconds / 2
+    helps = "; ".join(_changes(settings, placement, prefill=prefill))
     return f"{settings.model_name} takes {seconds:.1f} seconds for a suggestion. What would help: {helps}."
 
 
-def _what_helps(settings: Settings, placement: Mapping[str, Any], *, reading: bool) -> list[str]:
-    """`reading` says whether most of the time goes into the prompt, or into the suggestion."""
+def _changes(settings: Settings, placement: Mapping[str, Any], *, prefill: bool) -> list[str]:
+    """Return the changes that help, best first; `prefill` says if it takes most of the time, or else decode."""
     model, here = settings.model, not settings.is_remote
     shares = [DeviceShare(**share) for share in placement.get("devices", [])]
-    computes = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
-    waiting = sum(share.weights for share in shares if share.device in ("cpu", "disk") and share.device != computes)
+    compute_device = next((share.device for share in shares if share.device not in ("cpu", "disk")), "cpu")
+    offloaded = sum(
+        share.weights for share in shares if share.device in ("cpu", "disk") and share.device != compute_device
+    )
     helps = []
-    if here and _can_be_packed(model):
+    if here and _can_be_quantized(model):
         helps.append("set model.quantization to int4, for models like Llama")
-    if waiting:
-        more = "more memory" if computes == "cpu" else "GPUs with more memory"
-        helps.append(f"a smaller model.name or {more}, as {in_words(waiting)} of weights are fetched for each token")
-    if reading:
+    if offloaded:
+        more = "more memory" if compute_device == "cpu" else "GPUs with more memory"
+        helps.append(f"a smaller model.name or {more}, as {in_words(offloaded)} of weights are fetched for each token")
+    if prefill:
         helps.append(f"lower model.contextTokens, which is {model.context_tokens}")
     else:
         helps.append(f"lower generation.maxTokens, which is {settings.generation.max_tokens}")
         if here and not model.draft and sum(share.weights for share in shares) >= LARGE:
             helps.append("set model.draft to a small model with the same tokens")
-    if here and not waiting and model.name != EMBEDDED_MODEL:
+    if here and not offloaded and model.name != EMBEDDED_MODEL:
         helps.append("choose a smaller model.name")
     return helps
 
 
-def _can_be_packed(model: ModelSettings) -> bool:
-    """Whether fewer bits for each weight would do; those of GGUF files are packed already."""
-    stored_packed = model.name == EMBEDDED_MODEL or model.name.endswith(".gguf")
-    return model.quantization == "none" and model.engine != "transformers" and not stored_packed
+def _can_be_quantized(model: ModelSettings) -> bool:
+    """Return whether the weights can be quantized; those of GGUF files are already."""
+    is_packed = model.name == EMBEDDED_MODEL or model.name.endswith(".gguf")
+    return model.quantization == "none" and model.engine != "transformers" and not is_packed
