@@ -1,1 +1,1 @@
-"""The protocol room: the Language Server Protocol is spoken here and nowhere else."""
+"""The language server; the only package that imports pygls and lsprotocol."""

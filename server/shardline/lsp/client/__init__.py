@@ -1,1 +1,1 @@
-"""An editor without a screen, for the demo and for measuring."""
+"""Headless editor for the demo and for measurements."""

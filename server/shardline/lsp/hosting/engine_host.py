@@ -87,7 +87,7 @@ class EngineHost:
                 answer = await active.completer.answer(source, by_hand=by_hand)
         except AwayError as error:
             if active is self._active:
-                self._status.away(str(error))
+                self._status.unreachable(str(error))
             raise
         except SupersededError:
             if active is self._active:
@@ -97,11 +97,11 @@ class EngineHost:
             self._status.usage = usage
             active.usages.append(usage)
         if answer.origin is not Origin.KNOWN and active is self._active:
-            self._status.back()
+            self._status.recovered()
         if answer.origin is Origin.JOINED:
-            self._status.spent(NOTHING_SPENT, ahead=False)  # its usage was reported for another request
+            self._status.report_usage(NOTHING_SPENT, ahead=False)  # its usage was reported for another request
         if active is self._active:
-            self._status.keeps_up(active.advice())
+            self._status.report_speed(active.advice())
         return answer
 
     def ready(self, source: Source) -> Suggestion | None:
@@ -215,7 +215,7 @@ class EngineHost:
     def _take_over(self, engine: Engine) -> None:
         self._retire()
         self._next = None
-        self._active = ActiveEngine(engine, self._settings, self._status.spent)
+        self._active = ActiveEngine(engine, self._settings, self._status.report_usage)
         self._reloading = asyncio.create_task(self._reload_when_lost(self._active))
         self._offer(True)
         self._status.ready(self._active.opened_by.model_name)
