@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.completion import Source, Suggestion
-from shardline.completion.cache import MOST, SuggestionCache
+from shardline.completion.cache import MAX_SUGGESTIONS, SuggestionCache
 from shardline.completion.completer import Completer
-from shardline.completion.position import CLOSERS, Place
+from shardline.completion.position import CLOSERS, Position
 from shardline.engine.scripted import ScriptedEngine
 from shardline.settings import CompletionSettings, Settings
 
@@ -23,9 +23,9 @@ def source(before: str) -> Source:
     return Source(document="d", language="python", lines=lines, line=line, column=len(before.rpartition("\n")[2]))
 
 
-def place(prefix: str, suffix: str) -> Place:
+def place(prefix: str, suffix: str) -> Position:
     line = prefix.count("\n")
-    return Place(line=line, column=len(prefix.rpartition("\n")[2]), prefix=prefix, suffix=suffix)
+    return Position(line=line, column=len(prefix.rpartition("\n")[2]), prefix=prefix, suffix=suffix)
 
 
 @given(prefix=TEXTS, suffix=TEXTS, text=TEXTS, typed=st.integers(0, 12))
@@ -89,16 +89,16 @@ def test_a_suggestion_stays_known_when_the_window_moves() -> None:
     lines = [f"line {number}, and more to fill it up\n" for number in range(2000)]
     above = Source(document="d", language="python", lines=[*lines, ""], line=2000, column=0)
     cache = SuggestionCache()
-    cache.add("d", Place.of(above), Suggestion(text=text))
+    cache.add("d", Position.of(above), Suggestion(text=text))
     typed = text[:600]  # a hundred lines, so that the window begins elsewhere
-    rest = cache.find("d", Place.of(above.accepting(Suggestion(text=typed))))
+    rest = cache.find("d", Position.of(above.accepting(Suggestion(text=typed))))
     assert rest is not None
     assert rest.text == text[600:]
 
 
 def test_the_newest_is_found_and_the_oldest_goes() -> None:
     cache = SuggestionCache()
-    for number in range(MOST + 1):
+    for number in range(MAX_SUGGESTIONS + 1):
         cache.add("d", place(f"{number} ", ""), Suggestion(text=str(number)))
     cache.add("d", place("1 ", ""), Suggestion(text="new"))
     assert cache.find("d", place("0 ", "")) is None

@@ -44,15 +44,15 @@ def test_users_may_decide_between_line_and_block(
 @given(CODE.map("".join), st.integers(1, 5))
 def test_a_suggestion_has_no_more_lines_than_allowed(generated: str, most: int) -> None:
     wish = CompletionSettings(max_lines=most)
-    kept = generated[: truncation.End(at_cursor("‸"), wish).find(generated)]
+    kept = generated[: truncation.EndFinder(at_cursor("‸"), wish).find(generated)]
     assert len(kept.lstrip("\n").split("\n")) <= most or not kept.strip("\n")
 
 
 @given(CODE, st.sampled_from(CURSORS), st.sampled_from(LANGUAGES))
 def test_it_ends_at_the_same_place_however_the_text_comes_in(pieces: list[str], document: str, language: str) -> None:
     text = "".join(pieces)
-    at_once = truncation.End(at_cursor(document, language), AUTO).find(text, finished=True)
-    streamed = truncation.End(at_cursor(document, language), AUTO)
+    at_once = truncation.EndFinder(at_cursor(document, language), AUTO).find(text, finished=True)
+    streamed = truncation.EndFinder(at_cursor(document, language), AUTO)
     ends = [streamed.find(text[:length]) for length in range(len(text) + 1)]
     end = next((at for at in ends if at is not None), None)
     assert at_once == (streamed.find(text, finished=True) if end is None else end)
@@ -60,7 +60,7 @@ def test_it_ends_at_the_same_place_however_the_text_comes_in(pieces: list[str], 
 
 @given(CODE.map("".join), st.sampled_from(CURSORS), st.sampled_from(LANGUAGES))
 def test_it_ends_before_a_line_feed(text: str, document: str, language: str) -> None:
-    end = truncation.End(at_cursor(document, language), AUTO).find(text, finished=True)
+    end = truncation.EndFinder(at_cursor(document, language), AUTO).find(text, finished=True)
     assert end is None or text[end] == "\n"
 
 

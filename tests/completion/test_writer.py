@@ -15,18 +15,18 @@ def choices(*texts: str, confidence: float = 1.0) -> "ScriptedEngine":
     return ScriptedEngine(lambda request: texts[min(request.choice, len(texts) - 1)], confidence=confidence)
 
 
+async def texts_by_hand(completer: Completer) -> list[str]:
+    return [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions]
+
+
 async def test_by_hand_there_are_as_many_as_are_wanted() -> None:
     completer = Completer(choices("a", "b", "c", "d"), Settings(completion=CompletionSettings(candidates=3)))
-    assert [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions] == [
-        "a",
-        "b",
-        "c",
-    ]
+    assert await texts_by_hand(completer) == ["a", "b", "c"]
 
 
 async def test_equal_ones_and_empty_ones_are_left_out() -> None:
     completer = Completer(choices("a)", "a", "  "), Settings())
-    assert [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions] == ["a"]
+    assert await texts_by_hand(completer) == ["a"]
 
 
 async def test_where_there_is_nothing_to_say_there_is_one_that_says_nothing() -> None:
@@ -37,11 +37,7 @@ async def test_where_there_is_nothing_to_say_there_is_one_that_says_nothing() ->
 
 async def test_the_most_probable_comes_first() -> None:
     completer = Completer(choices("three", "a", "bc", confidence=0.5), Settings())
-    assert [suggestion.text for suggestion in (await completer.answer(CALL, by_hand=True)).suggestions] == [
-        "a",
-        "bc",
-        "three",
-    ]
+    assert await texts_by_hand(completer) == ["a", "bc", "three"]
 
 
 @pytest.mark.parametrize(("least", "text"), [(0.0, "a"), (0.29, "a"), (0.31, "")])

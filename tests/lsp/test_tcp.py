@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shardline.errors import SettingsError
-from shardline.lsp.base_protocol.door import MAX_STRANGERS, VARIABLE, read_or_make_token
+from shardline.lsp.base_protocol.door import MAX_PENDING, VARIABLE, read_or_make_token
 from tests.lsp.tcp import GUARD_SECONDS, TOKEN, initialize, listening, message
 from tests.lsp.wire import framed
 
@@ -79,7 +79,7 @@ async def test_nothing_is_handled_before_initialize(data: bytes) -> None:
 
 async def test_many_that_say_nothing_do_not_keep_the_client_away() -> None:
     async with listening(**{VARIABLE: TOKEN}) as server:
-        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3 * MAX_STRANGERS)]
+        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3 * MAX_PENDING)]
         for _, writer in silent:
             writer.write(b"Content-Le")
         await server.serves(TOKEN)

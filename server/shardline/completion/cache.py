@@ -1,40 +1,37 @@
-"""Cache of suggestions, found again at their cursor and while typed."""
+"""Cache of suggestions by document and position."""
 
 from collections import deque
 
 from shardline.completion import Suggestion
-from shardline.completion.position import Place, rest
+from shardline.completion.position import Position, rest
 
-MOST = 32
-"""Suggestions kept for a document: as many as one may go back to by taking keys back."""
+MAX_SUGGESTIONS = 32
+"""Suggestions kept per document: enough to go back this many keys by deleting."""
 
 
 class SuggestionCache:
-    """The latest suggestions for each document, with the places that they were made for."""
+    """The latest suggestions of each document; each also answers further on, while the user types it."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, deque[tuple[Place, Suggestion]]] = {}
+        self._entries: dict[str, deque[tuple[Position, Suggestion]]] = {}
 
-    def add(self, document: str, place: Place, suggestion: Suggestion) -> None:
-        """Keep what was suggested at `place`."""
-        entries = self._entries.setdefault(document, deque(maxlen=MOST))
-        entries.appendleft((place, suggestion))
+    def add(self, document: str, position: Position, suggestion: Suggestion) -> None:
+        """Keep a suggestion that was made for `position`."""
+        entries = self._entries.setdefault(document, deque(maxlen=MAX_SUGGESTIONS))
+        entries.appendleft((position, suggestion))
 
-    def find(self, document: str, place: Place) -> Suggestion | None:
-        """Return the rest of the newest suggestion made here, or before the text typed since.
-
-        None where nothing is known, or nothing is left.
-        """
+    def find(self, document: str, position: Position) -> Suggestion | None:
+        """Return the rest of the newest suggestion that leads to `position`, or None."""
         for made_for, suggestion in self._entries.get(document, ()):
-            left = rest(suggestion, made_for, place)
+            left = rest(suggestion, made_for, position)
             if left is not None:
                 return left
         return None
 
     def drop(self, document: str) -> None:
-        """Free what is kept for a document that was closed."""
+        """Drop the suggestions for a document that was closed."""
         self._entries.pop(document, None)
 
     def clear(self) -> None:
-        """Forget all: they would no longer be what is wished."""
+        """Drop all suggestions: the settings changed."""
         self._entries.clear()

@@ -1,4 +1,4 @@
-"""Requests and their answers: a cached, a running or a new suggestion."""
+"""Scheduling of suggestions: from the cache, a running stream, or a new one."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from enum import StrEnum
 from shardline.completion import Source, Suggestion
 from shardline.completion.cache import SuggestionCache
 from shardline.completion.code import embedding
-from shardline.completion.position import CLOSERS, Place
-from shardline.completion.prefetch import Ahead
+from shardline.completion.position import CLOSERS, Position
+from shardline.completion.prefetch import Prefetch
 from shardline.completion.stream import Stream
 from shardline.completion.writer import Writer
 from shardline.engine import Engine, Usage
@@ -18,18 +18,18 @@ from shardline.settings import Settings
 
 
 class Origin(StrEnum):
-    """Where an answer came from."""
+    """The source of an answer."""
 
     KNOWN = "known"
-    """It was made before: for this place, or for one before what was typed of it."""
+    """The cache: made for this position, or for one before the text typed since."""
     JOINED = "joined"
-    """It was being made already."""
+    """A stream that was running already."""
     GENERATED = "generated"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The suggestions for one request, the best first; not `finished` where there was no time for more lines."""
+    """The suggestions for one request, best first; not `finished` if the time budget ended before the last line."""
 
     suggestions: list[Suggestion]
     origin: Origin
@@ -37,21 +37,20 @@ class Answer:
 
 
 class _Turn:
-    """The place in a document that was asked for last; `over` when another one is."""
+    """The latest position requested in a document; `over` is done when another position is requested."""
 
-    def __init__(self, document: str, place: Place, count: int) -> None:
+    def __init__(self, document: str, position: Position, count: int) -> None:
         self.document = document
-        self.place = place
+        self.position = position
         self.count = count
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Completer:
-    """Makes suggestions, at most for one cursor at a time in each document; the newest request wins.
+    """Suggestions for at most one cursor at a time in each document; the newest request wins.
 
-    Without `healing` or `trimming` it shows what these are worth: `shardline eval` compares. `on_usage` is told what
-    each candidate has cost that was begun, finished or not, within the context of the request that it was begun for,
-    and whether it was made ahead, which no request has asked for.
+    `healing` and `trimming` can be turned off to measure their effect: `shardline eval` compares. `on_usage` receives
+    the usage of each candidate begun, finished or not, in the context of its request, and whether it was prefetched.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Completer:
         *,
         healing: bool = True,
         trimming: bool = True,
-        on_usage: Callable[[Usage, bool], None] = lambda _usage, _ahead: None,
+        on_usage: Callable[[Usage, bool], None] = lambda _usage, _prefetched: None,
     ) -> None:
         self._engine = engine
         self._healing = healing
@@ -71,34 +70,34 @@ class Completer:
         self._known = SuggestionCache()
         self._turns: dict[str, _Turn] = {}
         self._streams: dict[str, Stream] = {}
-        self._ahead = Ahead()
+        self._prefetch = Prefetch()
 
     @property
     def settings(self) -> Settings:
-        """What is wished; other wishes make other suggestions: those known are forgotten, those begun begin anew."""
+        """The settings in use; a change clears the cache and restarts running streams."""
         return self._settings
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
         if settings != self._settings:
             self._known.clear()
-            self._ahead.stop()
+            self._prefetch.stop()
             for document in list(self._streams):
                 self._drop(document)
         self._settings = settings
 
     async def suggest(self, source: Source) -> Suggestion:
-        """Suggest what could follow the cursor, when it is finished; see `answer`."""
+        """Return the finished suggestion for the cursor, without debounce or time budget; see `answer`."""
         return (await self._answer(source, 1, delay=0.0, budget=None)).suggestions[0]
 
     async def answer(self, source: Source, *, by_hand: bool = False) -> Answer:
-        """Suggest what could follow the cursor; `by_hand`, several and without delay.
+        """Return what could follow the cursor; `by_hand`, up to `completion.candidates` texts without debounce.
 
-        When a suggestion has been made for as long as `completion.timeBudget`, what is ready is the answer, in complete
-        lines, and the rest goes on to be made. Where no line is complete by then, the first one is waited for.
+        A suggestion in the making for `completion.timeBudget` is answered with its complete lines, and goes on. Without
+        a complete line, the first one is waited for.
 
-        Raises `SupersededError` when a request for another place in the document arrives, and `EngineError`. Cancelling
-        the task ends the generation, unless another request waits for the same one, or a key was typed that agrees.
+        Raises `EngineError`, and `SupersededError` when a request for another position in the document arrives.
+        Cancelling the task ends the generation, unless another request waits for it or an agreeing key was typed.
         """
         options = self.settings.completion
         if by_hand:
@@ -106,53 +105,53 @@ class Completer:
         else:
             delay, budget = options.debounce / 1000, options.time_budget / 1000
             answer = await self._answer(source, 1, delay=delay, budget=budget)
-        self._look_ahead(source, answer)
+        self._schedule_prefetch(source, answer)
         return answer
 
     def ready(self, source: Source) -> Suggestion | None:
-        """Return the complete lines so far of the suggestion that is being made for the cursor, if there are any."""
+        """Return the complete lines so far of the running suggestion for the cursor, or None."""
         stream = self._streams.get(source.document)
-        return stream.ready_at(Place.of(source)) if stream else None
+        return stream.ready_at(Position.of(source)) if stream else None
 
     def follow(self, source: Source) -> None:
-        """Take the document's new state: end its stream unless that may go on."""
+        """Cancel the document's stream, unless it may go on as the document now does."""
         stream = self._streams.get(source.document)
         if stream is None:
             return
-        places = [Place.of(source)]
+        positions = [Position.of(source)]
         if source.before.endswith(tuple(CLOSERS.values())):
-            places.append(Place.of(source.moved(-1)))  # the editor may have closed what was typed
-        for place in places:
-            if stream.leads_to(place, stream.count):
-                stream.join(place)
+            positions.append(Position.of(source.moved(-1)))  # the editor may have closed what was typed
+        for position in positions:
+            if stream.leads_to(position, stream.count):
+                stream.join(position)
                 return
         self.cancel(source.document)
 
     async def warm(self, source: Source) -> None:
-        """Let the engine read ahead around the cursor, unless it has to answer; raises `EngineError`."""
-        if self.settings.completion.warm and not self._streams and not self._ahead.works:
-            await self._writer(source, Place.of(source)).warm()
+        """Prefill around the cursor if nothing else runs; raises `EngineError`."""
+        if self.settings.completion.warm and not self._streams and not self._prefetch.is_running:
+            await self._writer(source, Position.of(source)).warm()
 
     def close_document(self, document: str) -> None:
         """Cancel the work for a document that was closed and drop its suggestions."""
         self.cancel(document)
-        self._ahead.stop_for(document)
+        self._prefetch.stop_for(document)
         self._known.drop(document)
 
     def cancel(self, document: str) -> None:
-        """End what is running for `document`; waiters get `SupersededError`."""
+        """Cancel the work for `document`; its waiters get `SupersededError`."""
         self._end_turn(document)
         self._drop(document)
 
     def cancel_all(self) -> None:
-        """End everything that is running."""
+        """Cancel all work."""
         for document in [*self._streams, *self._turns]:
             self.cancel(document)
-        self._ahead.stop()
+        self._prefetch.stop()
 
     async def _answer(self, source: Source, count: int, *, delay: float, budget: float | None) -> Answer:
         turn = self._take_turn(source, count)
-        known = self._known.find(turn.document, turn.place) if count == 1 else None
+        known = self._known.find(turn.document, turn.position) if count == 1 else None
         if known:
             return Answer(suggestions=[known], origin=Origin.KNOWN)
         if delay and turn.document not in self._streams:
@@ -162,31 +161,31 @@ class Completer:
             stream = self._find_stream(turn)
             if stream is None:
                 stream, origin = self._begin(source, turn), Origin.GENERATED
-            ready = await stream.wait(turn.place, turn.over, budget)
+            ready = await stream.wait(turn.position, turn.over, budget)
             if turn.over.done():
                 break
             if ready and (lines := stream.lines):
-                self._known.add(turn.document, stream.made_for, lines)  # known while it is typed and the rest is made
+                self._known.add(turn.document, stream.made_for, lines)  # answers while the user types on
                 return Answer(suggestions=[ready], origin=origin, finished=False)
             if stream.task.cancelled():
-                continue  # its text was not how typing went on
+                continue  # its text disagreed with what was typed
             suggestions = stream.task.result()
-            if stream.made_for == turn.place:
+            if stream.made_for == turn.position:
                 return Answer(suggestions=suggestions, origin=origin)
-            if left := self._known.find(turn.document, turn.place):
+            if left := self._known.find(turn.document, turn.position):
                 return Answer(suggestions=[left], origin=origin)
         raise SupersededError("A newer request came.")
 
     def _take_turn(self, source: Source, count: int) -> _Turn:
-        """Take the turn of this position: end the document's other request, and a stream that does not lead here."""
-        place = Place.of(source)
+        """Return the turn of this position; end the document's other turn, and its stream if it does not lead here."""
+        position = Position.of(source)
         turn = self._turns.get(source.document)
-        if turn is None or (turn.place, turn.count) != (place, count):
+        if turn is None or (turn.position, turn.count) != (position, count):
             self._end_turn(source.document)
-            turn = self._turns[source.document] = _Turn(source.document, place, count)
+            turn = self._turns[source.document] = _Turn(source.document, position, count)
             stream = self._streams.get(source.document)
-            if stream and stream.leads_to(place, count):
-                stream.join(place)
+            if stream and stream.leads_to(position, count):
+                stream.join(position)
             elif stream:
                 self._drop(source.document)
         return turn
@@ -196,64 +195,66 @@ class Completer:
             turn.over.set_result(None)
 
     def _find_stream(self, turn: _Turn) -> Stream | None:
-        """Return the document's stream that leads here, or the prefetched one."""
+        """Return the document's stream or the prefetched one if it leads to this position."""
         stream = self._streams.get(turn.document)
-        if stream and stream.leads_to(turn.place, turn.count):
+        if stream and stream.leads_to(turn.position, turn.count):
             return stream
         self._drop(turn.document)
-        if stream := self._ahead.take(turn.document, turn.place, turn.count):
-            stream.join(turn.place)
+        if stream := self._prefetch.take(turn.document, turn.position, turn.count):
+            stream.join(turn.position)
             self._adopt(turn.document, stream)
         return stream
 
     def _begin(self, source: Source, turn: _Turn) -> Stream:
-        stream = self._open(source, turn.place, turn.count)
+        stream = self._open(source, turn.position, turn.count)
         self._adopt(turn.document, stream)
         return stream
 
     def _adopt(self, document: str, stream: Stream) -> None:
-        def let_go(_: object) -> None:
+        def release(_: object) -> None:
             if self._streams.get(document) is stream:
                 del self._streams[document]
 
         self._streams[document] = stream
-        stream.task.add_done_callback(let_go)
+        stream.task.add_done_callback(release)
 
     def _drop(self, document: str) -> None:
         if stream := self._streams.pop(document, None):
             stream.end()
 
-    def _open(self, source: Source, place: Place, count: int, *, ahead: bool = False) -> Stream:
-        writer = self._writer(source, place)
+    def _open(self, source: Source, position: Position, count: int, *, prefetched: bool = False) -> Stream:
+        writer = self._writer(source, position)
 
         async def work(on_growth: Callable[[], None]) -> list[Suggestion]:
             try:
                 suggestions = await writer.several(count, on_growth)
-                self._known.add(source.document, place, suggestions[0])
+                self._known.add(source.document, position, suggestions[0])
                 return suggestions
             finally:
                 for usage in writer.usages.values():
-                    self._on_usage(usage, ahead)
+                    self._on_usage(usage, prefetched)
 
-        return Stream(place, count, writer, work, kept=ahead)
+        return Stream(position, count, writer, work, kept=prefetched)
 
-    def _writer(self, source: Source, place: Place) -> Writer:
+    def _writer(self, source: Source, position: Position) -> Writer:
         return Writer(
             self._engine,
             self.settings,
             embedding.at_cursor(source),
-            prefix=place.prefix,
-            suffix=place.suffix,
+            prefix=position.prefix,
+            suffix=position.suffix,
             healing=self._healing,
             trimming=self._trimming,
         )
 
-    def _look_ahead(self, source: Source, answer: Answer) -> None:
-        """Prepare what would follow the acceptance of what is shown now."""
+    def _schedule_prefetch(self, source: Source, answer: Answer) -> None:
+        """Prefetch what would follow the acceptance of the shown suggestion."""
         shown = answer.suggestions[0]
         if not (self.settings.completion.prepare and shown.text and answer.finished):
             return
         accepted = source.accepting(shown)
-        place = Place.of(accepted)
-        if self._known.find(source.document, place) is None:
-            self._ahead.prepare(source.document, place, lambda: self._open(accepted, place, 1, ahead=True))
+        position = Position.of(accepted)
+        if self._known.find(source.document, position) is None:
+            self._prefetch.schedule(
+                source.document, position, lambda: self._open(accepted, position, 1, prefetched=True)
+            )

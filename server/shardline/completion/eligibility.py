@@ -1,4 +1,4 @@
-"""Eligibility of a cursor for suggestions, with the reason against it."""
+"""Rules for where suggestions are allowed."""
 
 from shardline.completion import Source, paths
 from shardline.completion.code import excerpt
@@ -7,9 +7,9 @@ from shardline.settings import CompletionSettings
 
 
 def objection(source: Source, options: CompletionSettings, *, by_hand: bool, deleted: bool) -> str | None:
-    """Why nothing is suggested here, as a sentence with the setting to change; None where nothing speaks against it.
+    """Return why nothing is suggested here, as a sentence that names the setting to change, or None.
 
-    `deleted` says that the last change only took something away.
+    `deleted` says that the last change only deleted text.
     """
     if options.trigger == "off":
         return "completion.trigger is off."
@@ -33,10 +33,10 @@ def _of_document(source: Source, options: CompletionSettings) -> str | None:
         return f"The file may hold secrets: completion.secretPaths has {pattern}."
     if pattern := paths.match(paths.path_of(address), options.exclude_paths):
         return f"completion.excludePaths has {pattern}."
-    limit = options.max_document_characters
+    max_characters = options.max_document_characters
     characters = sum(map(len, source.lines)) if source.characters is None else source.characters
-    if characters > limit:
-        return f"The document has more than completion.maxDocumentCharacters, {limit}."
+    if characters > max_characters:
+        return f"The document has more than completion.maxDocumentCharacters, {max_characters}."
     return None
 
 

@@ -1,4 +1,4 @@
-"""Paths of documents, and patterns of file names that match them."""
+"""Paths of documents and file name patterns."""
 
 import os
 import posixpath
@@ -11,20 +11,20 @@ from urllib.parse import unquote
 
 DRIVE = re.compile("/[A-Za-z]:")
 BACKUP = re.compile(r"^\.?#|(?:\.un~|\.~\d+~|~|#|\.(?:sw[a-p]|bak|backup|old|orig|save|tmp|copy))$")
-"""What editors put around the name of a file for its backup, lock, undo history and unsaved text."""
+"""Prefixes and suffixes of editors' backup, lock, undo and autosave files."""
 
-KEPT_VERDICTS = 256
+MAX_CACHED_MATCHES = 256
 
 
 def path_of(address: str) -> str:
-    """Return the path in an address, without its scheme: absolute, separated by slashes, with no `..` in it."""
+    """Return the path in an address without its scheme: absolute, with slashes and without `..`."""
     return _path(re.split("[?#]", address, maxsplit=1)[0])
 
 
 def paths_of(address: str) -> Iterator[str]:
-    """Yield each path that the address may stand for.
+    """Yield each path that the address may mean, and the target of each symbolic link.
 
-    Some editors do not escape `?` and `#`. A link is what it leads to as well; one that cannot be followed is not.
+    Some editors do not escape `?` and `#`.
     """
     for path in dict.fromkeys([path_of(address), _path(address)]):
         yield path
@@ -34,13 +34,13 @@ def paths_of(address: str) -> Iterator[str]:
 
 
 def match(path: str, patterns: Iterable[str]) -> str | None:
-    """Return the first pattern that a path matches: its name, or, for patterns with a slash, the whole."""
+    """Return the first pattern that matches the path's name, or its whole if the pattern has a slash."""
     return next((each for each in patterns if fnmatchcase(path if "/" in each else _name(path), _anchored(each))), None)
 
 
-@lru_cache(KEPT_VERDICTS)
+@lru_cache(MAX_CACHED_MATCHES)
 def match_secret(path: str, patterns: tuple[str, ...]) -> str | None:
-    """Return the first pattern that a path or what it is a backup of matches, in small or capital letters."""
+    """Return the first pattern that matches a path or the file it is a backup of, ignoring case."""
     spellings = list(_spellings(path.casefold()))
     return next((each for each in patterns if any(match(path, [each.casefold()]) for path in spellings)), None)
 
@@ -51,7 +51,7 @@ def _path(address: str) -> str:
 
 
 def _spellings(path: str) -> Iterator[str]:
-    """Yield the path as it is, as Windows would read it, and without what makes it a backup."""
+    """Yield the path as it is, as Windows reads it, and without its backup affixes."""
     folder, name = posixpath.split(path)
     for each in dict.fromkeys([name, name.partition(":")[0].rstrip(". ")]):
         yield posixpath.join(folder, each)
@@ -65,5 +65,5 @@ def _name(path: str) -> str:
 
 
 def _anchored(pattern: str) -> str:
-    """Return `pattern` so that one for whole paths may begin anywhere."""
+    """Return a pattern for whole paths that may begin in any folder."""
     return pattern if "/" not in pattern or pattern.startswith(("/", "*")) else f"*/{pattern}"

@@ -1,4 +1,4 @@
-"""Position of a suggestion, and its rest while one types on."""
+"""Positions of the cursor, and the rest of a suggestion after typing on."""
 
 from dataclasses import dataclass, replace
 
@@ -7,15 +7,15 @@ from shardline.completion.code import excerpt
 from shardline.completion.code.syntax import PAIRS, QUOTES
 
 SEEN_BEFORE, SEEN_BEHIND = 12_000, 4_000
-"""Two places are compared by so many characters around the cursor: windows hold more of a document that has more."""
+"""Characters around the cursor that decide if two positions are equal: windows of longer documents hold more text."""
 
 CLOSERS = {**PAIRS, **{quote: quote for quote in QUOTES}}
-"""What editors put behind the cursor when the opening one is typed."""
+"""The sign that editors add behind the cursor, by the opening sign typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """The cursor in a document, and the text around it as the model sees it; see `context.window`."""
+class Position:
+    """The cursor in a document and the text around it that the model sees; see `excerpt.window`."""
 
     line: int
     column: int
@@ -23,16 +23,16 @@ class Place:
     suffix: str
 
     @classmethod
-    def of(cls, source: Source) -> "Place":
+    def of(cls, source: Source) -> "Position":
         """Return the position of the cursor of `source`."""
         prefix, suffix = excerpt.window(source)
         return cls(line=source.line, column=source.column, prefix=prefix, suffix=suffix)
 
 
-def rest(suggestion: Suggestion, made_for: Place, now: Place) -> Suggestion | None:
-    """Return the rest of `suggestion` after typing from `made_for` to `now` agreed with it, else None.
+def rest(suggestion: Suggestion, made_for: Position, now: Position) -> Suggestion | None:
+    """Return the rest of `suggestion` after its beginning was typed from `made_for` to `now`, or None.
 
-    Brackets may have been typed over, or closed by the editor, meanwhile. It has no usage, because it costs nothing.
+    Brackets may have been typed over, or closed by the editor, meanwhile. The rest has no usage: it costs nothing.
     """
     length = _length_typed(suggestion.text, made_for, now)
     if length is None:
@@ -42,19 +42,19 @@ def rest(suggestion: Suggestion, made_for: Place, now: Place) -> Suggestion | No
         return None
     if (made_for.prefix + typed)[-SEEN_BEFORE:] != now.prefix[-SEEN_BEFORE:]:
         return None
-    repeats = tuple(place - length for place in suggestion.repeats if place >= length)
+    repeats = tuple(at - length for at in suggestion.repeats if at >= length)
     behind = made_for.suffix[len(suggestion.repeats) - len(repeats) :]
     closed = closed_by_editor(typed, behind, now.suffix)
     if closed is None:
         return None
-    again = _places(closed, text)
+    again = _own_closers(closed, text)
     if repeats and (len(again) < len(closed) or (again and again[-1] >= repeats[0])):
-        return None  # what it was to overwrite stands behind something else now
+        return None  # the brackets to overwrite no longer follow the cursor
     return replace(suggestion, text=text, repeats=again + repeats, usage=None)
 
 
-def agrees(text: str, made_for: Place, now: Place) -> bool:
-    """Whether a text that is still being written at `made_for` may go on as one has typed from there to `now`."""
+def agrees(text: str, made_for: Position, now: Position) -> bool:
+    """Return whether an unfinished `text` at `made_for` agrees with what was typed from there to `now`."""
     if not now.prefix.startswith(made_for.prefix):
         return False
     typed = now.prefix[len(made_for.prefix) :]
@@ -62,12 +62,12 @@ def agrees(text: str, made_for: Place, now: Place) -> bool:
         return False
     if closed_by_editor(typed, made_for.suffix, now.suffix) is not None:
         return True
-    over = len(made_for.suffix) - len(now.suffix)  # closing brackets that were typed over
+    over = len(made_for.suffix) - len(now.suffix)  # closing brackets typed over
     return over > 0 and made_for.suffix[over:] == now.suffix and made_for.suffix[:over] in typed
 
 
 def closed_by_editor(typed: str, before: str, now: str) -> str | None:
-    """Return the closing text that the editor put where `before` stood after `typed`; None if it put more."""
+    """Return what the editor added in front of `before` to close what was `typed`; None if more than that changed."""
     still_open: list[str] = []
     for character in typed:
         if still_open and character == still_open[-1]:
@@ -81,8 +81,8 @@ def closed_by_editor(typed: str, before: str, now: str) -> str | None:
     return None
 
 
-def _length_typed(text: str, made_for: Place, now: Place) -> int | None:
-    """How much of `text` lies between the two places, if as much does."""
+def _length_typed(text: str, made_for: Position, now: Position) -> int | None:
+    """Return how many characters of `text` lie between the two positions, or None."""
     at = 0
     for _ in range(now.line - made_for.line):
         at = text.find("\n", at) + 1
@@ -92,8 +92,8 @@ def _length_typed(text: str, made_for: Place, now: Place) -> int | None:
     return length if now.line >= made_for.line and 0 <= length <= len(text) else None
 
 
-def _places(closed: str, text: str) -> tuple[int, ...]:
-    """Where `text` closes by itself what the editor has `closed`, as far as it does."""
+def _own_closers(closed: str, text: str) -> tuple[int, ...]:
+    """Return the indices at which `text` itself closes what the editor has `closed`."""
     found: list[int] = []
     own: list[str] = []
     for at, character in enumerate(text):
@@ -103,6 +103,6 @@ def _places(closed: str, text: str) -> tuple[int, ...]:
             own.pop()
         elif not own and character == closed[len(found)]:
             found.append(at)
-        elif character in CLOSERS and closed[len(found)] not in QUOTES:  # within a string they are characters
+        elif character in CLOSERS and closed[len(found)] not in QUOTES:  # within a string they close nothing
             own.append(CLOSERS[character])
     return tuple(found)

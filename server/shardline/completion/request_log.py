@@ -1,52 +1,55 @@
-"""Log of the last requests, in memory, for `shardline.explain`."""
+"""In-memory log of the last requests and their outcomes."""
 
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from shardline.completion import Source
-from shardline.completion.completer import Answer
+from shardline.completion import Cut, Source, Suggestion
+from shardline.completion.completer import Answer, Origin
 from shardline.completion.markdown import code_cell, code_span
 from shardline.engine import Usage
 
-MOST = 100
-"""Requests that are remembered, of all documents together."""
+MAX_ENTRIES = 100
+"""Requests kept, over all documents."""
+
+Kind = Literal["pop-up", "ghost text"]
+Outcome = Literal["waiting", "skipped", "superseded", "cancelled", "failed"]
+"""The outcomes without an answer; `Origin` has the others."""
 
 
 @dataclass(kw_only=True)
 class Entry:
-    """One request: where and how it was asked, and what became of it.
+    """One request with its outcome.
 
-    `outcome` is how it was answered: known, joined, generated, skipped, superseded, cancelled, failed or waiting;
-    `reason` says in words why nothing came, or not all. `line` and `column` count from 1.
+    `reason` says in words why nothing was suggested, or not everything. `line` and `column` count from 1.
     """
 
     document: str
     line: int
     column: int
-    kind: str
+    kind: Kind
     asked: float = field(default_factory=time.time)
-    outcome: str = "waiting"
+    outcome: Origin | Outcome = "waiting"
     reason: str = ""
     text: str = ""
     milliseconds: float = 0.0
     usage: Usage | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """All of it by name."""
+        """Return all fields by name."""
         return {**asdict(self), "usage": self.usage.as_json() if self.usage else None}
 
-    def end(self, outcome: str, reason: str = "") -> None:
-        """Record the outcome, and the time."""
+    def end(self, outcome: Origin | Outcome, reason: str = "") -> None:
+        """Record the outcome and the time taken."""
         self.outcome, self.reason = outcome, reason
         self.milliseconds = 1000 * (time.time() - self.asked)
 
     def answer(self, answer: Answer, *, budget: float | None = None) -> None:
-        """Record the answer; `budget` is how many milliseconds the editor waits at most."""
+        """Record an answer; the editor waited at most `budget` milliseconds."""
         shown = answer.suggestions[0]
-        reasons = [f"Cut was {cut}." for cut in shown.cuts]
+        reasons = [f"Cut was {_describe(cut, shown)}." for cut in shown.cuts]
         if not answer.finished:
             reasons.append("The time of completion.timeBudget was over before the rest was there.")
         elif not shown.text and not reasons:
@@ -59,37 +62,41 @@ class Entry:
 
 
 class History:
-    """The last requests, the newest first."""
+    """The last requests, newest first."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=MOST)
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
 
-    def begin(self, source: Source, kind: str) -> Entry:
-        """Record a new request."""
+    def begin(self, source: Source, kind: Kind) -> Entry:
+        """Add a request."""
         entry = Entry(document=source.document, line=source.line + 1, column=source.column + 1, kind=kind)
         self._entries.appendleft(entry)
         return entry
 
     def of(self, document: str | None) -> list[Entry]:
-        """Those of a document; where none is named, of that which was asked for last."""
+        """Return the requests in `document`, or by default in the document of the newest request."""
         name = document or (self._entries[0].document if self._entries else "")
         return [entry for entry in self._entries if entry.document == name]
 
     def drop(self, document: str) -> None:
-        """Drop a document that was closed."""
-        self._entries = deque((entry for entry in self._entries if entry.document != document), maxlen=MOST)
+        """Drop the requests in a document that was closed."""
+        self._entries = deque((entry for entry in self._entries if entry.document != document), maxlen=MAX_ENTRIES)
 
 
 def page(entries: Sequence[Entry], status: str) -> str:
-    """Return the requests as a page in Markdown, below the `status` of the model in words.
+    """Return a Markdown page with the requests, below the `status` of the model in words.
 
-    All that a model, a server or a client has said is in code spans.
+    Text from models, servers and clients is in code spans.
     """
     lines = ["# What became of the last requests", "", code_span(status), ""]
     if not entries:
         return "\n".join([*lines, "Nothing was asked for in this document: the editor sent no request.", ""])
     rows = ("| time | at | asked as | answer | suggestion | why | tokens | ms |", "|---|---|---|---|---|---|---|---|")
     return "\n".join([*lines, code_span(entries[0].document), "", *rows, *_rows(entries), ""])
+
+
+def _describe(cut: Cut, shown: Suggestion) -> str:
+    return f"{cut}, {shown.confidence:.2f}" if cut is Cut.CONFIDENCE else cut
 
 
 def _rows(entries: Iterable[Entry]) -> Iterable[str]:

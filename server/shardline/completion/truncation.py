@@ -1,4 +1,4 @@
-"""End of a suggestion: its line, or the opened statement or block."""
+"""Truncation of a suggestion to its line, statement or block."""
 
 import re
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ from shardline.completion.code.syntax import PROSE, Syntax, syntax_of
 from shardline.settings import CompletionSettings
 
 OPENERS = ("(", "[", "{", ":", "=>", "->", " then", " do", "else", "begin")
-"""How a line ends that opens a block."""
+"""Line ends that open a block."""
 
 BRANCHES = frozenset(["and", "catch", "elif", "else", "elseif", "elsif", "ensure", "except", "finally", "or", "rescue"])
-"""Words that go on with the statement above, though they are indented no more."""
+"""Words that continue the statement above, at its indentation."""
 
 ENDS = frozenset(["done", "end", "esac", "fi", "until"])
 """Words that close the statement above and belong to it."""
 
 SIGNS = ("{", ".", "&&", "||", "|>", "?.")
-"""What else a line may begin with that goes on with the statement above."""
+"""Signs at the start of a line that continue the statement above."""
 
 GAP = "\n\n\n"
-"""Nobody leaves so many lines blank within a statement."""
+"""Two blank lines never stand inside a statement."""
 
 _WORD = re.compile(r"\w*")
 
 
 def is_single_line(source: Source, options: CompletionSettings) -> bool:
-    """Whether to complete only the line.
+    """Return whether to complete only the line.
 
-    Where that is open: if anything follows the cursor in its line but brackets that it stands between, or if the block
-    that the line opens stands there already.
+    With `completion.multiline` auto: if text follows the cursor, other than the brackets around it, or if the block
+    that the line opens exists already.
     """
     if options.multiline != "auto":
         return options.multiline == "never"
@@ -43,16 +43,15 @@ def is_single_line(source: Source, options: CompletionSettings) -> bool:
 
 
 def stop_sequences(source: Source, options: CompletionSettings) -> tuple[str, ...]:
-    """Return the stop sequences that end a suggestion at this cursor wherever they stand."""
+    """Return the stop sequences for this cursor."""
     return ("\n",) if is_single_line(source, options) else (GAP,)
 
 
-class End:
-    """Looks for the end of one suggestion while it is being generated.
+class EndFinder:
+    """A search for the end of one suggestion while it is generated.
 
-    The statement begins at `_start`, in a line that is indented by `_base`. It goes on as long as a bracket or
-    string is open, lines are indented more, or words like else say so; where the cursor stands in an empty
-    block, it is the one that the block belongs to.
+    The statement begins at `_start`, in a line indented by `_base`. It goes on while a bracket or string is open,
+    lines are indented more, or words like else continue it. In an empty block, the statement is the block's own.
     """
 
     def __init__(self, source: Source, options: CompletionSettings) -> None:
@@ -75,12 +74,12 @@ class End:
         self._is_within_text = self._is_closed_behind()
         self._line_is_blank = not source.before.strip()
         self._next = 0
-        """Where in the text the search for the next end of a line begins."""
+        """The index in the text from which to search for the next line end."""
 
     def find(self, text: str, *, finished: bool = False) -> int | None:
-        """Where `text`, generated at the cursor so far, is to end; None while it may go on.
+        """Return the index where `text` ends, or None while it may go on.
 
-        `text` is what was given before and more at its end; `finished` says that no more will come.
+        Each call's `text` extends the last call's; `finished` says that no more will come.
         """
         ends = (self._of_statement(text, finished), _of_lines(text, self._max_lines))
         return min((at for at in ends if at is not None), default=None)
@@ -89,7 +88,7 @@ class End:
         while (at := text.find("\n", self._next)) >= 0:
             begin, following = _next_line(text, at)
             if "\n" in text[at + 1 : begin + 1] and self._is_simple(text, at):
-                return at  # a blank line ends what has no block
+                return at  # a blank line ends a statement without a block
             if not following:
                 return None
             if not (finished or width(following) < self._base or _shows_its_first_word(following)):
@@ -100,12 +99,12 @@ class End:
         return None
 
     def _ends(self, text: str, at: int, begin: int, following: str) -> bool:
-        """Whether the statement is complete with the line that ends at `at`, seeing the one that follows it."""
+        """Return whether the line that ends at `at` completes the statement, given the following line."""
         deep = width(following)
         if self._is_in_text(text, at) and not self._is_within_text:
             return False
         if not text[:at].strip() and not self._in_block and (self._line_is_blank or deep <= self._base):
-            ends = deep < self._base  # else nothing is added to the cursor's line, and a new statement begins
+            ends = deep < self._base  # else the cursor's line stays as it is, and a new statement begins
             self._start, self._base = len(self._before) + begin, deep
             return ends
         if self._is_prose:
@@ -129,13 +128,13 @@ class End:
         return not self._is_note(text, at)
 
     def _ends_a_part(self, text: str, at: int, deep: int) -> bool:
-        """Whether a blank line behind `at` stands between two parts of the block, such as two methods."""
+        """Return whether the blank line after `at` separates two parts of the block, such as two methods."""
         last = (self._before + text[:at]).rpartition("\n")[2]
         ends_it = last.lstrip().startswith(tuple(excerpt.CLOSING)) or _first_word(last) in ENDS
         return self._in_block and (width(last) > deep or (width(last) == deep and ends_it))
 
     def _is_simple(self, text: str, at: int) -> bool:
-        """Whether the lines up to `at` are a statement of their own, with no block to it."""
+        """Return whether the lines up to `at` are a whole statement without a block."""
         if not text[:at].strip():
             return False
         if self._is_prose:
@@ -145,22 +144,22 @@ class End:
         return not (has_block or _opens(lines[-1]) or self._brackets(text, at)[1])
 
     def _brackets(self, text: str, at: int) -> tuple[bool, bool]:
-        """Whether the statement has closed what was opened before it, and whether it has left something open."""
+        """Return whether the statement closes brackets opened before it, and whether it leaves any open."""
         syntax = self._syntax(text, at)
         end = len(self._before) + at
         closing, opened = syntax.unmatched(self._start, end)
         return bool(closing), bool(opened) or (syntax.in_text(end) and not self._is_within_text)
 
     def _has_closed(self, text: str, at: int) -> bool:
-        """Whether the suggestion has closed what the document opens before the cursor."""
+        """Return whether the suggestion closes a bracket that the document opens before the cursor."""
         return bool(self._syntax(text, at).unmatched(len(self._before), len(self._before) + at)[0])
 
     def _is_in_text(self, text: str, at: int) -> bool:
-        """Whether the line that ends at `at` goes on with a string or comment."""
+        """Return whether the line feed at `at` is inside a string or comment."""
         return self._syntax(text, at).in_text(len(self._before) + at)
 
     def _is_closed_behind(self) -> bool:
-        """Whether the statement stands in a string or comment that the document ends behind the cursor."""
+        """Return whether the statement is inside a string or comment that ends behind the cursor."""
         if not self._start or not self._syntax("", 0).in_text(self._start - 1):
             return False
         whole = self._before + self._after + "\n"
@@ -171,7 +170,7 @@ class End:
         return syntax_of(self._before + text[: at + 1], self._language)
 
     def _is_note(self, text: str, at: int) -> bool:
-        """Whether all there is up to now are comments and decorators of what will follow."""
+        """Return whether the statement so far is only comments and decorators."""
         lines = (self._before + text[:at])[self._start :].split("\n")
         if self._notes:
             return all(line.lstrip().startswith(tuple(self._notes)) for line in lines)
@@ -180,13 +179,13 @@ class End:
             first = begin + len(line) - len(line.lstrip())
             is_comment = syntax.kind_of_text(first + 1) == "comment"
             if line.strip() and not (is_comment and (line.lstrip().startswith("*") or not syntax.kind_of_text(first))):
-                return False  # a block of text at the left is none
+                return False  # a multi-line string at the left margin is no comment
             begin += len(line) + 1
         return True
 
 
 def _surroundings(source: Source) -> tuple[str, str]:
-    """Return the text seen before and after the cursor: the item around it, or more in a string at the left margin."""
+    """Return the text before and after the cursor: its item, or the window if it is at the left margin of a string."""
     before, after = excerpt.item(source)
     if not before:
         far_before, far_after = excerpt.window(source)
@@ -197,12 +196,12 @@ def _surroundings(source: Source) -> tuple[str, str]:
 
 
 def whole_lines(text: str) -> str:
-    """Text of several lines without the last, which was not finished; a single line as it is."""
+    """Return `text` without its last, unfinished line; a single line stays as it is."""
     return text.rpartition("\n")[0] if "\n" in text.lstrip("\n") else text
 
 
 def _of_lines(text: str, max_lines: int) -> int | None:
-    """Return the end of the last allowed line, counted from the first that is not blank."""
+    """Return the end of the last line allowed, counted from the first that is not blank, or None."""
     at = len(text) - len(text.lstrip("\n"))
     for _ in range(max_lines):
         at = text.find("\n", at) + 1
@@ -212,7 +211,7 @@ def _of_lines(text: str, max_lines: int) -> int | None:
 
 
 def _opening(source: Source, before: str) -> int | None:
-    """Where in `before` the line begins that opened the block in which the cursor is, if that is still empty."""
+    """Return the index in `before` of the line that opens the cursor's block, if the block is empty."""
     if source.before.strip():
         return None
     end = before.rfind("\n")
@@ -226,16 +225,16 @@ def _opening(source: Source, before: str) -> int | None:
 
 
 def _next_line(text: str, at: int) -> tuple[int, str]:
-    """Where the first line behind the line feed at `at` begins that says something, and it and what follows it."""
+    """Return the index of the first line after `at` that is not blank, and the text from there on."""
     rest = text[at + 1 :]
-    said = rest.lstrip()
-    begin = at + 1 + rest.rfind("\n", 0, len(rest) - len(said)) + 1
-    return begin, text[begin:] if said else ""
+    content = rest.lstrip()
+    begin = at + 1 + rest.rfind("\n", 0, len(rest) - len(content)) + 1
+    return begin, text[begin:] if content else ""
 
 
 def _shows_its_first_word(line: str) -> bool:
-    said = line.lstrip()
-    return "\n" in said or len(said) > max(len(_first_word(line)), 1)
+    content = line.lstrip()
+    return "\n" in content or len(content) > max(len(_first_word(line)), 1)
 
 
 def _first_word(line: str) -> str:

@@ -1,17 +1,17 @@
-"""Suggestions for one cursor: generation, truncation, trimming, candidates."""
+"""Generation, truncation and trimming of the candidates for one cursor."""
 
 import dataclasses
 import math
 from collections.abc import Callable
 from contextlib import aclosing
 
-from shardline.completion import Source, Suggestion, postprocess, truncation
+from shardline.completion import Cut, Source, Suggestion, postprocess, truncation
 from shardline.engine import Chunk, Engine, FinishReason, Request, Usage
 from shardline.settings import Settings
 
 
 class Writer:
-    """Writes suggestions for the cursor of `source`, with `prefix` and `suffix` around it."""
+    """The candidates for the cursor of `source`, generated from `prefix` and `suffix`."""
 
     def __init__(
         self,
@@ -29,10 +29,10 @@ class Writer:
         self._source = source
         self._trimming = trimming
         self.text = ""
-        """The first suggestion as far as the model has written it."""
+        """The text of the first candidate so far."""
         self._last: Chunk | None = None
         self.usages: dict[int, Usage] = {}
-        """What each candidate has cost so far."""
+        """The usage of each candidate so far."""
         generation = settings.generation
         self._request = Request(
             document=source.document,
@@ -49,20 +49,20 @@ class Writer:
         )
 
     async def warm(self) -> None:
-        """Let the engine read what it would be asked with."""
+        """Prefill the prompt."""
         await self._engine.warm(self._request)
 
     @property
     def ready(self) -> Suggestion | None:
-        """The complete lines of the first suggestion, as long as that is being written; None where there are none."""
+        """The complete lines of the first candidate so far, or None."""
         lines, line_feed, _ = self.text.rpartition("\n")
         suggestion = self._finished(lines, self._last) if line_feed and lines.strip() else None
         return suggestion if suggestion and suggestion.text else None
 
     async def several(self, count: int, on_growth: Callable[[], None]) -> list[Suggestion]:
-        """Return at most `count` suggestions that differ, the most probable first; at least one, which may be empty.
+        """Return at most `count` different suggestions, the most probable first; at least one, perhaps empty.
 
-        `on_growth` is called whenever the one that is written first has become longer.
+        Calls `on_growth` whenever the first candidate grows.
         """
         suggestions = [await self._one(choice, on_growth) for choice in range(count)]
         by_text: dict[str, Suggestion] = {}
@@ -73,14 +73,14 @@ class Writer:
         return different or suggestions[:1]
 
     async def _one(self, choice: int, on_growth: Callable[[], None]) -> Suggestion:
-        said, text, last = "", "", None
-        end = truncation.End(self._source, self._options)
+        raw, text, last = "", "", None
+        end = truncation.EndFinder(self._source, self._options)
         request = dataclasses.replace(self._request, choice=choice)
         async with aclosing(self._engine.complete(request)) as stream:
             async for chunk in stream:
                 self.usages[choice] = chunk.usage
-                said += chunk.text
-                text = said.replace("\r\n", "\n").replace("\r", "\n")
+                raw += chunk.text
+                text = raw.replace("\r\n", "\n").replace("\r", "\n")
                 last = chunk
                 if not choice:
                     self.text, self._last = text, last
@@ -99,7 +99,7 @@ class Writer:
             return Suggestion(text=text, repeats=repeats, cuts=cuts)
         confidence = math.exp(last.logprob / max(1, last.usage.completion_tokens))
         if confidence < self._options.min_confidence:
-            text, repeats, cuts = "", (), (f"all: it is less sure than completion.minConfidence, {confidence:.2f}",)
+            text, repeats, cuts = "", (), (Cut.CONFIDENCE,)
         return Suggestion(
             text=text, repeats=repeats, usage=last.usage, logprob=last.logprob, confidence=confidence, cuts=cuts
         )

@@ -1,1 +1,1 @@
-"""Language Server Protocol, which is spoken here and nowhere else."""
+"""The language server; the only package that imports pygls and lsprotocol."""

@@ -1,7 +1,7 @@
-"""Open documents by line, with positions in utf-8, utf-16 and utf-32.
+"""Open documents and positions in utf-8, utf-16 and utf-32.
 
-A line ends with a line feed, a carriage return or both, as the specification says, and with nothing else: not
-with a form feed or U+2028, at which Python's own `splitlines` would break.
+A line ends only with a line feed, a carriage return or both, as the specification says. Python's `splitlines` would
+also break at a form feed or U+2028.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ _UNITS = {
     PositionEncodingKind.Utf16: ("utf-16-le", 2),
     PositionEncodingKind.Utf32: ("utf-32-le", 4),
 }
-"""What Python calls an encoding, and how many bytes its code units have."""
+"""Python's name of each encoding, and the bytes per code unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A document at one version. `lines` keep their endings; the last one has none, and may be empty.
+    """A document at one version; `lines` keep their endings, and the last one has none and may be empty.
 
-    `characters` is the length of the whole text, kept up to date because it is wanted at every key.
+    `characters` is the length of the text, kept up to date because each key needs it.
     """
 
     uri: str
@@ -48,7 +48,7 @@ class Document:
         return "".join(self.lines)
 
     def index(self, position: Position, encoding: PositionEncodingKind) -> tuple[int, int]:
-        """Turn a client's position into a line and a column in characters, both within the document."""
+        """Return the line and the column in characters of a client's position, clamped to the document."""
         if position.line >= len(self.lines):
             return len(self.lines) - 1, len(self.lines[-1])
         content = self.lines[position.line].rstrip("\r\n")
@@ -56,14 +56,14 @@ class Document:
 
     @classmethod
     def opened(cls, item: TextDocumentItem) -> "Document":
-        """Return the document that a client has opened."""
+        """Return the document that a client opened."""
         lines = split_lines(item.text)
         return cls(
             uri=item.uri, language=item.language_id, version=item.version, lines=lines, characters=len(item.text)
         )
 
     def edited(self, change: TextDocumentContentChangeEvent, encoding: PositionEncodingKind) -> "Document":
-        """Return the document after `change`; a range whose end precedes its start is read the other way round."""
+        """Return the document after `change`; a reversed range is read from its end to its start."""
         if not isinstance(change, TextDocumentContentChangePartial):
             return replace(self, lines=split_lines(change.text), characters=len(change.text))
         (first, from_column), (last, to_column) = sorted(
@@ -71,19 +71,19 @@ class Document:
         )
         text = self.lines[first][:from_column] + change.text + self.lines[last][to_column:]
         if first > 0 and text.startswith("\n") and self.lines[first - 1].endswith("\r"):
-            first -= 1  # the two now make one line ending
+            first -= 1  # the two form one line ending
             text = self.lines[first] + text
         changed = split_lines(text)
         if last + 1 < len(self.lines):
-            changed.pop()  # the empty line after the last ending: the document goes on there
+            changed.pop()  # the empty line after the last ending, where the document goes on
         lines = list(self.lines)
-        longer = sum(map(len, changed)) - sum(map(len, lines[first : last + 1]))
+        growth = sum(map(len, changed)) - sum(map(len, lines[first : last + 1]))
         lines[first : last + 1] = changed
-        return replace(self, lines=lines, characters=self.characters + longer)
+        return replace(self, lines=lines, characters=self.characters + growth)
 
 
 class Documents:
-    """All documents the client has open, those that are cells of notebooks among them."""
+    """All open documents, including the cells of notebooks."""
 
     def __init__(self) -> None:
         self.encoding: PositionEncodingKind = PositionEncodingKind.Utf16
@@ -91,11 +91,11 @@ class Documents:
         self._open: dict[str, Document] = {}
 
     def open(self, item: TextDocumentItem) -> None:
-        """Take a document that the client has opened."""
+        """Store a document that the client opened."""
         self._open[item.uri] = Document.opened(item)
 
     def change(self, uri: str, version: int, changes: Sequence[TextDocumentContentChangeEvent]) -> None:
-        """Apply what the client did to an open document, in order; edits of others are ignored."""
+        """Apply edits to an open document, in order; ignore those of others."""
         document = self._open.get(uri)
         if document is None:
             return
@@ -104,11 +104,11 @@ class Documents:
         self._open[uri] = replace(document, version=version)
 
     def close(self, uri: str) -> None:
-        """Forget a document."""
+        """Drop a document."""
         self._open.pop(uri, None)
 
     def get(self, uri: str) -> Document | None:
-        """Return the document as it is now."""
+        """Return the current document, or None if it is not open."""
         return self._open.get(uri)
 
     def source(self, uri: str, position: Position) -> Source | None:
@@ -128,7 +128,7 @@ class Documents:
         )
 
     def end_of(self, change: TextDocumentContentChangeEvent) -> Position:
-        """Where the cursor is likely to stand after `change`: at its end, or at the top where the text is all new."""
+        """Return the likely cursor after `change`: its end, or the top if the whole text is new."""
         if not isinstance(change, TextDocumentContentChangePartial):
             return Position(0, 0)
         start = min(change.range.start, change.range.end)
@@ -137,7 +137,7 @@ class Documents:
         return Position(start.line + len(above), character if above else start.character + character)
 
     def with_chosen(self, source: Source, chosen: SelectedCompletionInfo) -> Source | None:
-        """Return the source with the selected pop-up item in it, or None where that is not at the cursor."""
+        """Return the source with the chosen pop-up item inserted, or None if that is not at the cursor."""
         document = self._open[source.document]
         (first, start), (last, end) = (
             document.index(position, self.encoding) for position in (chosen.range.start, chosen.range.end)
@@ -156,22 +156,22 @@ class Documents:
         return Range(Position(source.line, begin), Position(source.line, stop))
 
     def _above(self, document: Document) -> Sequence[str]:
-        """Return the lines of the earlier cells of the same language, where it is the cell of a notebook."""
+        """Return the lines of the earlier notebook cells in the same language."""
         earlier = map(self.get, self.notebooks.earlier(document.uri))
         cells = [cell.lines for cell in earlier if cell and cell.language == document.language]
         return [line for *lines, last in cells for line in (*lines, *([last + "\n"] if last else []))]
 
 
 def split_lines(text: str) -> list[str]:
-    """Split into lines that keep their endings; the last one has none."""
-    lines = StringIO(text, newline="").readlines()  # leaves line endings as they are
+    """Return lines that keep their endings; the last one has none."""
+    lines = StringIO(text, newline="").readlines()  # keeps line endings as they are
     if not lines or lines[-1].endswith(("\r", "\n")):
         lines.append("")
     return lines
 
 
 def word_before(text: str) -> str:
-    """Return the word that `text` ends with, as clients filter by it: empty where it ends otherwise."""
+    """Return the word at the end of `text`, by which clients filter; perhaps empty."""
     start = len(text)
     while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
         start -= 1
@@ -179,8 +179,8 @@ def word_before(text: str) -> str:
 
 
 def _column(content: str, character: int, encoding: PositionEncodingKind) -> int:
-    """Return the index of the character that begins at, or reaches over, `character` code units."""
-    content = content[:character]  # no character takes less than one
+    """Return the index of the character that contains the code unit `character`."""
+    content = content[:character]  # each character takes at least one unit
     if content.isascii():
         return len(content)
     name, size = _UNITS[encoding]
@@ -188,7 +188,7 @@ def _column(content: str, character: int, encoding: PositionEncodingKind) -> int
 
 
 def _width(text: str, encoding: PositionEncodingKind) -> int:
-    """How many code units `text` takes; a lone surrogate, which is no text, takes one."""
+    """Return how many code units `text` takes; a lone surrogate takes one."""
     if text.isascii():
         return len(text)
     name, size = _UNITS[encoding]

@@ -1,4 +1,7 @@
-"""Open notebooks and the order of their cells."""
+"""Open notebooks and the order of their cells.
+
+The text of a cell is a document.
+"""
 
 from collections.abc import Sequence
 
@@ -12,21 +15,21 @@ from lsprotocol.types import (
 )
 
 SYNC = NotebookDocumentSyncOptions(notebook_selector=[NotebookDocumentFilterWithNotebook(notebook="*")])
-"""The notebooks that the client is asked to sync: all, with all cells."""
+"""The options that sync every notebook with all its cells."""
 
 
 class Notebooks:
-    """The cells of all notebooks that the client has open."""
+    """The cells of all open notebooks."""
 
     def __init__(self) -> None:
         self._open: dict[str, list[NotebookCell]] = {}
 
     def open(self, notebook: NotebookDocument) -> None:
-        """Take a notebook that the client has opened."""
+        """Store a notebook that the client opened."""
         self._open[notebook.uri] = list(notebook.cells)
 
     def change(self, uri: str, changes: NotebookDocumentCellChanges) -> None:
-        """Apply what the client did to the cells of an open notebook, but for their texts."""
+        """Apply changes to the cells of an open notebook, except to their texts."""
         cells = self._open.get(uri)
         if cells is None:
             return
@@ -37,13 +40,13 @@ class Notebooks:
         cells[:] = [changed.get(cell.document, cell) for cell in cells]
 
     def close(self, uri: str) -> Sequence[str]:
-        """Forget a notebook; returns the documents that were its cells."""
+        """Drop a notebook and return the documents of its cells."""
         return [cell.document for cell in self._open.pop(uri, [])]
 
     def earlier(self, document: str) -> Sequence[str]:
-        """Return the code cells before this one in its notebook; none where it is no cell."""
+        """Return the code cells before this one in its notebook; empty if it is no cell."""
         for cells in self._open.values():
-            for number, cell in enumerate(cells):
+            for index, cell in enumerate(cells):
                 if cell.document == document:
-                    return [other.document for other in cells[:number] if other.kind == NotebookCellKind.Code]
+                    return [other.document for other in cells[:index] if other.kind == NotebookCellKind.Code]
         return []

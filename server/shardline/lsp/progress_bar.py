@@ -1,4 +1,4 @@
-"""Progress bar of the client, where it has them."""
+"""Progress bar of the client."""
 
 import asyncio
 import logging
@@ -8,20 +8,20 @@ from lsprotocol.types import WorkDoneProgressBegin, WorkDoneProgressEnd, WorkDon
 from pygls.lsp.server import LanguageServer
 
 CLIENT_SECONDS = 2.0
-"""How long a client may take to make a progress bar before work goes on without."""
+"""Work goes on without a progress bar if the client takes longer than this."""
 
 log = logging.getLogger(__name__)
 
 
 class ProgressBar:
-    """One progress bar at a time; does nothing where the client has none."""
+    """At most one progress bar at a time; none if the client lacks them."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
-        self._token = ""  # while there is one
+        self._token = ""  # empty without a bar
 
     async def begin(self, message: str) -> None:
-        """Open it, in place of one that is open."""
+        """Open a progress bar in place of an open one."""
         self.end("Not needed any more")
         window = self._server.client_capabilities.window
         if not (window and window.work_done_progress):
@@ -37,13 +37,13 @@ class ProgressBar:
         bar.begin(token, WorkDoneProgressBegin(title="Shardline", message=message, percentage=0))
 
     def report(self, message: str, percentage: int | None) -> None:
-        """Show how far it is, in words and of 100 where that is known."""
+        """Show progress in words, and in percent if known."""
         if self._token:
             report = WorkDoneProgressReport(message=message, percentage=percentage)
             self._server.work_done_progress.report(self._token, report)
 
     def end(self, message: str) -> None:
-        """Close it, if it is open."""
+        """Close the progress bar if it is open."""
         if self._token:
             self._server.work_done_progress.end(self._token, WorkDoneProgressEnd(message=message))
             self._token = ""

@@ -1,4 +1,4 @@
-"""Differences from pygls' protocol: own text sync, forgiven client mistakes."""
+"""pygls' protocol with our text sync and tolerance for clients' mistakes."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from shardline.lsp.registration import keep_back
 
 
 class Protocol(MessageProtocol):
-    """Keeps the open documents in `documents`, in place of pygls' workspace."""
+    """A protocol that keeps the open documents in `documents`, in place of pygls' workspace."""
 
     def __init__(self, server: Any, converter: Converter) -> None:
         super().__init__(server, converter)
@@ -21,7 +21,7 @@ class Protocol(MessageProtocol):
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
-        """Answer as pygls does, but for what is offered once there is a model."""
+        """Answer as pygls does, but leave out what is offered once there is a model."""
         params.root_uri = params.root_path = params.workspace_folders = None  # not needed, and pygls fails at odd ones
         self.greeted.set()
         result = yield from super().lsp_initialize(params)
@@ -30,26 +30,26 @@ class Protocol(MessageProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Generator[Any, Any, None]:
-        """Take the document's text."""
+        """Store the document's text."""
         self.documents.open(params.text_document)
-        yield from self._tell(types.TEXT_DOCUMENT_DID_OPEN, params)
+        yield from self._call_handler(types.TEXT_DOCUMENT_DID_OPEN, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
         """Apply the edits."""
         document = params.text_document
         self.documents.change(document.uri, document.version, params.content_changes)
-        yield from self._tell(types.TEXT_DOCUMENT_DID_CHANGE, params)
+        yield from self._call_handler(types.TEXT_DOCUMENT_DID_CHANGE, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Generator[Any, Any, None]:
-        """Forget the text."""
+        """Drop the text."""
         self.documents.close(params.text_document.uri)
-        yield from self._tell(types.TEXT_DOCUMENT_DID_CLOSE, params)
+        yield from self._call_handler(types.TEXT_DOCUMENT_DID_CLOSE, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
     def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> Generator[Any, Any, None]:
-        """Take the cells, each of which is a document."""
+        """Store the cells, each as a document."""
         self.documents.notebooks.open(params.notebook_document)
         yield from self._open_cells(params.cell_text_documents)
 
@@ -57,7 +57,7 @@ class Protocol(MessageProtocol):
     def lsp_notebook_document__did_change(
         self, params: types.DidChangeNotebookDocumentParams
     ) -> Generator[Any, Any, None]:
-        """Put the cells in their new order, and apply the edits within them."""
+        """Reorder the cells and apply the edits inside them."""
         changes = params.change.cells
         if changes is None:
             return
@@ -73,12 +73,12 @@ class Protocol(MessageProtocol):
     def lsp_notebook_document__did_close(
         self, params: types.DidCloseNotebookDocumentParams
     ) -> Generator[Any, Any, None]:
-        """Forget the cells."""
+        """Drop the cells."""
         self.documents.notebooks.close(params.notebook_document.uri)
         yield from self._close_cells(params.cell_text_documents)
 
-    def lose(self, method: str, params: Any) -> None:
-        """Drop a document whose edits cannot be read: no suggestion is better than a false one."""
+    def handle_unreadable(self, method: str, params: Any) -> None:
+        """Drop a document whose edits are unreadable: better no suggestion than a false one."""
         match method, params:
             case types.TEXT_DOCUMENT_DID_CHANGE, {"textDocument": {"uri": str(uri)}}:
                 self.documents.close(uri)
@@ -94,17 +94,17 @@ class Protocol(MessageProtocol):
         for cell in cells:
             yield from self.lsp_text_document__did_close(types.DidCloseTextDocumentParams(cell))
 
-    def _tell(self, method: str, params: Any) -> Generator[Any, Any, None]:
+    def _call_handler(self, method: str, params: Any) -> Generator[Any, Any, None]:
         handler: Callable[..., Any] | None = self.fm.features.get(method)
         if handler is not None:
             yield handler, (params,), None
 
 
 def converter() -> Converter:
-    """Return pygls' converter, as lax as clients need and as strict as the specification.
+    """Return pygls' converter, adapted to clients and to the specification.
 
-    Takes `triggerKind` 0, which vscode-languageclient 9 sends for "by hand", a `range` that is null, and values of
-    enumerations that are newer than ours; makes no text and no number out of what is none.
+    It accepts `triggerKind` 0, which vscode-languageclient 9 sends for "by hand", a null `range`, and newer values of
+    enumerations. It converts nothing else to text or numbers.
     """
     result: Converter = default_converter()  # type: ignore[no-untyped-call]
 
@@ -127,7 +127,7 @@ def converter() -> Converter:
 
 
 def _primitive(value: Any, kind: type[Any]) -> Any:
-    """Return a string, a number or a member of an enumeration; unknown members stay as they are."""
+    """Return `value` as a string, a number or a member of an enumeration; an unknown member stays as it is."""
     if kind in (str, int) and type(value) is not kind:
         raise TypeError(f"{type(value).__name__} is not {kind.__name__}")
     try:

@@ -1,4 +1,4 @@
-"""Dynamic registration of completions while there is a model."""
+"""Dynamic registration of completions while a model is ready."""
 
 import logging
 from concurrent.futures import Future
@@ -8,7 +8,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 TRIGGERS = [".", "(", "[", "=", ":", " ", "\n"]
-"""Characters behind which clients ask for a pop-up that ask behind words alone otherwise."""
+"""Characters after which clients request a pop-up, besides those of words."""
 
 COMPLETION = types.CompletionOptions(trigger_characters=TRIGGERS)
 INLINE_COMPLETION = types.InlineCompletionOptions()
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def offers_for(client: types.ClientCapabilities) -> dict[str, Any]:
-    """Return the options of each method that this client can be offered at any time, for all documents."""
+    """Return the options of each method that this client can register at any time."""
     document = client.text_document or types.TextDocumentClientCapabilities()
     offers: dict[str, Any] = {}
     if document.completion and document.completion.dynamic_registration:
@@ -30,9 +30,9 @@ def offers_for(client: types.ClientCapabilities) -> dict[str, Any]:
 
 
 def keep_back(capabilities: types.ServerCapabilities, client: types.ClientCapabilities) -> None:
-    """Take out of `capabilities` what this client can be offered later, and ghost text where it declares none.
+    """Remove from `capabilities` what this client can register later, and ghost text that it does not declare.
 
-    A client that does not know ghost text may take the announcement for a reason to ask for no pop-up.
+    A client without ghost text may request no pop-ups if the server announces it.
     """
     offers = offers_for(client)
     if types.TEXT_DOCUMENT_COMPLETION in offers:
@@ -43,14 +43,14 @@ def keep_back(capabilities: types.ServerCapabilities, client: types.ClientCapabi
 
 
 class Registrations:
-    """The last registration sent. Its answer is not awaited: messages arrive in their order."""
+    """The client's dynamic registrations; its answers are not awaited, as messages arrive in order."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
         self._offered = False
 
     def offer(self, offered: bool) -> None:
-        """Register the methods that the client can be offered, or unregister them, if that changes anything."""
+        """Register or unregister completions, unless that is done already."""
         if offered == self._offered:
             return
         self._offered = offered
@@ -67,4 +67,4 @@ class Registrations:
 
 def _log_refusal(answer: "Future[None]") -> None:
     if not answer.cancelled() and (error := answer.exception()):
-        log.warning("The client does not let completions come and go (%s).", type(error).__name__)
+        log.warning("The client refuses dynamic registration of completions (%s).", type(error).__name__)

@@ -1,4 +1,4 @@
-"""Report page for editors that show no command's result."""
+"""Page for editors that show nothing of a command's result."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Page:
-    """A file that only this user may read, opened by the editor, and gone when the server ends."""
+    """A private file, opened by the editor and removed when the server ends."""
 
     def __init__(self, server: LanguageServer, name: str) -> None:
         self._server = server
@@ -23,7 +23,7 @@ class Page:
         self._file = user_cache_path("shardline", appauthor=False) / f"{name}-{os.getpid()}.md"
 
     def show(self, text: str) -> None:
-        """Have the editor open it with this text, or, where it opens nothing, say where it is."""
+        """Write `text` and have the editor open the file, or show the user its path."""
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._file, text)
@@ -39,9 +39,9 @@ class Page:
             self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, sentence))
 
     def remove_left(self) -> None:
-        """Remove the files of servers that were killed."""
+        """Remove the files of killed servers."""
         for file in self._file.parent.glob(f"{self._name}-*.md*"):
-            import psutil  # here, because there hardly ever is one
+            import psutil  # lazy: such files are rare
 
             pid = file.name.removeprefix(f"{self._name}-").partition(".")[0]
             if re.fullmatch(r"\d{1,9}", pid) and not psutil.pid_exists(int(pid)):

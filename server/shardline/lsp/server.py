@@ -1,17 +1,17 @@
-"""Handlers of requests and notifications."""
+"""The language server and its handlers."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from shardline import logs
 from shardline.completion import Source, Suggestion, eligibility, request_log
-from shardline.completion.request_log import History
+from shardline.completion.request_log import History, Kind
 from shardline.errors import EngineError, NotReadyError, SupersededError
 from shardline.lsp import items, notebooks
 from shardline.lsp.acceptance_recorder import Recorder, add_to_own_file
@@ -27,9 +27,8 @@ from shardline.lsp.status import Status
 from shardline.settings import Settings
 
 SECTION = "shardline"
-Kind = Literal["pop-up", "ghost text"]
 CLIENT_SECONDS = 5.0
-"""How long a client may take to answer about its settings before the model is loaded without them."""
+"""The model loads without the client's settings after this long."""
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,9 @@ class ShardlineServer(LanguageServer):
             converter_factory=converter,
         )
         self.base = settings
-        """The settings of the command line, which the client's are laid over."""
+        """The settings of the command line, which the client overrides."""
         self.key_names = key_names
-        """The environment variables that the client may name besides ours."""
+        """Further environment variables that the client may name."""
         self.settings = settings
         self.tastes = PLAIN
         """How the client inserts pop-up items."""
@@ -62,9 +61,9 @@ class ShardlineServer(LanguageServer):
         self.history = History()
         self.page = Page(self, "why-nothing-showed")
         self._unhurried = Unhurried()
-        self._deleted: str | None = None  # the document whose last change only took something away
-        self._initial: Mapping[str, Any] = {}  # what came with `initialize`
-        self._configured: Mapping[str, Any] = {}  # what the client's configuration said last
+        self._deleted: str | None = None  # the document whose last change only deleted text
+        self._initial: Mapping[str, Any] = {}  # the settings of `initialize`
+        self._configured: Mapping[str, Any] = {}  # the latest settings of the client's configuration
         _register(self)
 
     @property
@@ -73,7 +72,7 @@ class ShardlineServer(LanguageServer):
         return self.protocol.documents
 
     def take_settings(self, *, initial: Any = None, configured: Any = None) -> None:
-        """Lay what the client sent over the settings of the command line; say in words what cannot be used."""
+        """Merge the client's settings into those of the command line; show the problems to the user."""
         self._initial = _section(initial) or self._initial
         if isinstance(configured, Mapping):
             self._configured = _section(configured)
@@ -85,7 +84,7 @@ class ShardlineServer(LanguageServer):
             self.status.show(" ".join([*problems, *more_problems]), types.MessageType.Warning)
 
     async def pull_settings(self) -> None:
-        """Ask the client for its settings, if it can be asked."""
+        """Request the client's settings if it answers such requests."""
         workspace = self.client_capabilities.workspace
         if not (workspace and workspace.configuration):
             return
@@ -99,7 +98,7 @@ class ShardlineServer(LanguageServer):
         self.take_settings(configured=answers[0] if answers else None)
 
     async def watch_settings(self) -> None:
-        """Subscribe to changes of settings, where the client wants to be asked."""
+        """Register for changes of settings if the client allows it."""
         workspace = self.client_capabilities.workspace
         changes = workspace and workspace.did_change_configuration
         if not (changes and changes.dynamic_registration):
@@ -112,22 +111,22 @@ class ShardlineServer(LanguageServer):
         try:
             async with asyncio.timeout(CLIENT_SECONDS):
                 await self.client_register_capability_async(types.RegistrationParams([registration]))
-        except Exception as error:  # noqa: BLE001  then settings are read at the start only
+        except Exception as error:  # noqa: BLE001  then settings are only read at the start
             log.warning("The client does not report changed settings (%s).", type(error).__name__)
 
     def close(self) -> None:
-        """End all work, write down what was counted, and leave nothing behind."""
+        """End all work, write the statistics and remove the page."""
         self.host.close()
         self.recorder.close()
         self.page.close()
 
     def look_at(self, uri: str, cursor: types.Position) -> None:
-        """Let the model read ahead where the user works, when it has nothing else to do."""
+        """Read ahead at a cursor, where the user is likely to be."""
         if (source := self.documents.source(uri, cursor)) and self._objection(source) is None:
             self.host.look_at(source)
 
     def follow(self, uri: str, changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
-        """Apply changes; the user is likely to be where the last one ended."""
+        """Follow an edit; the user is likely to be where the last change ended."""
         source = self.documents.source(uri, self.documents.end_of(changes[-1]))
         self._deleted = uri if changes[-1].text == "" else None
         if source:
@@ -136,19 +135,19 @@ class ShardlineServer(LanguageServer):
             self.host.follow(source)
 
     async def suggest(self, source: Source, kind: Kind, *, by_hand: bool = False) -> list[Suggestion]:
-        """Suggest what follows the cursor, the best first; nothing where there is nothing to say, or no way to.
+        """Return what could follow the cursor, best first; empty if nothing fits or an error occurs.
 
-        What became of it is in the history. Raises `SupersededError`.
+        The history records the outcome. Raises `SupersededError`.
         """
         entry = self.history.begin(source, kind)
         if why := self._objection(source, by_hand=by_hand):
             entry.end("skipped", why)
             return []
         try:
-            several = by_hand and kind != "pop-up"  # pop-ups do not say whether they were asked for by hand
+            several = by_hand and kind != "pop-up"  # clients do not say which pop-ups are asked for by hand
             answer = await self.host.answer(source, by_hand=several)
         except NotReadyError as error:
-            entry.end("failed", str(error))  # the status says it too
+            entry.end("failed", str(error))  # the status shows it too
             return []
         except EngineError as error:
             entry.end("failed", str(error))
@@ -164,18 +163,18 @@ class ShardlineServer(LanguageServer):
         return [suggestion for suggestion in answer.suggestions if suggestion.text]
 
     async def suggest_in_time(self, source: Source, *, by_hand: bool) -> list[Suggestion]:
-        """Suggest for a pop-up: what is there when `completion.popupBudget` is over, while the rest is being made."""
+        """Return the suggestion for a pop-up, as complete as it is after `completion.popupBudget`; the rest goes on."""
         asked = self.documents.get(source.document)
 
-        async def whole() -> list[Suggestion]:
+        async def finish() -> list[Suggestion]:
             if self.documents.get(source.document) is not asked:
-                return []  # closed or changed before this began
+                return []  # closed or changed meanwhile
             try:
                 return await self.suggest(source, "pop-up", by_hand=by_hand)
             except SupersededError:
                 return []
 
-        suggestions = await self._unhurried.wait(whole(), self.settings.completion.popup_budget / 1000)
+        suggestions = await self._unhurried.wait(finish(), self.settings.completion.popup_budget / 1000)
         if suggestions is None:
             suggestions = [lines] if (lines := self.host.ready(source)) else []
         return suggestions[:1]
@@ -204,7 +203,7 @@ def _register(server: ShardlineServer) -> None:
         if isinstance(params.settings, Mapping):
             server.take_settings(configured=params.settings)
         else:
-            await server.pull_settings()  # the notification says only that something changed
+            await server.pull_settings()  # the notification has no settings
         server.host.apply(server.settings)
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
@@ -246,7 +245,7 @@ def _register(server: ShardlineServer) -> None:
         try:
             suggestions = await server.suggest(source, "ghost text", by_hand=by_hand)
         except SupersededError:
-            return None  # leaves what is shown alone; an empty list would clear it
+            return None  # keeps the ghost text shown; an empty list would clear it
         number = server.recorder.show(source, suggestions, "ghost", time.perf_counter() - began)
         return items.inline_items(source, suggestions, server.documents, chosen, number, server.tastes)
 
@@ -263,7 +262,7 @@ def _register(server: ShardlineServer) -> None:
         entries = server.history.of(next((name for name in documents if isinstance(name, str)), None))
         page = request_log.page(entries, server.status.message)
         if not documents:
-            server.page.show(page)  # else whoever asked shows it
+            server.page.show(page)  # else the client shows it
         return {"page": page, "requests": [entry.as_json() for entry in entries]}
 
     @server.command("shardline.plan")
@@ -276,12 +275,12 @@ def _register(server: ShardlineServer) -> None:
 
 
 def _may_be_by_hand(params: types.CompletionParams) -> bool:
-    """Clients say only when a pop-up was certainly not asked for by hand."""
+    """Return False if the pop-up was certainly not asked for by hand; clients do not say more."""
     return params.context is None or params.context.trigger_kind == types.CompletionTriggerKind.Invoked
 
 
 def _section(values: Any) -> Mapping[str, Any]:
-    """Our part of what a client sent: some send it alone, some inside an object under our name."""
+    """Return our section of the settings; some clients send it alone, some under our name."""
     if not isinstance(values, Mapping):
         return {}
     inner = values.get(SECTION)

@@ -1,4 +1,4 @@
-"""Status for the user: state, loading progress, one sentence of failure."""
+"""State, progress and messages shown to the user."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,55 +14,55 @@ from shardline.engine import Progress, Usage
 from shardline.lsp.progress_bar import ProgressBar
 
 NOTIFICATION = "shardline/status"
-"""Sent at each change to clients that declare `experimental.shardlineStatus`."""
+"""Notification of each change, for clients that declare `experimental.shardlineStatus`."""
 
 USAGE = "shardline/usage"
-"""Sent for each candidate that was begun, with the id of the request it was begun for, to clients that declare
-`experimental.shardlineUsage`: a request that is answered without it was answered from what was known."""
+"""Notification of each candidate begun, with the id of its request, for clients that declare
+`experimental.shardlineUsage`. A request without one was answered from the cache."""
 
 REPORT_SECONDS = 0.1
-"""Seconds between two reports of one activity's progress, at least."""
+"""The shortest time between two reports of progress in one activity."""
 
 BUSY_SECONDS = 0.3
-"""Seconds until a suggestion in the making is reported as busy."""
+"""The state becomes busy when a suggestion takes longer than this."""
 
 
 class State(StrEnum):
-    """What the model is doing."""
+    """The state of the model."""
 
     STARTING = "starting"
     LOADING = "loading"
     READY = "ready"
     BUSY = "busy"
-    """A suggestion is being made, for a while already."""
+    """A suggestion has been in the making for `BUSY_SECONDS`."""
     SLOW = "slow"
-    """It can be asked, but does not keep up with typing."""
+    """It answers, but does not keep up with typing."""
     FAILED = "failed"
 
 
 class Status:
-    """The state, sent to the client when it changes."""
+    """The state of the model; notifies the client of changes."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
         self._bar = ProgressBar(server)
-        self._told: set[str] = set()
+        self._messages: set[str] = set()
         self._latest = self._shown = Progress(activity="")
         self._until_report: asyncio.TimerHandle | None = None
-        self._waiting = 0  # how many suggestions are waited for
+        self._waiting = 0  # suggestions in the making
         self._until_busy: asyncio.TimerHandle | None = None
-        self._advice = ""  # what would help where it is slow
+        self._advice = ""  # how to make a slow model faster
         self._advised = False
         self.state = State.STARTING
-        self._away = False
+        self._unreachable = False
         self.message = "The model has not been asked for yet."
         self.model = ""
         self.percentage: int | None = None
-        """How far loading is, while that is known."""
+        """The percentage loaded, while known."""
         self.usage: Usage | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the state as `shardline.status` answers it, with the last request's tokens and seconds."""
+        """Return the state as `shardline.status` answers it, with the last request's usage if there was one."""
         status: dict[str, Any] = {"state": self.state, "message": self.message, "model": self.model}
         if self.percentage is not None:
             status["percentage"] = self.percentage
@@ -71,50 +71,50 @@ class Status:
         return status
 
     async def loading(self, model: str) -> None:
-        """Report that loading has begun: open a progress bar where the client has them."""
+        """Report that loading began; open a progress bar if the client has them."""
         self.model = plain(model)
         self._change(State.LOADING, f"Loading {model}")
         await self._bar.begin(self.message)
 
     def progress(self, progress: Progress) -> None:
-        """Report how far loading is."""
+        """Report progress of loading."""
         if self.state is State.LOADING:
             self._latest = progress
             if self._until_report is None or progress.activity != self._shown.activity:
                 self._report()
 
     def ready(self, model: str) -> None:
-        """Report that this model can be asked."""
-        self._told.clear()
-        self._away = False
+        """Report that this model can answer."""
+        self._messages.clear()
+        self._unreachable = False
         self._advice, self._advised = "", False
         self._bar.end("Ready")
         self.model = plain(model)
         self._change(State.READY, f"{model} is ready.")
 
     def failed(self, sentence: str) -> None:
-        """Report that the model failed, for the reason in `sentence`, which the user has seen already."""
+        """Report that the model cannot load, for the reason in `sentence`; the message comes before the state."""
         self.show(sentence)
         self._bar.end("Failed")
         self._change(State.FAILED, sentence)
 
-    def away(self, sentence: str) -> None:
-        """Report that the engine cannot be reached, for the reason in `sentence`; the next answer ends that."""
+    def unreachable(self, sentence: str) -> None:
+        """Report that the engine is unreachable, for the reason in `sentence`; the next answer ends that."""
         self.show(sentence)
         if self.state in (State.READY, State.SLOW, State.BUSY):
-            self._away = True
+            self._unreachable = True
             self._change(State.FAILED, sentence)
 
-    def back(self) -> None:
-        """Report that the engine has answered."""
-        if self._away:
+    def recovered(self) -> None:
+        """Report that the engine answered."""
+        if self._unreachable:
             self.ready(self.model)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While a suggestion is waited for."""
+        """Be busy if the block takes a while."""
         if not self._waiting:
-            self._until_busy = asyncio.get_running_loop().call_later(BUSY_SECONDS, self._tell_busy)
+            self._until_busy = asyncio.get_running_loop().call_later(BUSY_SECONDS, self._become_busy)
         self._waiting += 1
         try:
             yield
@@ -123,33 +123,33 @@ class Status:
             if not self._waiting:
                 _cancel(self._until_busy)
                 if self.state is State.BUSY:
-                    self._rest()
+                    self._become_idle()
 
-    def keeps_up(self, advice: str) -> None:
-        """Whether the model keeps up with typing: it does where there is no `advice`, which is shown only once."""
+    def report_speed(self, advice: str) -> None:
+        """Report a slow model with `advice`, shown only once, or a fast one without."""
         if self.state not in (State.READY, State.SLOW, State.BUSY):
-            return  # another one is to take its place
+            return  # another model is loading
         self._advice = advice
         if advice and not self._advised:
             self._advised = True
             self.show(advice, MessageType.Warning)
         if self.state is not State.BUSY:
-            self._rest()
+            self._become_idle()
 
-    def spent(self, usage: Usage, ahead: bool) -> None:
-        """Report the usage of a candidate, finished or not, of this request or of a prefetched one."""
+    def report_usage(self, usage: Usage, ahead: bool) -> None:
+        """Report the usage of a candidate, finished or not, for the current request or prefetched after it."""
         if self._declares("shardlineUsage"):
-            spent = {"id": self._server.protocol.msg_id, "ahead": ahead, **usage.as_json()}
-            self._server.protocol.notify(USAGE, spent)
+            params = {"id": self._server.protocol.msg_id, "ahead": ahead, **usage.as_json()}
+            self._server.protocol.notify(USAGE, params)
 
     def show(self, sentence: str, kind: MessageType = MessageType.Error) -> None:
-        """Show the user one sentence; the same one only once until the model is ready again."""
-        if sentence not in self._told:
-            self._told.add(sentence)
+        """Show the user one sentence, each only once until the model is ready again."""
+        if sentence not in self._messages:
+            self._messages.add(sentence)
             self._server.window_show_message(ShowMessageParams(kind, f"Shardline: {plain(sentence)}"))
 
     def _report(self) -> None:
-        """Show the latest progress, and the next time look whether there was more."""
+        """Show the latest progress, and again after `REPORT_SECONDS` while it changes."""
         _cancel(self._until_report)
         self._until_report = None
         if self._latest is self._shown:
@@ -161,12 +161,12 @@ class Status:
         self._notify()
         self._until_report = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report)
 
-    def _tell_busy(self) -> None:
+    def _become_busy(self) -> None:
         if self.state in (State.READY, State.SLOW):
             self._change(State.BUSY, f"{self.model} is making a suggestion.")
 
-    def _rest(self) -> None:
-        """As it is when nothing is waited for."""
+    def _become_idle(self) -> None:
+        """Return to the state without a suggestion in the making."""
         state, message = (State.SLOW, self._advice) if self._advice else (State.READY, f"{self.model} is ready.")
         if state is not self.state:
             self._change(state, message)
@@ -187,7 +187,7 @@ class Status:
 
 
 def in_words(progress: Progress) -> str:
-    """One line for a progress bar: Downloading x: 12 of 93 MB."""
+    """Return one line for a progress bar, such as Downloading x: 12 of 93 MB."""
     if not progress.total:
         return progress.activity
     scale, unit = {"bytes": (1e6, "MB"), "parameters": (1e6, "million parameters")}.get(

@@ -16,10 +16,10 @@ from shardline.lsp.server import ShardlineServer
 
 
 def serve_stdio(server: ShardlineServer) -> int:
-    """Serve whoever started this process until they leave, close the server, and return the exit code.
+    """Serve the parent process until it leaves, close the server, and return the exit code.
 
-    The protocol gets descriptors of its own; what a library prints goes to standard error, and what it reads
-    is empty, so neither can disturb the conversation.
+    The protocol gets its own descriptors. Libraries print to standard error and read an empty input, so neither
+    disturbs the conversation.
     """
     stdin, output = os.dup(0), Output(os.dup(1))
     os.dup2(2, 1)
@@ -34,7 +34,7 @@ def serve_stdio(server: ShardlineServer) -> int:
 def serve_tcp(server: ShardlineServer, host: str, port: int) -> int:
     """Serve the first client that knows the token until it leaves, close the server, and return the exit code.
 
-    Port 0 takes any free one. Prints the address and the token. Raises `SettingsError`.
+    Port 0 means any free port. Prints the address and the token. Raises `SettingsError`.
     """
     return _serve(server, _serve_one(server, host, port, *read_or_make_token()))
 
@@ -52,7 +52,7 @@ async def _serve_pipes(server: ShardlineServer, stdin: int, output: Output) -> N
     Input(stdin, reader).start()
 
     async def follow_client() -> None:
-        """End with the process of the client, whose pipes another process may have inherited."""
+        """End with the client's process: another process may have inherited its pipes."""
         await server.protocol.greeted.wait()
         if await ending.client_ended(server.process_id):
             conversation.end("The process of the client has ended.")
@@ -63,7 +63,7 @@ async def _serve_pipes(server: ShardlineServer, stdin: int, output: Output) -> N
 
 
 class _Socket:
-    """The output of a conversation by TCP."""
+    """The output of a conversation over TCP."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         writer.transport.set_write_buffer_limits(high=PAUSE_BYTES)

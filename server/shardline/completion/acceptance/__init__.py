@@ -1,1 +1,1 @@
-"""Fate of shown suggestions: typed, accepted, kept."""
+"""Acceptance of suggestions."""

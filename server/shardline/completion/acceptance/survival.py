@@ -1,37 +1,37 @@
-"""Parts of an inserted text that remain after later edits."""
+"""Survival of accepted text in an edited document."""
 
 from collections.abc import Sequence
 
 RUN = 8
-"""So many characters in a row have to stand there still: of fewer, some are found in any code."""
+"""Characters in a row that must remain: shorter runs occur in any code."""
 
-NEAR = 20
-"""In so many lines above and below its place a text is looked for."""
+NEARBY_LINES = 20
+"""Lines above and below its place in which to search for a text."""
 
-FAR = 10_000
-"""Not farther from its place than so many characters, where lines are long."""
+MAX_DISTANCE = 10_000
+"""Characters around its place in which to search, for long lines."""
 
 
 def remains(text: str, lines: Sequence[str], line: int, column: int) -> set[int]:
-    """Return the indexes in `text`, put at `line` and `column`, of the characters that remain in these `lines`.
+    """Return the indices in `text`, inserted at `line` and `column`, that remain in `lines`.
 
-    A character remains if it still stands near there between its neighbours: in a run of `RUN`, or of all where the
-    text has fewer. Blank ones do not count, so that what was only indented or wrapped remains.
+    A character remains if a run of `RUN` characters around it is still nearby, or the whole text if that is shorter.
+    Blank characters do not count, so text that was only indented or wrapped remains.
     """
-    places = [place for place, character in enumerate(text) if not character.isspace()]
-    characters = "".join(text[place] for place in places)
+    indices = [index for index, character in enumerate(text) if not character.isspace()]
+    characters = "".join(text[index] for index in indices)
     near = "".join(_near(text, lines, line, column).split())
     run = min(RUN, len(characters))
-    standing = {near[at : at + run] for at in range(len(near) - run + 1)}
+    remaining = {near[at : at + run] for at in range(len(near) - run + 1)}
     found: set[int] = set()
     for at in range(len(characters) - run + 1):
-        if characters[at : at + run] in standing:
-            found.update(places[at : at + run])
+        if characters[at : at + run] in remaining:
+            found.update(indices[at : at + run])
     return found
 
 
 def _near(text: str, lines: Sequence[str], line: int, column: int) -> str:
-    first = max(0, line - NEAR)
-    place = sum(map(len, lines[first:line])) + column
-    around = "".join(lines[first : line + text.count("\n") + 1 + NEAR])
-    return around[max(0, place - FAR) : place + len(text) + FAR]
+    first = max(0, line - NEARBY_LINES)
+    start = sum(map(len, lines[first:line])) + column
+    around = "".join(lines[first : line + text.count("\n") + 1 + NEARBY_LINES])
+    return around[max(0, start - MAX_DISTANCE) : start + len(text) + MAX_DISTANCE]

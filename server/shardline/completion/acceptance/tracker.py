@@ -1,7 +1,4 @@
-"""Shown suggestions of each document, and counts of their fate.
-
-It knows no clock, no protocol and no file.
-"""
+"""Counts of shown, accepted and kept suggestions."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,35 +7,35 @@ from shardline.completion import Source, Suggestion
 from shardline.completion.acceptance.shown import Shown
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Label, shown_after
 
-MOST = 64
-"""So many suggestions are known back, for clients that report late what was accepted, and for keys taken back."""
+MAX_SHOWN = 64
+"""Suggestions kept, for late reports of acceptance and for deleted keys."""
 
 
-class Screen:
-    """Sees the suggestions, the changes and the commands of a client, and calls `count` for each event.
+class AcceptanceTracker:
+    """The suggestions on a client's screen; `count` receives what to add to the statistics.
 
-    A suggestion is shown once, however often it is answered while one types it. It is accepted once: when the client
-    says so, or when a change puts it into the document whole. Characters are counted that came at once, those of
-    a single accepted word or line too, and of them those are kept that remain in the document when they are settled.
+    A suggestion is shown once, however often it is answered while the user types it. It is accepted once: when the
+    client reports it, or when an edit inserts it whole. Characters accepted in one edit count, also of a single word
+    or line; those that remain in the document at `settle` are kept.
     """
 
     def __init__(self, count: Callable[[Label, str, int], None]) -> None:
         self._count = count
-        self._shown: deque[tuple[Shown, Label]] = deque(maxlen=MOST)  # the latest first
-        self._lines: dict[str, Sequence[str]] = {}  # of each document, as they were last
-        self._accepted: dict[Shown, Label] = {}  # since the last look
-        self._resting: dict[Shown, Label] = {}  # before it
+        self._shown: deque[tuple[Shown, Label]] = deque(maxlen=MAX_SHOWN)  # newest first
+        self._lines: dict[str, Sequence[str]] = {}  # the current lines of each document
+        self._accepted: dict[Shown, Label] = {}  # since the last `settle`
+        self._resting: dict[Shown, Label] = {}  # before that
         self._next = 0
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing to look at."""
+        """Whether there is nothing left to settle."""
         return not (self._accepted or self._resting)
 
     def show(self, source: Source, suggestions: Sequence[Suggestion], label: Label, milliseconds: float) -> int:
-        """Suggestions, of which one is shown, were answered after so long; returns the number to accept them by."""
+        """Count suggestions as shown, one at a time, and return the number to accept them by."""
         for pair in self._shown:
-            if pair[0].document == source.document and pair[0].goes_on(source, suggestions):
+            if pair[0].document == source.document and pair[0].merge(source, suggestions):
                 self._shown.remove(pair)
                 self._shown.appendleft(pair)
                 return pair[0].number
@@ -49,30 +46,30 @@ class Screen:
         return self._next
 
     def follow(self, document: str, lines: Sequence[str], at_once: int) -> None:
-        """Compare with the document's `lines` after edits of which none brought more than `at_once` characters."""
+        """Follow the document to its new lines, after edits that each inserted at most `at_once` characters."""
         if document in self._lines:
             self._lines[document] = lines
         for shown, label in self._shown:
             if shown.document == document:
-                self._note(shown, label, lambda shown: shown.follow(lines, at_once))
+                self._update(shown, label, lambda shown: shown.follow(lines, at_once))
                 return
 
     def accept(self, number: int, choice: int) -> None:
-        """Mark a candidate of a suggestion as accepted; unknown numbers are ignored."""
+        """Record the client's report that a candidate was accepted; ignore unknown ones."""
         for shown, label in self._shown:
             if shown.number == number:
-                self._note(shown, label, lambda shown: shown.accept(choice))
+                self._update(shown, label, lambda shown: shown.accept(choice))
                 return
 
-    def look(self) -> None:
-        """Settle what was accepted before the last look: to be called from time to time."""
-        self._settle(list(self._resting))
+    def settle(self) -> None:
+        """Count what was accepted before the last call; call this periodically."""
+        self._count_kept(list(self._resting))
         self._resting, self._accepted = self._accepted, {}
 
     def close(self, document: str) -> None:
-        """Settle what was accepted in a closed document, and drop it."""
-        self._settle([shown for shown in (*self._accepted, *self._resting) if shown.document == document])
-        self._shown = deque((pair for pair in self._shown if pair[0].document != document), MOST)
+        """Settle what was accepted in a document that was closed."""
+        self._count_kept([shown for shown in (*self._accepted, *self._resting) if shown.document == document])
+        self._shown = deque((pair for pair in self._shown if pair[0].document != document), MAX_SHOWN)
         self._lines.pop(document, None)
 
     def close_all(self) -> None:
@@ -80,15 +77,15 @@ class Screen:
         for document in list(self._lines):
             self.close(document)
 
-    def _note(self, shown: Shown, label: Label, happen: Callable[[Shown], None]) -> None:
+    def _update(self, shown: Shown, label: Label, change: Callable[[Shown], None]) -> None:
         was_accepted = shown.accepted
-        happen(shown)
+        change(shown)
         if shown.accepted and not was_accepted:
             self._count(label, ACCEPTED, 1)
         if not shown.is_settled:
             self._accepted[shown] = label
 
-    def _settle(self, settled: Sequence[Shown]) -> None:
+    def _count_kept(self, settled: Sequence[Shown]) -> None:
         for shown in settled:
             label = self._accepted.pop(shown, None) or self._resting.pop(shown)
             characters, kept = shown.settle(self._lines[shown.document])

@@ -1,1 +1,1 @@
-"""Knowledge of source code: languages, syntax, indentation."""
+"""Syntax, languages and indentation of source code."""

@@ -1,4 +1,4 @@
-"""Brackets and quotes behind the cursor, most often closed by the editor."""
+"""Brackets and quotes that already follow the cursor."""
 
 import re
 
@@ -8,16 +8,16 @@ from shardline.completion.code.syntax import PAIRS, QUOTES, Syntax, syntax_of
 
 CLOSED_BY_EDITORS = frozenset(excerpt.CLOSING + QUOTES + ">;,:")
 MATH = frozenset(["latex", "markdown", "plaintex", "quarto", "tex", "typst"])
-"""Languages that quote formulas between dollar signs."""
+"""Languages with formulas between dollar signs."""
 
 _ANGLE = re.compile(r"(?<![-=])>")
-"""Not that of an arrow."""
+"""A closing angle bracket, but no arrow."""
 
 
 def without_overlap(source: Source, text: str) -> tuple[str, str]:
-    """Take off the end of `text` what stands behind the cursor already, unless `text` needs it for itself.
+    """Return `text` without the end that already follows the cursor, unless `text` needs that itself.
 
-    Returns with it what else stands behind the cursor that `text` may have too, see `repeats`.
+    Also return what else follows the cursor and may occur in `text`; see `repeats`.
     """
     after = source.after.rstrip()
     if not after:
@@ -41,14 +41,14 @@ def without_overlap(source: Source, text: str) -> tuple[str, str]:
 
 
 def is_between_brackets(source: Source) -> bool:
-    """Whether the cursor stands in empty brackets, with nothing behind it but what editors close."""
+    """Return whether the cursor is in empty brackets, followed only by what editors close."""
     opener, after = source.before[-1:], source.after.rstrip()
     closes = PAIRS.get(opener)
     return closes is not None and after.startswith(closes) and CLOSED_BY_EDITORS.issuperset(after)
 
 
 def balanced(source: Source, text: str, replaces: int) -> str:
-    """Cut `text` before the first bracket that closes what the document closes itself behind the cursor."""
+    """Return `text` up to the first bracket whose opener the document itself closes behind the cursor."""
     before, after = excerpt.item(source)
     syntax = syntax_of(before + text + after[replaces:], source.language)
     begin, end = len(before), len(before) + len(text)
@@ -58,7 +58,7 @@ def balanced(source: Source, text: str, replaces: int) -> str:
 
 
 def left_open(source: Source) -> int:
-    """How many brackets are open at the cursor that nothing behind it closes."""
+    """Return how many brackets open at the cursor stay open behind it."""
     before, after = excerpt.item(source)
     return _left_open(syntax_of(before + after, source.language), len(before), len(before))
 
@@ -73,7 +73,7 @@ BEFORE = -1
 
 
 def _openers(source: Source, text: str) -> dict[int, int]:
-    """For each closing bracket in `text`, by its place, the place of its opening one; `BEFORE` where that is before."""
+    """Return the index of the opener for each closing bracket in `text`; `BEFORE` if that precedes `text`."""
     before, _ = excerpt.item(source)
     syntax = syntax_of(before + text, source.language)
     closed, _ = syntax.pairs(len(before), len(before) + len(text))
@@ -83,7 +83,7 @@ def _openers(source: Source, text: str) -> dict[int, int]:
 
 
 def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
-    """Where in `text` the signs of `behind` stand, one after the other, each closing what the document opened."""
+    """Return the indices of the signs of `behind` in `text`, in order, each closing what the document opened."""
     if not behind:
         return ()
     openers, own = _openers(source, text), _own_pairs(text)
@@ -104,22 +104,22 @@ def repeats(source: Source, text: str, behind: str) -> tuple[int, ...]:
 
 
 def _is_code_behind(source: Source) -> bool:
-    """Whether the bracket behind the cursor is one of the code, not of a string, a comment or prose."""
+    """Return whether the bracket behind the cursor is code, outside strings, comments and prose."""
     before, after = excerpt.item(source)
     at = len(before) + len(after) - len(after.lstrip())
     return any(bracket.at == at for bracket in syntax_of(before + after, source.language).brackets)
 
 
 def _is_free(source: Source, text: str, at: int) -> bool:
-    """Whether `text` does not need what it has from `at` on: to close its own brackets and strings."""
+    """Return whether `text` closes its own brackets and strings without its part from `at` on."""
     own, openers = _own_pairs(text), _openers(source, text)
-    closes_own = any(0 <= openers.get(place, own.get(place, at)) < at for place in range(at, len(text)))
+    closes_own = any(0 <= openers.get(index, own.get(index, at)) < at for index in range(at, len(text)))
     tears_string = any(quote in text[at:] and _count(text[:at], quote) % 2 for quote in QUOTES)
     return not closes_own and not tears_string
 
 
 def _closing(source: Source, text: str, after: str) -> int | None:
-    """Return the index in `text` of the sign that closes what the first sign of `after` closes."""
+    """Return the index in `text` of the sign that closes what the first sign of `after` closes, or None."""
     sign, line = after[0], source.before
     if sign in excerpt.CLOSING:
         openers = _openers(source, text)
@@ -133,12 +133,12 @@ def _closing(source: Source, text: str, after: str) -> int | None:
 
 
 def _count_open(text: str) -> int:
-    """How many angle brackets `text` leaves open."""
+    """Return how many angle brackets `text` leaves open."""
     return text.count("<") - len(_ANGLE.findall(text))
 
 
 def _own_pairs(text: str) -> dict[int, int]:
-    """For each closing bracket that `text` has opened itself, whatever it is part of, the place of its opening one."""
+    """Return the index of the opener for each closing bracket that `text` opens itself, in strings too."""
     pairs: dict[int, int] = {}
     opened: list[int] = []
     for at, sign in enumerate(text):
@@ -150,7 +150,7 @@ def _own_pairs(text: str) -> dict[int, int]:
 
 
 def _count(text: str, quote: str) -> int:
-    """How often `quote` stands in `text` without a backslash before it."""
+    """Return how many unescaped `quote` signs `text` has."""
     return sum(sign == quote and not _is_escaped(text, at) for at, sign in enumerate(text))
 
 
@@ -159,7 +159,7 @@ def _is_escaped(text: str, at: int) -> bool:
 
 
 def _between_words(text: str, after: str, length: int) -> bool:
-    """Whether the last `length` characters of `text`, the first of `after`, are whole words."""
+    """Return whether the last `length` characters of `text`, the first of `after`, are whole words."""
     at = len(text) - length
     begins_inside = at > 0 and _is_word(text[at - 1]) and _is_word(text[at])
     ends_inside = length < len(after) and _is_word(after[length - 1]) and _is_word(after[length])

@@ -1,4 +1,4 @@
-"""Language at the cursor of a document that embeds others."""
+"""Embedded languages at the cursor."""
 
 import re
 from dataclasses import replace
@@ -20,7 +20,7 @@ _SHORT = {"bash": "shellscript", "js": "javascript", "py": "python", "rs": "rust
 
 
 def at_cursor(source: Source) -> Source:
-    """Return the document in the language that its cursor stands in, from where that begins."""
+    """Return the document in the language at its cursor, from where that begins."""
     language = source.language.lower()
     if language != "php" and language not in PAGES | NOTES:
         return source
@@ -33,7 +33,7 @@ def at_cursor(source: Source) -> Source:
 
 
 def _in_php(before: str) -> tuple[str, int]:
-    """HTML, outside of the tags of PHP; what has no tags is taken to be PHP."""
+    """Return HTML outside of PHP tags; text without tags counts as PHP."""
     tags = _PHP.findall(before)
     is_html = tags[-1] == "?>" if tags else before.lstrip().startswith("<")
     return ("html" if is_html else ""), 0

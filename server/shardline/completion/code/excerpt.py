@@ -1,4 +1,4 @@
-"""Windows around the cursor for the model, and the item around it."""
+"""Excerpts of a document: the model's window and the item around the cursor."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,7 @@ from shardline.completion.code.indentation import width
 PREFIX_CHARACTERS = 32_768
 SUFFIX_CHARACTERS = 8_192
 EDGE_STEP = 64
-"""The first line of the window is a multiple of this, so that it moves rarely and the model's cache holds; lines are
-counted by so many at once."""
+"""The window begins at a multiple of this many lines: it moves rarely, so the KV cache stays valid."""
 
 ITEM_CHARACTERS = 16_384
 
@@ -17,7 +16,7 @@ CLOSING = ")]}"
 
 
 def window(source: Source) -> tuple[str, str]:
-    """Return the text before and after the cursor, whole lines at the far ends, line endings as line feeds."""
+    """Return the text before and after the cursor, in whole lines at the far ends, with line feeds as line endings."""
     lines = [*source.above, *source.lines[: source.line]] if source.above else source.lines
     line = len(source.above) + source.line
     prefix = "".join(lines[_first_line(lines, line) : line]) + source.before
@@ -29,10 +28,10 @@ def window(source: Source) -> tuple[str, str]:
 
 
 def item(source: Source) -> tuple[str, str]:
-    """Return the function, class or other item around the cursor, by indentation: before and after the cursor.
+    """Return the item around the cursor, such as a function or class, before and after the cursor.
 
-    It begins with the nearest line above that is indented least, and ends before the first below that is
-    indented no more than that, but for a closing bracket. Brackets that it opens it also closes.
+    It begins at the nearest line above with the least indentation. It ends before the first line below that is
+    indented no more, except for a closing bracket. Brackets that it opens it also closes.
     """
     first, least, length = source.line, _width_before(source), 0
     for number in range(source.line - 1, -1, -1):
@@ -58,12 +57,12 @@ def item(source: Source) -> tuple[str, str]:
 
 
 def _width_before(source: Source) -> int:
-    """How deep the cursor's line is; a blank one as deep as the cursor."""
+    """Return the indentation of the cursor's line; for a blank line, the cursor's column."""
     return width(source.lines[source.line]) if source.lines[source.line].strip() else width(source.before)
 
 
 def _first_line(lines: Sequence[str], line: int) -> int:
-    """Return the line where the prefix begins: the start of the text, or the last step that holds enough."""
+    """Return the first line of the prefix: the last multiple of `EDGE_STEP` that leaves enough text, or 0."""
     first = line // EDGE_STEP * EDGE_STEP
     length = sum(map(len, lines[first:line]))
     while first and length < PREFIX_CHARACTERS // 2:
@@ -73,6 +72,6 @@ def _first_line(lines: Sequence[str], line: int) -> int:
 
 
 def _plain(text: str) -> str:
-    """Line feeds only, and no lone surrogates, which no tokenizer takes."""
+    """Return `text` with line feeds only and without lone surrogates, which no tokenizer takes."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

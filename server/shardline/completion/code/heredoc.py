@@ -1,4 +1,4 @@
-"""Unfinished here documents and texts, which grammars and lexers lose."""
+"""Open here documents and fenced strings, which grammars and lexers miss."""
 
 import re
 
@@ -8,14 +8,14 @@ HEREDOCS = {
     "php": re.compile(r"<<<\s*([\"']?)(?P<name>[A-Za-z_]\w*)\1"),
     **dict.fromkeys(["crystal", "dockerfile", "hcl", "perl", "ruby", "terraform"], _ATTACHED),
 }
-"""How here documents begin, by the name of the language."""
+"""The beginning of a here document, by language name."""
 
 FENCES = {"graphql": '"""', "pgsql": "$$", "plpgsql": "$$", "sql": "$$"}
-"""What begins and ends a text, by the name of the language."""
+"""The sign that begins and ends a string, by language name."""
 
 
 def in_heredoc(text: str, at: int, language: str) -> bool:
-    """Return whether the line feed at `at` stands within a here document or between fences."""
+    """Return whether the line feed at `at` is inside a here document or between fences."""
     pattern, behind = HEREDOCS.get(language), 0
     while pattern and (begins := pattern.search(text, behind, at)):
         body = text.find("\n", begins.end())

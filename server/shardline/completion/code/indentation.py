@@ -1,4 +1,4 @@
-"""Width and unit of the indentation of lines."""
+"""Width and unit of indentation."""
 
 from collections import Counter
 from collections.abc import Container, Iterable
@@ -7,18 +7,18 @@ TAB = 4
 
 
 def margin(line: str) -> str:
-    """Return the white space that `line` begins with."""
+    """Return the leading white space of `line`."""
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def width(line: str) -> int:
-    """Return the width of the white space that `line` begins with; a tab counts as four."""
+    """Return the width of the leading white space of `line`; a tab counts as four."""
     own = margin(line)
     return len(own) + (TAB - 1) * own.count("\t")
 
 
 def unit(lines: Iterable[str]) -> str | None:
-    """Return one step of indentation in `lines`: a tab or some spaces; None where nothing is indented."""
+    """Return one step of indentation in `lines`, a tab or spaces; None if nothing is indented."""
     steps: Counter[str] = Counter()
     last = 0
     for line in lines:
@@ -34,10 +34,10 @@ def unit(lines: Iterable[str]) -> str | None:
 
 
 def adapt(text: str, own: str, style: str, kept: Container[int] = ()) -> str:
-    """Write the indentation of `text` in `style`, a tab or some spaces, where it uses the other of the two.
+    """Return `text` with its indentation in `style`, a tab or spaces, if it uses the other of the two.
 
-    `own` is the white space that the first line of `text` stands behind; what follows it in a line is changed.
-    Lines whose numbers are in `kept` stay as they are.
+    `own` is the white space before the first line of `text`; only indentation beyond it changes. Lines whose numbers
+    are in `kept` stay as they are.
     """
     lines = text.split("\n")
     wrong = " " if style == "\t" else "\t"

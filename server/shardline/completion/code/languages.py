@@ -1,4 +1,4 @@
-"""Languages with a grammar, by editors' names and by file endings."""
+"""Languages with a grammar, by name and file suffix."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,10 +12,10 @@ HASH, SLASHES = ("#",), ("//", "/*", "*")
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """One language.
+    """A language with a grammar.
 
-    `module` has the grammar, made by its function `maker`. `texts` end strings and comments that may have several
-    lines. `notes` begin a line that belongs to the one below it: a comment, a decorator.
+    The function `maker` in `module` returns the grammar. `texts` end strings and comments of several lines. `notes`
+    begin a line that belongs to the one below it: a comment or a decorator.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Language:
 
     @property
     def grammar(self) -> TreeSitterLanguage:
-        """The grammar, loaded when first asked for."""
+        """The grammar, loaded at first use."""
         return _grammar(self.module, self.maker)
 
 
@@ -115,11 +115,11 @@ _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.
 
 
 def language(name: str) -> Language | None:
-    """Return the language that editors call `name`, or None without its grammar."""
+    """Return the language that editors call `name`, or None without a grammar."""
     return _BY_NAME.get(name.lower())
 
 
 def name_of(path: PurePath) -> str:
-    """Return the name that editors give the language of a file, else the ending of the file's name."""
+    """Return the editors' name for the language of a file, or the suffix of an unknown one."""
     known = _BY_SUFFIX.get(path.suffix.lower())
     return known.name if known else path.suffix[1:].lower()

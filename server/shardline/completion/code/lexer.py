@@ -1,9 +1,10 @@
-"""Brackets, strings and comments as Pygments lexes them, without a grammar.
+"""Brackets, strings and comments of languages without a grammar, by Pygments.
 
-Where Pygments has no lexer, as for plain text, nothing is code.
+Without a lexer, as for plain text, nothing is code.
 """
 
 import re
+import typing
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
@@ -32,29 +33,32 @@ ALIASES = {
     "terraform-vars": "terraform",
     "viml": "vim",
 }
-"""Pygments' names for languages that editors call otherwise."""
+"""Pygments' names for languages, by the editors' other names."""
 
 ONLY_BRACES = frozenset(["bibtex", "latex", "plaintex", "tex"])
-"""Here `(` and `[` open nothing that must be closed: intervals are written as `]0, 1[`."""
+"""In these languages `(` and `[` need no closing bracket: an interval may be `]0, 1[`."""
 
 SENTINEL = "x\n"
-"""Lexed behind the text: it is a string where the text has left one open."""
+"""Text lexed after the code: it becomes a string if the code leaves one open."""
 
 ENDS = (
     *(('"""', '"""'), ("'''", "'''"), ('"', '"')),
     *(("/*", "*/"), ("(*", "*)"), ("<!--", "-->")),
 )
-"""How strings and comments of several lines begin and end; some lexers know them only when they are whole."""
+"""The begin and end of multi-line strings and comments; some lexers recognize only closed ones."""
 
 _SIGNS = re.compile(r"[()\[\]{}]")
 _CODE_IN_TEXT = (Comment.Preproc, Comment.PreprocFile, String.Interpol)
-"""Directives, and what a string interpolates."""
+"""Directives and interpolated code."""
 _TEXT = (Comment, String)
 _PROSE = (*_TEXT, Text, Generic, Literal.Scalar)
 
 
+TextKind = typing.Literal["string", "comment"]
+
+
 class LexedText:
-    """The tokens of `text`, in the language that editors call `language`."""
+    """The tokens of `text` in the language that editors call `language`."""
 
     def __init__(self, text: str, language: str) -> None:
         self._text = text
@@ -66,7 +70,7 @@ class LexedText:
         self._starts = [start for start, _, _ in self._tokens]
 
     def brackets(self) -> Iterator[tuple[int, str]]:
-        """Yield where each bracket of the code stands, and which it is."""
+        """Yield the index and the sign of each bracket of the code."""
         for start, kind, value in self._tokens:
             if _is(kind, *_CODE_IN_TEXT) or not _is(kind, *_PROSE):
                 for found in _SIGNS.finditer(value):
@@ -75,7 +79,7 @@ class LexedText:
                         yield at, found[0]
 
     def texts(self) -> Iterator[tuple[int, int]]:
-        """Yield where strings and comments begin and end; those with nothing between them are one."""
+        """Yield the begin and end of strings and comments; adjacent ones are merged."""
         for is_text, group in groupby(
             self._tokens, lambda token: _is(token[1], *_TEXT) and not _is(token[1], *_CODE_IN_TEXT)
         ):
@@ -84,7 +88,7 @@ class LexedText:
                 yield tokens[0][0], tokens[-1][0] + len(tokens[-1][2])
 
     def in_text(self, at: int) -> bool:
-        """Return whether the line feed at `at` stands within a string or comment, an open one included."""
+        """Return whether the line feed at `at` is inside a string or comment, closed or not."""
         if self._holds(at):
             return True
         ends = (end for begin, end in ENDS if self._is_odd(begin, end))
@@ -95,19 +99,19 @@ class LexedText:
         return count % 2 == 1 if begin == end else count > self._text.count(end)
 
     def _holds(self, at: int) -> bool:
-        """Whether one string or comment has the line feed at `at` and what follows it."""
+        """Return whether one string or comment contains the line feed at `at` and the character after it."""
         (start, kind, value), (_, behind, _) = self._token(at), self._token(at + 1)
-        if _is(kind, Text.Whitespace):  # some lexers set the lines of a string apart
+        if _is(kind, Text.Whitespace):  # some lexers split a string at its line feeds
             before = self._token(start - 1)[1]
             return _is(before, String.Heredoc) and _is(self._token(start + len(value))[1], String.Heredoc)
         if _is(kind, String):
             return _is(behind, String)
         if _is(kind, Comment.Multiline):
             return _is(behind, Comment.Multiline)
-        return kind is Comment and at + 1 < start + len(value)  # lexers end it with its line, or have it all in one
+        return kind is Comment and at + 1 < start + len(value)  # one token may hold a whole block comment
 
-    def kind_of_text(self, at: int) -> str | None:
-        """Return whether the place before the character at `at` lies within a "string" or a "comment"."""
+    def kind_of_text(self, at: int) -> TextKind | None:
+        """Return the kind of text in front of the character at `at`; None for code."""
         (start, kind, value), (behind, following, _) = self._token(at - 1), self._token(at)
         if _is(kind, *_CODE_IN_TEXT):
             return None
@@ -117,14 +121,14 @@ class LexedText:
         return "string" if _is(kind, String) and goes_on else None
 
     def _token(self, at: int) -> tuple[int, _TokenType, str]:
-        """Return the token at `at`, or a blank one where there is none."""
-        number = bisect_right(self._starts, at) - 1
-        return self._tokens[number] if number >= 0 else (at, Text, " ")
+        """Return the token at `at`, or a blank one."""
+        index = bisect_right(self._starts, at) - 1
+        return self._tokens[index] if index >= 0 else (at, Text, " ")
 
 
 @cache
 def _is(kind: _TokenType, *groups: _TokenType) -> bool:
-    """Whether a token of this kind belongs to one of `groups`: a kind is the path to it from the root."""
+    """Return whether a token kind belongs to one of `groups`; a kind is its path from the root."""
     return any(kind[: len(group)] == group[:] for group in groups)
 
 

@@ -1,4 +1,4 @@
-"""Arms of `case` in a shell, whose labels open no bracket."""
+"""`case` statements of shells, whose labels end with an unmatched bracket."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,6 @@ _CASE = re.compile(r"(?<![\w$-])(?:(?P<begins>case\s+[^\n;]+?\s+in)|esac)(?![\w-
 
 
 def cases(text: str) -> Iterator[tuple[int, bool]]:
-    """Yield where each `case … in` of a shell ends, with True, and where each `esac` begins, with False."""
+    """Yield the end of each `case … in` with True, and the start of each `esac` with False."""
     for found in _CASE.finditer(text):
         yield (found.end(), True) if found["begins"] else (found.start(), False)

@@ -1,14 +1,14 @@
-"""Indentation style of a document: its language's, or that of its blocks."""
+"""Indentation style of a document."""
 
 from shardline.completion import Source
 from shardline.completion.code import indentation
 from shardline.completion.code.syntax import syntax_of
 
 STYLE_LINES = 200
-"""How many lines around the cursor show the style."""
+"""Lines above and below the cursor that determine the style."""
 
 TABS = frozenset(["go", "go.mod", "gomod", "make", "makefile"])
-"""Languages that are indented with tabs, by their compiler's or formatter's word."""
+"""Languages whose compiler or formatter requires tabs."""
 
 SPACES = frozenset(["elm", "fsharp", "haskell", "nim", "purescript", "yaml"])
 """Languages in which a tab is an error."""
@@ -17,7 +17,7 @@ DEFAULT_SPACES = "  "
 
 
 def style(source: Source) -> str | None:
-    """Return what a block near the cursor is indented with, a tab or some spaces; None where nothing shows it."""
+    """Return one step of indentation, by the language or the blocks near the cursor; None if unknown."""
     language = source.language.lower()
     if language in TABS:
         return "\t"

@@ -1,4 +1,4 @@
-"""Brackets, strings and comments of code, by grammar or by lexer."""
+"""Brackets, strings and comments of code, by grammar or lexer."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -12,7 +12,7 @@ from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
 from shardline.completion.code import heredoc, shell
 from shardline.completion.code.languages import language
-from shardline.completion.code.lexer import LexedText
+from shardline.completion.code.lexer import LexedText, TextKind
 
 QUOTES = "\"'`"
 PAIRS = {"(": ")", "[": "]", "{": "}"}
@@ -23,28 +23,28 @@ PROSE = frozenset(
         *("quarto", "restructuredtext", "rst", "tex", "text", "typst"),
     )
 )
-"""Languages of documents for people."""
+"""Languages of prose."""
 
 _BRACKETS = re.compile(r"[$#\\%iw<>^]*[(\[{]+|[)\]}]+")
-"""Tokens that open or close something, such as `${` or `((`."""
+"""Bracket tokens, such as `${` or `((`."""
 _TEXT = re.compile(r"string|comment|char_literal|character|heredoc|regex")
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """A bracket of the code, not one inside a string or comment."""
+    """A bracket of the code, outside strings and comments."""
 
     at: int
     sign: str
 
     @property
     def opens(self) -> bool:
-        """Whether it is an opening one."""
+        """Whether it is an opening bracket."""
         return self.sign in PAIRS
 
 
 class Syntax:
-    """The brackets of `text`, and which of it is code."""
+    """The brackets, strings and comments of `text`."""
 
     def __init__(self, text: str, language_name: str) -> None:
         self._text = text
@@ -56,13 +56,13 @@ class Syntax:
 
     @cached_property
     def brackets(self) -> list[Bracket]:
-        """The brackets of the code, in their order."""
+        """The brackets of the code, in order."""
         brackets = sorted(self._read_brackets(), key=lambda bracket: bracket.at)
         is_shell = self._language is not None and self._language.name == "shellscript"
         return _without_arms(brackets, self._text) if is_shell else brackets
 
     def in_text(self, at: int) -> bool:
-        """Whether the line feed at `at` stands within a string or comment, one that is still open included."""
+        """Return whether the line feed at `at` is inside a string or comment, closed or not."""
         if heredoc.in_heredoc(self._text, at, self._language.name if self._language else self._name):
             return True
         if self._lexed:
@@ -75,28 +75,28 @@ class Syntax:
             _covers(grammar, self._data + end.encode(), byte) for end in self._language.texts
         )
 
-    def kind_of_text(self, at: int) -> str | None:
-        """Whether the place before the character at `at` lies within a "string" or a "comment"."""
+    def kind_of_text(self, at: int) -> TextKind | None:
+        """Return the kind of text in front of the character at `at`; None for code."""
         if self._lexed:
             return self._lexed.kind_of_text(at)
         if not self._language:
             return None
         byte = self._byte(at)
         for node in self._text_nodes:
-            kind = "comment" if "comment" in node.type else "string"
+            kind: TextKind = "comment" if "comment" in node.type else "string"
             ends_behind = byte <= node.end_byte if kind == "comment" else byte < node.end_byte
             if node.start_byte < byte and ends_behind:
                 return kind
         return None
 
     def lines_in_text(self) -> set[int]:
-        """Return the numbers of the lines that begin within a string or comment."""
+        """Return the numbers of the lines that begin inside a string or comment."""
         return self._lines_within(self._lexed.texts() if self._lexed else self._texts())
 
     def continued_lines(self) -> set[int]:
-        """Return the numbers of the lines that begin within a string, a comment, `(` or `[`, or behind a backslash.
+        """Return the numbers of the lines that begin inside a string, a comment, `(` or `[`, or after a backslash.
 
-        None of them is indented as blocks are.
+        Their indentation says nothing about blocks.
         """
         spans: list[tuple[int, int]] = []
         opened: list[Bracket] = []
@@ -113,21 +113,21 @@ class Syntax:
     def _tree(self) -> Tree:
         """The syntax tree, by the grammar of the language."""
         if self._language is None:
-            raise LookupError("there is no grammar")
+            raise LookupError("The language has no grammar.")
         return Parser(self._language.grammar).parse(self._data)
 
     @cached_property
     def _text_nodes(self) -> list[Node]:
-        """The strings and comments, by the grammar of the language."""
+        """The nodes of strings and comments, by the grammar of the language."""
         return _capture(self._language.grammar, self._tree, "text") if self._language else []
 
     @cached_property
     def _starts(self) -> list[int]:
-        """Where the lines begin."""
+        """The indices at which lines begin."""
         return [0, *(found.end() for found in re.finditer("\n", self._text))]
 
     def _lines_within(self, spans: Iterable[tuple[int, int]]) -> set[int]:
-        """Return the indexes of the lines that begin within one of `spans`."""
+        """Return the numbers of the lines that begin inside one of `spans`."""
         return {
             number
             for begin, end in spans
@@ -136,17 +136,17 @@ class Syntax:
 
     @property
     def length(self) -> int:
-        """How many characters the text has."""
+        """The length of the text in characters."""
         return len(self._text)
 
     def pairs(self, begin: int, end: int) -> tuple[list[tuple[Bracket, Bracket | None]], list[Bracket]]:
-        """Return the brackets from `begin` to `end`: each closing one with its opening one, and those left open.
+        """Return each closing bracket from `begin` to `end` with its opener, and the brackets left open.
 
-        What was opened before `begin` is None.
+        An opener before `begin` is None.
         """
         closed: list[tuple[Bracket, Bracket | None]] = []
         opened: list[Bracket] = []
-        first, last = (bisect_left(self.brackets, place, key=lambda bracket: bracket.at) for place in (begin, end))
+        first, last = (bisect_left(self.brackets, index, key=lambda bracket: bracket.at) for index in (begin, end))
         for bracket in self.brackets[first:last]:
             if bracket.opens:
                 opened.append(bracket)
@@ -155,20 +155,20 @@ class Syntax:
         return closed, opened
 
     def unmatched(self, begin: int, end: int) -> tuple[list[Bracket], list[Bracket]]:
-        """Of the brackets from `begin` up to `end`: closing ones of what was opened before, and those left open."""
+        """Return the brackets from `begin` to `end` that close earlier openers, and those left open."""
         closed, opened = self.pairs(begin, end)
         return [bracket for bracket, opener in closed if opener is None], opened
 
     def _byte(self, at: int) -> int:
-        """Where in the data the character at `at` begins."""
+        """Return the byte offset of the character at `at`."""
         return at if self._ascii else len(self._text[:at].encode("utf-8", "replace"))
 
     def _character(self, byte: int) -> int:
-        """Return the index of the character that begins at this byte."""
+        """Return the index of the character at a byte offset."""
         return byte if self._ascii else len(self._data[:byte].decode("utf-8", "replace"))
 
     def _texts(self) -> Iterator[tuple[int, int]]:
-        """Where the strings and comments of a language with a grammar begin and end."""
+        """Yield the begin and end of multi-line strings and comments, by grammar."""
         for node in self._text_nodes:
             if node.start_point[0] != node.end_point[0]:
                 yield self._character(node.start_byte), self._character(node.end_byte)
@@ -185,17 +185,17 @@ class Syntax:
             yield from (Bracket(start + offset, sign) for offset, sign in enumerate(signs) if sign in "()[]{}")
 
 
-def kind_at_cursor(before: str, after: str, language_name: str) -> str | None:
-    """Return whether a cursor between the two stands in a "string" or a "comment", closed yet or not."""
+def kind_at_cursor(before: str, after: str, language_name: str) -> TextKind | None:
+    """Return the kind of text at a cursor between the two, closed or not; None for code."""
     kinds = (syntax_of(before + each, language_name).kind_of_text(len(before)) for each in (after, *QUOTES))
     return next(filter(None, kinds), None)
 
 
 def _without_arms(brackets: list[Bracket], text: str) -> list[Bracket]:
-    """Leave out what ends the pattern of an arm, as in `start) run;;`: it closes nothing."""
+    """Return the brackets except those that end a `case` label, as in `start) run;;`: they close nothing."""
     cases = deque(shell.cases(text))
     kept: list[Bracket] = []
-    opened: list[list[Bracket]] = [[]]  # outside of all cases, and within each that is open
+    opened: list[list[Bracket]] = [[]]  # outside of any `case`, and inside each open one
     for bracket in brackets:
         while cases and cases[0][0] <= bracket.at:
             _, begins = cases.popleft()
@@ -215,7 +215,7 @@ def _without_arms(brackets: list[Bracket], text: str) -> list[Bracket]:
 
 @lru_cache(maxsize=8)
 def syntax_of(text: str, language_name: str) -> Syntax:
-    """Return the syntax of `text`; the same is asked for several times while one suggestion is finished."""
+    """Return the syntax of `text`; cached, as finishing one suggestion needs the same syntax repeatedly."""
     return Syntax(text, language_name)
 
 
@@ -230,7 +230,7 @@ def _capture(grammar: Grammar, tree: Tree, name: str) -> list[Node]:
 
 @cache
 def _query(grammar: Grammar, name: str) -> Query:
-    """Return the query for all tokens that are brackets, or for all that hold text."""
+    """Return the query for all bracket tokens, or for all strings and comments."""
     kinds = {
         kind: grammar.node_kind_is_named(number)
         for number in range(grammar.node_kind_count)

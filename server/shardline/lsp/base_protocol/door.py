@@ -1,6 +1,6 @@
-"""Token check of a listening server: one client, no other.
+"""Authentication of TCP clients by a token.
 
-The protocol has no authentication, so the token comes with `initialize`, in `initializationOptions`.
+The protocol has none, so the token comes with `initialize`, in `initializationOptions`.
 """
 
 import asyncio
@@ -17,32 +17,32 @@ from shardline.lsp.base_protocol.framing import frame, read_message
 from shardline.lsp.base_protocol.jsonrpc import parse
 
 VARIABLE = "SHARDLINE_TOKEN"
-"""The environment variable that has the token, if it is set."""
+"""The environment variable with the token."""
 
 MIN_CHARACTERS = 16
 
-MAX_STRANGERS = 16
-"""How many may be at the door at once; the oldest makes room for the next."""
+MAX_PENDING = 16
+"""Clients that may await authentication at once; the oldest makes room for the next."""
 
 REFUSAL = {
     "code": types.LSPErrorCodes.RequestFailed.value,
-    "message": f"Shardline asks for a token: put the one that it printed when it started, or that {VARIABLE} has, "
+    "message": f"Shardline requires a token: put the one that it printed at its start, or that {VARIABLE} has, "
     f"into `initializationOptions` as `token`.",
     "data": {"retry": False},
 }
 """The answer to `initialize` without the token."""
 
 GREETING_SECONDS = 10.0
-"""How long a client may take to send `initialize`."""
+"""The time for a client to send `initialize`."""
 
 GREETING_BYTES = 1 << 20
-"""The longest `initialize` that is read before its sender is known."""
+"""The longest `initialize` read before its sender is authenticated."""
 
 log = logging.getLogger(__name__)
 
 
 class Admitted(NamedTuple):
-    """The connection of the client that knew the token, and its `initialize` without it."""
+    """The connection of the authenticated client, and its `initialize` without the token."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -50,18 +50,18 @@ class Admitted(NamedTuple):
 
 
 class Door:
-    """Reads one message of each that connects; `admitted` is the first that sends `initialize` with the token."""
+    """A gate that admits the first client to send `initialize` with the token, and no other."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
-        self._strangers: dict[asyncio.StreamWriter, None] = {}  # in the order in which they came
+        self._pending: dict[asyncio.StreamWriter, None] = {}  # oldest first
         self.admitted: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
 
     async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Admit a client, or answer what is missing and close its connection."""
-        if len(self._strangers) == MAX_STRANGERS:
-            self._turn_away(next(iter(self._strangers)))
-        self._strangers[writer] = None
+        """Admit a client, or answer with the reason and close its connection."""
+        if len(self._pending) == MAX_PENDING:
+            self._turn_away(next(iter(self._pending)))
+        self._pending[writer] = None
         try:
             async with asyncio.timeout(GREETING_SECONDS):
                 greeting = await self._greeting(reader, writer)
@@ -69,23 +69,23 @@ class Door:
             log.warning("A client was turned away. %s", str(error) or "It sent no `initialize`.")
         else:
             if greeting and not self.admitted.done():
-                del self._strangers[writer]
+                del self._pending[writer]
                 self.admitted.set_result(Admitted(reader, writer, greeting))
         finally:
-            if writer in self._strangers:
+            if writer in self._pending:
                 self._turn_away(writer)
 
     def close(self) -> None:
-        """Turn away all that are still at the door."""
-        for writer in list(self._strangers):
+        """Close all pending connections."""
+        for writer in list(self._pending):
             self._turn_away(writer)
 
     def _turn_away(self, writer: asyncio.StreamWriter) -> None:
-        del self._strangers[writer]
+        del self._pending[writer]
         writer.close()
 
     async def _greeting(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
-        """Read `initialize`, and take the token out of it; None where the client left. Raises `ProtocolError`."""
+        """Return `initialize` without the token, or None if the client left; raises `ProtocolError`."""
         body = await read_message(reader, GREETING_BYTES)
         if body is None:
             return None
@@ -99,7 +99,7 @@ class Door:
         raise ProtocolError("Its first message was not `initialize`.")
 
     def _takes_token(self, message: Any) -> bool:
-        """Return whether `initialize` has the right token, which is taken out: it is neither logged nor a setting."""
+        """Return whether `initialize` has the right token, and remove it: it must not reach log or settings."""
         match message:
             case {"params": {"initializationOptions": {"token": str(token), **others}} as params}:
                 params["initializationOptions"] = others
@@ -108,9 +108,10 @@ class Door:
 
 
 def read_or_make_token() -> tuple[str, str]:
-    """Return the token, and where a user finds it: it is the one of the environment, or made now.
+    """Return the token of the environment or a new one, and a phrase that says where the user finds it.
 
-    No process that is started later inherits it, and no setting can have it sent to a server. Raises `SettingsError`.
+    Removes it from the environment: no child inherits it, and no setting can send it to a server. Raises
+    `SettingsError`.
     """
     token = os.environ.pop(VARIABLE, None)
     if token is None:

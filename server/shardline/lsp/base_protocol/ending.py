@@ -1,4 +1,4 @@
-"""Unannounced ends: signals, and the death of the client's process."""
+"""Unannounced ends: a signal, or the death of the client's process."""
 
 import asyncio
 import contextlib
@@ -10,19 +10,19 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")]
-"""Those by which systems and terminals ask a process to end; not every system has all."""
+"""The signals that ask a process to end; not every system has all."""
 
 END_SECONDS = 5.0
-"""How long the process may take to end in good order when it is asked to by a signal."""
+"""The time to end in good order after a signal."""
 
 POLL_SECONDS = 2.0
-"""How often is looked whether the client's process is alive."""
+"""The time between two checks of the client's process."""
 
 
 def run(main: Coroutine[Any, Any, None]) -> int:
-    """Run `main` in an event loop until it returns or a signal comes; return the exit code by which shells tell both.
+    """Run `main` in an event loop until it returns or a signal comes; return the exit code, 128 + n for signal n.
 
-    Signals that this process was started to ignore, as by `nohup`, stay ignored. Further ones change nothing.
+    Signals ignored at the start, as by `nohup`, stay ignored. Further signals change nothing.
     """
     received: list[int] = []
 
@@ -47,27 +47,27 @@ def run(main: Coroutine[Any, Any, None]) -> int:
 
 
 def _end_within(seconds: float, code: int) -> None:
-    """End this process after so long, whatever still keeps it."""
+    """Kill this process after `seconds`, whatever still runs."""
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
 
 
 async def client_ended(pid: int | None) -> bool:
-    """Wait until the process of this number has ended; return False at once where there is none.
+    """Wait until the process `pid` has ended; return False at once if there is none.
 
-    A client in another container or on another machine names a number that means nothing here. If it belongs to a
-    process of this machine by chance, the end of that one is taken for the client's.
+    The pid of a client in another container or on another machine means nothing here. If a local process has it by
+    chance, the end of that process counts as the client's.
     """
     if pid is None:
         return False
-    import psutil  # here, because the answer to `initialize` need not wait for it
+    import psutil  # lazy: the answer to `initialize` need not wait for it
 
     try:
-        process = psutil.Process(pid)  # which knows the time of creation too: numbers are given again
+        process = psutil.Process(pid)  # knows the creation time too: pids are reused
     except (psutil.Error, ValueError, OverflowError):
         return False
     with contextlib.suppress(psutil.Error):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  no event reports it
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110  there is no event to wait for
             await asyncio.sleep(POLL_SECONDS)
     return True

@@ -1,7 +1,7 @@
-"""Framing of messages by the base protocol's headers, read strictly.
+"""Framing of messages by the base protocol's headers.
 
-A web page can make a browser send bytes of its choosing to a port of this machine, as the body of an HTTP request.
-Because an HTTP request line is no header of the language server protocol, nothing behind it is ever read.
+Headers are read strictly. A web page can make a browser send an HTTP request with any body to a local port. Its
+request line is no valid header, so nothing behind it is ever read.
 """
 
 import json
@@ -15,34 +15,34 @@ MAX_BYTES = 1 << 27
 """The longest message: editors send documents of up to 50 MB, which JSON's escapes may double."""
 
 _HEADER = re.compile(rb"(?:Content-Length: (?P<length>\d{1,10})|Content-Type: [!-~][ -~]{0,199})\r\n", re.IGNORECASE)
-"""Only the two headers of the specification, whose names may be in any case, as HTTP has it."""
+"""The two headers of the specification, with names in any case, as in HTTP."""
 
 
 async def read_message(reader: StreamReader, max_bytes: int = MAX_BYTES) -> bytes | None:
-    """Return the body of the next message, or None where the input has ended.
+    """Return the body of the next message, or None at the end of the input.
 
-    Raises `ProtocolError` where something else comes: the place where the next message begins is lost then.
-    Memory grows with what has come, never with what a header promises.
+    Raises `ProtocolError` for any other input: the start of the next message is unknown then. Memory grows with the
+    bytes received, never with the length that a header announces.
     """
     length = await _read_length(reader)
     if length is None:
         return None
     if length > max_bytes:
-        raise ProtocolError(f"A message of {length} bytes was announced; the longest that is read has {max_bytes}.")
+        raise ProtocolError(f"A message of {length} bytes was announced; the limit is {max_bytes}.")
     try:
         return await reader.readexactly(length)
     except IncompleteReadError:
-        return None  # the client is gone, in the middle of a message
+        return None  # the client left in the middle of a message
 
 
 def frame(message: Any) -> bytes:
-    """Return a message with its header."""
+    """Return `message` as JSON with its header."""
     body = json.dumps(message).encode()
     return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 async def _read_length(reader: StreamReader) -> int | None:
-    """Read the headers of a message, each of which may come once; None at the end of the input."""
+    """Return the length in a message's headers, each allowed once; None at the end of the input."""
     lengths: list[bytes] = []
     others = 0
     while (line := await _read_line(reader)) != b"\r\n":
@@ -54,14 +54,14 @@ async def _read_length(reader: StreamReader) -> int | None:
         else:
             others += 1
         if not header or len(lengths) > 1 or others > 1:
-            raise ProtocolError("The input is not framed as the language server protocol has it.")
+            raise ProtocolError("The input is not framed by the language server protocol.")
     if not lengths:
-        raise ProtocolError("The input has a message without its Content-Length.")
+        raise ProtocolError("The input has a message without Content-Length.")
     return int(lengths[0])
 
 
 async def _read_line(reader: StreamReader) -> bytes:
-    """Read up to a line's end; empty at the end of the input, and where no line ends within the reader's limit."""
+    """Return the next line, empty at the end of the input; raises `ProtocolError` beyond the reader's limit."""
     try:
         return await reader.readuntil(b"\r\n")
     except IncompleteReadError:

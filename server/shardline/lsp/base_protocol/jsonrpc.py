@@ -1,6 +1,6 @@
-"""JSON-RPC 2.0: each request is answered once, nonsense does no harm.
+"""JSON-RPC 2.0: one answer to every request.
 
-In place of pygls' own reading, which leaves requests that it cannot read unanswered, and so those after `shutdown`.
+This replaces pygls' own reading, which leaves unreadable requests and those after `shutdown` unanswered.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class MessageProtocol(LanguageServerProtocol):
-    """Takes messages one by one, and knows which of them belong to the stage that the conversation is in."""
+    """A protocol that handles messages one by one and rejects those of another stage of the conversation."""
 
     exited = False
-    """Whether the client has said `exit`."""
+    """Whether the client has sent `exit`."""
 
     def __init__(self, server: Any, converter: Converter) -> None:
         super().__init__(server, converter)
@@ -44,11 +44,11 @@ class MessageProtocol(LanguageServerProtocol):
 
     @property
     def ended_well(self) -> bool:
-        """Whether the client asked the server to shut down before it went."""
+        """Whether the client requested `shutdown` before it left."""
         return self._shutdown
 
     def receive(self, body: bytes) -> None:
-        """Read a message, and do what it says."""
+        """Parse and handle a message."""
         try:
             message = parse(body)
         except ProtocolError:
@@ -57,7 +57,7 @@ class MessageProtocol(LanguageServerProtocol):
             self.take(message)
 
     def take(self, message: Any) -> None:
-        """Do what a message says that `parse` has read."""
+        """Handle a parsed message."""
         number = _number(message)
         match message:
             case {"jsonrpc": "2.0", "method": str(method), "id": _} if number is not None:
@@ -70,19 +70,19 @@ class MessageProtocol(LanguageServerProtocol):
                 self._refuse(number, JsonRpcInvalidRequest())
 
     @lsp_method(types.SHUTDOWN)
-    def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override]  # no generator: there is nobody to wait for
-        """End all that is running, and answer it."""
+    def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override]  # no generator: nothing to wait for
+        """Cancel all running requests."""
         self._shutdown = True
         for future in list(self._request_futures.values()):
             future.cancel()
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]  # nor here
-        """Take no more messages."""
+        """Handle no more messages."""
         self.exited = True
 
-    def lose(self, method: str, params: Any) -> None:
-        """Handle a notification that cannot be read."""
+    def handle_unreadable(self, method: str, params: Any) -> None:
+        """Handle a notification whose parameters cannot be read."""
 
     def _take_request(self, number: str | int, method: str, message: Mapping[str, Any]) -> None:
         try:
@@ -105,28 +105,28 @@ class MessageProtocol(LanguageServerProtocol):
         try:
             params = self._params(method, message)
         except JsonRpcInvalidParams:
-            log.warning("What the client says with %s cannot be read.", method)
-            self.lose(method, message.get("params"))
+            log.warning("The parameters of %s cannot be read.", method)
+            self.handle_unreadable(method, message.get("params"))
             return
         contextvars.copy_context().run(self._handle_notification, method, params)
 
     def _take_response(self, number: str | int | None, message: Mapping[str, Any]) -> None:
         if number is None or number not in self._result_types:
-            return  # we did not ask
+            return  # no request of ours
         kind, future = self._result_types.pop(number), self._request_futures.pop(number)
         if future.done():
-            return  # nobody waits any more
+            return  # cancelled meanwhile
         try:
             if message.get("error") is not None:
                 error = self._converter.structure(message["error"], types.ResponseError)
                 future.set_exception(JsonRpcException.from_error(error))
             else:
                 future.set_result(self._converter.structure(message, kind).result if kind else message["result"])
-        except Exception as error:  # noqa: BLE001  whatever is wrong with it, who waits for it waits no longer
+        except Exception as error:  # noqa: BLE001  any error must end the wait
             future.set_exception(JsonRpcInternalError(f"The answer cannot be read ({type(error).__name__})."))
 
     def _handle_cancel_notification(self, msg_id: Any) -> None:
-        """End what the client asked for; what we have asked is not its to cancel."""
+        """Cancel a request of the client, but none of the server's own."""
         if isinstance(msg_id, (str, int)) and msg_id not in self._result_types:
             super()._handle_cancel_notification(msg_id)
 
@@ -152,7 +152,7 @@ class MessageProtocol(LanguageServerProtocol):
         self._send_data({"jsonrpc": self.VERSION, "id": number, "error": response})
 
     def _send_response(self, msg_id: str | int, result: Any = None, error: types.ResponseError | None = None) -> None:
-        """Answer a request; pygls would send the traceback of an error, too."""
+        """Answer a request without an error's traceback, which pygls would send."""
         if error:
             error.data = None
         super()._send_response(msg_id, result, error)
@@ -165,7 +165,7 @@ class MessageProtocol(LanguageServerProtocol):
         args: tuple[Any, ...] | None = None,
         kwargs: dict[str, Any] | None = None,
     ) -> None:
-        """Run a handler; pygls keeps the futures of notifications for ever."""
+        """Run a handler and drop its future when done; pygls keeps those of notifications for ever."""
         super()._execute_handler(msg_id, handler, callback, args, kwargs)
         future = self._request_futures.get(msg_id)
         if future:
@@ -173,9 +173,9 @@ class MessageProtocol(LanguageServerProtocol):
 
 
 def parse(body: bytes) -> Any:
-    """Read the JSON of a message; raises `ProtocolError`.
+    """Return the parsed JSON of a message; raises `ProtocolError`.
 
-    A lone surrogate, which JSON can have but no text, becomes U+FFFD, but for that in an id, which is sent back.
+    Lone surrogates, valid in JSON but not in text, become U+FFFD, except in an id, which is sent back.
     """
     may_have_some = b"\\u" in body or b"\xed" in body  # escaped, or as three bytes
     try:
@@ -199,12 +199,12 @@ def _well_formed(value: Any) -> Any:
 
 
 def _number(message: Any) -> str | int | None:
-    """Return the id of a message, if it has an allowed one."""
+    """Return the id of a message if it is valid, or None."""
     number = message.get("id") if isinstance(message, dict) else None
     return number if isinstance(number, (str, int)) and not isinstance(number, bool) else None
 
 
 def _is_request(method: str) -> bool:
-    """Whether the specification has it as a request; what it does not have may be either."""
+    """Return whether `method` is a request by the specification; unknown ones count as requests."""
     _, result, *_ = types.METHOD_TO_TYPES.get(method, (None, object))
     return result is not None

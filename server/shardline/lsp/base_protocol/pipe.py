@@ -1,4 +1,4 @@
-"""Pipes to the parent process, each with a thread."""
+"""Pipes to the parent process, each read or written in a thread."""
 
 import asyncio
 import contextlib
@@ -8,19 +8,19 @@ import threading
 from collections.abc import Callable
 
 CHUNK = 1 << 16
-"""How many bytes are read at once, at most."""
+"""The most bytes read at once."""
 
 PAUSE_BYTES = 1 << 22
-"""How much a client may leave unread until nothing more is taken from it: room for thousands of answers at once."""
+"""Input pauses when a client leaves more than this unread: thousands of answers."""
 
 LEAVE_SECONDS = 2.0
-"""How long a client that leaves may take to read what it was answered."""
+"""The time for a leaving client to read its answers."""
 
 
 class Input(asyncio.ReadTransport):
-    """Feeds `reader` from a descriptor, no faster than it is read: what nobody wants yet stays in the pipe.
+    """A transport that feeds `reader` from a descriptor, no faster than it is read.
 
-    A thread reads, since the pipes of Windows know no other way.
+    A thread reads, because pipes on Windows require it.
     """
 
     def __init__(self, descriptor: int, reader: asyncio.StreamReader) -> None:
@@ -32,21 +32,21 @@ class Input(asyncio.ReadTransport):
         self._paused = False
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._reader.set_transport(self)
         threading.Thread(target=self._read, name="input", daemon=True).start()
 
     def pause_reading(self) -> None:
-        """Read no more for now; called by the reader."""
+        """Pause reading; called by the reader."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """Read on; called by the reader."""
+        """Resume reading; called by the reader."""
         self._paused = False
         self._wanted.release()
 
     def _read(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended before the input
+        with contextlib.suppress(RuntimeError):  # the loop ended before the input
             data = b"more"
             while data:
                 self._wanted.acquire()
@@ -57,7 +57,7 @@ class Input(asyncio.ReadTransport):
                 self._loop.call_soon_threadsafe(self._feed, data)
 
     def _feed(self, data: bytes) -> None:
-        """Pass data on, in the event loop; only then the thread reads more."""
+        """Feed the reader in the event loop, then let the thread read more."""
         if not data:
             self._reader.feed_eof()
             return
@@ -67,35 +67,35 @@ class Input(asyncio.ReadTransport):
 
 
 class Output:
-    """Writes to a descriptor in a thread of its own, also after the event loop has ended."""
+    """A writer to a descriptor in a thread of its own, which outlives the event loop."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # for `unread`, which both threads change
+        self._lock = threading.Lock()  # guards `unread`, which both threads change
         self._room = asyncio.Event()
         self._room.set()
         self.unread = 0
-        """How many bytes wait to be written."""
+        """The number of bytes not written yet."""
         self._thread = threading.Thread(target=self._write, name="output", daemon=True)
 
     def start(self, on_lost: Callable[[], None]) -> None:
-        """Begin to write; `on_lost` is called in the running event loop when nobody reads it any more."""
+        """Start writing; calls `on_lost` in the running event loop when the reader is gone."""
         self._loop, self._on_lost = asyncio.get_running_loop(), on_lost
         self._thread.start()
 
     def write(self, data: bytes) -> None:
-        """Have `data` written."""
+        """Queue `data` for writing."""
         if self._count(len(data)) > PAUSE_BYTES:
             self._room.clear()
         self._waiting.put(data)
 
     async def drain(self) -> None:
-        """Wait until the client has read most of what was sent."""
+        """Wait until the client has read all but `PAUSE_BYTES`."""
         await self._room.wait()
 
     def close(self) -> None:
-        """Wait until all is written, if the client still reads."""
+        """Wait until all is written, for `LEAVE_SECONDS` at most."""
         self._waiting.put(b"")
         if self._thread.is_alive():
             self._thread.join(LEAVE_SECONDS)

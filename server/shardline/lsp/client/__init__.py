@@ -1,1 +1,1 @@
-"""Editor without a screen, for the demo and for measuring."""
+"""Headless editor for the demo and for measurements."""

@@ -1,6 +1,6 @@
-"""Small editor without a screen: the other side of the protocol.
+"""Headless editor that drives a real server process.
 
-It starts the real server as a child and speaks to it over the child's standard input and output.
+It speaks to the child over its standard input and output.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ CAPABILITIES = types.ClientCapabilities(
 )
 
 LEAVE_SECONDS = 5.0
-"""How long the server may take to end by itself."""
+"""The time for the server to end by itself."""
 
 OnStatus = Callable[[Mapping[str, Any]], None]
 OnUsage = Callable[[str, Mapping[str, int]], None]
-"""Told the id of a request, the tokens that it has cost, and whether they were spent ahead of the next one."""
+"""Receives the id of a request and its usage in tokens, with `ahead` for a prefetch."""
 
 
 class Editor:
-    """An editor that talks to one server process. Use as `async with Editor(command) as editor`."""
+    """A client of one server process. Use as `async with Editor(command) as editor`."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class Editor:
         self._tasks: list[asyncio.Task[None]] = []
         self._settled: asyncio.Future[Mapping[str, Any]] | None = None
         self.registered: dict[str, Any] = {}
-        """The options of the methods that the server has registered since it was greeted."""
+        """The options of the methods that the server has registered dynamically."""
         self.messages: list[str] = []
-        """What the server showed the user."""
+        """The messages shown to the user."""
 
     async def __aenter__(self) -> "Editor":
         self._settled = asyncio.get_running_loop().create_future()
@@ -103,14 +103,14 @@ class Editor:
         self._log.close()
 
     async def initialize(self, options: Mapping[str, Any] | None = None) -> types.InitializeResult:
-        """Greet the server with settings as its `initializationOptions`; it begins to load its model."""
+        """Initialize the server with settings as `initializationOptions`; it starts loading its model."""
         params = types.InitializeParams(capabilities=self._capabilities, initialization_options=options)
         result: types.InitializeResult = await self._ask(self._client.initialize_async(params))
         self._client.initialized(types.InitializedParams())
         return result
 
     async def ready(self) -> None:
-        """Wait until the model is ready; raises `ProtocolError` with the server's reason where it never will be."""
+        """Wait until the model is ready; raises `ProtocolError` with the server's reason if loading fails."""
         if self._settled is None:
             raise ProtocolError("The server was not started.")
         status = await asyncio.shield(self._settled)
@@ -128,21 +128,21 @@ class Editor:
         self._client.text_document_did_close(types.DidCloseTextDocumentParams(identifier))
 
     def change(self, buffer: Buffer, start: int, end: int, text: str) -> Buffer:
-        """Put `text` in place of what stands between two indices of `buffer`; returns the document after that."""
+        """Replace the text between two indices of `buffer`, and return the new buffer."""
         self._client.text_document_did_change(buffer.change(start, end, text))
         return buffer.edited(start, end, text)
 
     def ask(self, method: str, params: Any) -> tuple[str, "Future[Any]"]:
-        """Send a request and do not wait; returns its id, and the answer to come."""
+        """Send a request, and return its id and the future answer."""
         number = str(uuid.uuid4())
         return number, self._client.protocol.send_request(method, params, msg_id=number)
 
     def cancel(self, number: str) -> None:
-        """Tell the server that nobody waits for the request of this id any more."""
+        """Cancel the request with this id."""
         self._client.cancel_request(types.CancelParams(id=number))
 
     async def stay(self, seconds: float, until: "asyncio.Future[Any] | None" = None) -> None:
-        """Let time pass, or wait until something is done; raises `ProtocolError` where the server ends meanwhile."""
+        """Wait for `seconds` or for `until`; raises `ProtocolError` if the server ends meanwhile."""
         if self._process is None:
             raise ProtocolError("The server was not started.")
         ending = asyncio.ensure_future(self._process.wait())
@@ -153,7 +153,7 @@ class Editor:
         ending.cancel()
 
     async def popup(self, uri: str, line: int, character: int) -> types.CompletionList:
-        """Ask for pop-up items at a line and a character, counted from 0, the character in UTF-8 bytes."""
+        """Request pop-up items at a line and a character, both counted from 0, the character in UTF-8 bytes."""
         params = types.CompletionParams(types.TextDocumentIdentifier(uri), types.Position(line, character))
         answer = await self._ask(self._client.text_document_completion_async(params))
         if not isinstance(answer, types.CompletionList):
@@ -161,7 +161,7 @@ class Editor:
         return answer
 
     async def ghost(self, uri: str, line: int, character: int) -> list[types.InlineCompletionItem]:
-        """Ask for ghost text at a line and a character, counted as for `popup`."""
+        """Request ghost text at a line and a character, counted as for `popup`."""
         params = types.InlineCompletionParams(
             context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
             text_document=types.TextDocumentIdentifier(uri),
@@ -176,7 +176,7 @@ class Editor:
         return await self._ask(self._client.workspace_execute_command_async(params))
 
     def log(self) -> str:
-        """Return what the server wrote to standard error so far."""
+        """Return the server's standard error so far."""
         self._log.seek(0)
         return self._log.read().decode("utf-8", "replace")
 
@@ -209,7 +209,7 @@ class Editor:
         self.messages.append(params.message)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """Where the process ends by itself, nobody waits for it in vain."""
+        """Settle as failed when the process ends by itself."""
         code = await process.wait()
         if self._settled and not self._settled.done():
             self._settled.set_result({"state": State.FAILED, "message": self._why_ended(code)})

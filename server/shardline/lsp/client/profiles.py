@@ -1,6 +1,6 @@
-"""Profiles of editors: when and by which method they ask.
+"""Request profiles of real editors.
 
-What they declare and do was read in VS Code's language client 11 and in Neovim 0.12.4.
+Taken from the sources of VS Code's language client 11 and of Neovim 0.12.4.
 """
 
 from collections.abc import Callable
@@ -18,31 +18,32 @@ ENDED = (
     types.LSPErrorCodes.ContentModified,
     types.LSPErrorCodes.ServerCancelled,
 )
-"""The errors by which servers end a request that nobody needs any more."""
+"""The error codes of requests that ended because nobody needs them any more."""
 
 REPLAYING = {"shardlineStatus": True, "shardlineUsage": True}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """An editor that asks `pause` seconds after the last change, and cancels the request before or leaves it be."""
+    """An editor that requests a suggestion `pause` seconds after the last change."""
 
     capabilities: types.ClientCapabilities
     method: str
     edit: Callable[[Any, Buffer], Edit | None]
-    """Takes the suggestion out of an answer."""
+    """Returns the suggestion in an answer."""
     pause: float = 0.0
     cancels: bool = False
+    """It cancels its previous request."""
     asks_after_words_only: bool = False
-    """It asks where a character of a word or one of the server's trigger characters was typed, and nowhere else."""
+    """It requests only after a word's character or one of the server's trigger characters."""
 
     def asks(self, typed: str, triggers: str) -> bool:
-        """Whether it asks when `typed` was the last change."""
+        """Return whether it requests a suggestion after typing `typed`."""
         character = typed[-1:]
         return not self.asks_after_words_only or character.isalnum() or character in {"_", *triggers}
 
     def params(self, buffer: Buffer) -> types.InlineCompletionParams | types.CompletionParams:
-        """Return the request at the cursor of `buffer`."""
+        """Return the parameters of a request at the cursor of `buffer`."""
         document, position = types.TextDocumentIdentifier(buffer.uri), buffer.position(buffer.cursor)
         if self.method == types.TEXT_DOCUMENT_COMPLETION:
             invoked = types.CompletionContext(types.CompletionTriggerKind.Invoked)
@@ -110,4 +111,4 @@ POPUP = Client(
 )
 
 CLIENTS = {"vscode": VSCODE, "neovim": NEOVIM, "popup": POPUP}
-"""By the names that `shardline replay --client` takes."""
+"""The profiles by the names that `shardline replay --client` takes."""

@@ -1,1 +1,1 @@
-"""Life of the engine behind the server."""
+"""Lifecycle of the engine behind the server."""

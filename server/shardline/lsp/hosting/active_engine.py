@@ -1,4 +1,4 @@
-"""Engine that is ready, with its completer."""
+"""The loaded engine with its completer."""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,23 +9,22 @@ from shardline.lsp.hosting import slow_model
 from shardline.settings import Settings, of_engine, with_engine_of
 
 
-class Serving:
-    """The engine opened with `settings`, its completer and the costs of its last answers."""
+class ActiveEngine:
+    """The engine opened with `settings`, its completer and the usage of its last answers."""
 
     def __init__(self, engine: Engine, settings: Settings, on_usage: Callable[[Usage, bool], None]) -> None:
         self.engine = engine
         self.opened_by = of_engine(settings)
         self.completer = Completer(engine, settings, on_usage=on_usage)
-        self.costs: deque[Usage] = deque(maxlen=slow_model.ANSWERS)
-        """The usage of the last answers."""
+        self.usages: deque[Usage] = deque(maxlen=slow_model.ANSWERS)
 
     def use(self, settings: Settings) -> None:
-        """Work by these settings from now on, but for those of the engine."""
+        """Use these settings from now on, except those of the engine."""
         self.completer.settings = with_engine_of(settings, self.opened_by)
 
     def advice(self) -> str:
-        """Return advice that makes it faster; empty where it keeps up with typing."""
-        return slow_model.advice(self.costs, self.completer.settings, self.engine.placement)
+        """Return what would make it faster; empty if it keeps up with typing."""
+        return slow_model.advice(self.usages, self.completer.settings, self.engine.placement)
 
     def close_document(self, document: str) -> None:
         """End the work for a document that was closed and free its KV cache."""
@@ -33,6 +32,6 @@ class Serving:
         self.engine.forget(document)
 
     def close(self) -> None:
-        """End all work, and let the model go."""
+        """End all work and close the engine."""
         self.completer.cancel_all()
         self.engine.close()

@@ -1,30 +1,27 @@
-"""Exponential backoff for reloading a lost engine.
+"""Exponential backoff for reloading a lost engine."""
 
-It knows no clock.
-"""
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
+"""The shortest pause after the first retry, and the longest."""
 
-SHORTEST, LONGEST = 0.5, 60.0
-"""The first pause that is one, in seconds, and the longest."""
-
-WELL_SECONDS = 3.0
-"""How long all must have been well before the next try needs no pause."""
+HEALTHY_SECONDS = 3.0
+"""An engine that ran this long is reloaded without a pause."""
 
 
-class Patience:
-    """The first try comes at once, and each after a pause twice as long, until all has been well for a while."""
+class Backoff:
+    """Pauses between retries: none before the first, then doubled each time, until the engine stays healthy."""
 
     def __init__(self) -> None:
         self._pause = 0.0
-        self._well_since = float("inf")
+        self._healthy_since = float("inf")
 
-    def rest(self, now: float) -> None:
-        """All is well from now on, in seconds of any clock."""
-        self._well_since = now
+    def succeed(self, now: float) -> None:
+        """Record that the engine is healthy from `now` on, in seconds of any clock."""
+        self._healthy_since = now
 
-    def pause(self, now: float) -> float:
-        """Return the seconds to wait after a loss at `now`."""
-        if now - self._well_since >= WELL_SECONDS:
+    def fail(self, now: float) -> float:
+        """Record that the engine was lost; return the seconds to wait before the next try."""
+        if now - self._healthy_since >= HEALTHY_SECONDS:
             self._pause = 0.0
-        self._well_since = float("inf")
-        pause, self._pause = self._pause, min(max(SHORTEST, 2 * self._pause), LONGEST)
+        self._healthy_since = float("inf")
+        pause, self._pause = self._pause, min(max(MIN_PAUSE_SECONDS, 2 * self._pause), MAX_PAUSE_SECONDS)
         return pause

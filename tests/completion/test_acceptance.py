@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shardline.completion import Source, Suggestion
 from shardline.completion.acceptance.shown import FEW
 from shardline.completion.acceptance.survival import remains
-from shardline.completion.acceptance.tracker import Screen
+from shardline.completion.acceptance.tracker import AcceptanceTracker
 from shardline.statistics.counts import ACCEPTED, CHARACTERS, KEPT, Key, Label, figures
 
 LABEL = Label("python", "model", "ghost")
@@ -29,7 +29,7 @@ class Typist:
         self.before, _, self.after = text.partition("|")
         self.ending = ending
         self.sums: Counter[str] = Counter()
-        self.screen = Screen(self._count)
+        self.tracker = AcceptanceTracker(self._count)
 
     def _count(self, label: Label, name: str, amount: int) -> None:
         assert label == LABEL
@@ -43,16 +43,16 @@ class Typist:
         return Source(document="d", language="python", lines=[*endings, last], line=line, column=column)
 
     def show(self, *texts: str, repeats: tuple[int, ...] = ()) -> int:
-        return self.screen.show(self.source, [Suggestion(text=text, repeats=repeats) for text in texts], LABEL, 5.0)
+        return self.tracker.show(self.source, [Suggestion(text=text, repeats=repeats) for text in texts], LABEL, 5.0)
 
     def put(self, text: str, overwritten: int = 0) -> None:
         """One edit."""
         self.before, self.after = self.before + text, self.after[overwritten:]
-        self.screen.follow("d", self.source.lines, len(text.replace("\n", self.ending)))
+        self.tracker.follow("d", self.source.lines, len(text.replace("\n", self.ending)))
 
     def erase(self, count: int) -> None:
         self.before = self.before[: len(self.before) - count]
-        self.screen.follow("d", self.source.lines, 0)
+        self.tracker.follow("d", self.source.lines, 0)
 
     def type(self, text: str, rest: str) -> None:
         """Key by key, and at each one the rest is answered."""
@@ -63,7 +63,7 @@ class Typist:
 
     def counted(self) -> tuple[int, int, int, int]:
         """Shown, accepted, characters and kept once the document is closed."""
-        self.screen.close("d")
+        self.tracker.close("d")
         shown = figures((Key("2026-11-24", *LABEL, name), amount) for name, amount in self.sums.items()).shown
         return shown, self.sums[ACCEPTED], self.sums[CHARACTERS], self.sums[KEPT]
 
@@ -73,16 +73,16 @@ def accept_by_change(typist: Typist, number: int, rest: str) -> None:
 
 
 def accept_by_command(typist: Typist, number: int, rest: str) -> None:
-    typist.screen.accept(number, 0)
+    typist.tracker.accept(number, 0)
 
 
 def change_then_command(typist: Typist, number: int, rest: str) -> None:
     typist.put(rest)
-    typist.screen.accept(number, 0)
+    typist.tracker.accept(number, 0)
 
 
 def command_then_change(typist: Typist, number: int, rest: str) -> None:
-    typist.screen.accept(number, 0)
+    typist.tracker.accept(number, 0)
     typist.put(rest)
 
 
@@ -123,10 +123,10 @@ def test_commands_count_once_and_garbage_not_at_all() -> None:
     typist = Typist("x = |")
     number = typist.show("f(x)")
     for wrong in ((number + 1, 0), (number, 1), (number, -1), (-1, 0)):
-        typist.screen.accept(*wrong)
+        typist.tracker.accept(*wrong)
     assert typist.sums[ACCEPTED] == 0
-    typist.screen.accept(number, 0)
-    typist.screen.accept(number, 0)
+    typist.tracker.accept(number, 0)
+    typist.tracker.accept(number, 0)
     assert typist.counted()[:3] == (1, 1, 4)
 
 
@@ -205,7 +205,7 @@ def test_several_keys_in_one_message_are_typed() -> None:
     typist = Typist("|")
     typist.show("values")
     typist.before += "values"
-    typist.screen.follow("d", typist.source.lines, 1)
+    typist.tracker.follow("d", typist.source.lines, 1)
     assert typist.counted() == (1, 0, 0, 0)
 
 
@@ -215,7 +215,7 @@ def test_a_pop_up_item_that_is_put_in_by_steps_counts_once() -> None:
     typist.put("merate")
     typist.erase(9)
     typist.put("enumerate(names)")
-    typist.screen.accept(number, 0)
+    typist.tracker.accept(number, 0)
     assert typist.counted() == (1, 1, 13, 13)
 
 
@@ -225,8 +225,8 @@ def test_an_item_that_an_editor_puts_in_letter_by_letter_counts_by_its_command()
     typist.put("v")
     typist.show("alues()")
     typist.before += "alues()"
-    typist.screen.follow("d", typist.source.lines, 1)
-    typist.screen.accept(number, 0)
+    typist.tracker.follow("d", typist.source.lines, 1)
+    typist.tracker.accept(number, 0)
     assert typist.counted() == (1, 1, 7, 7)
 
 
@@ -243,7 +243,7 @@ def test_the_candidate_that_was_chosen_counts() -> None:
     typist = Typist("x = |")
     number = typist.show("first", "second()", "third")
     typist.put("second()")
-    typist.screen.accept(number, 1)
+    typist.tracker.accept(number, 1)
     assert typist.counted() == (1, 1, 8, 8)
 
 
@@ -251,26 +251,26 @@ def test_what_is_erased_before_the_second_look_is_not_kept_and_what_is_settled_s
     typist = Typist("    |\n")
     typist.show(BODY)
     typist.put(BODY)
-    typist.screen.look()
+    typist.tracker.settle()
     assert typist.sums[CHARACTERS] == 0
     typist.erase(len("\n    return total"))
-    typist.screen.look()
-    assert typist.screen.is_settled
+    typist.tracker.settle()
+    assert typist.tracker.is_settled
     assert typist.sums[KEPT] == size(BODY) - size("return total")
     typist.erase(len(BODY) - len("\n    return total"))
     typist.put(BODY)
     assert typist.counted() == (1, 1, size(BODY), size(BODY) - size("return total"))
 
 
-@pytest.mark.parametrize("end", [Screen.look, Screen.close_all])
-def test_of_two_accepted_words_none_waits_for_a_third_look(end: Callable[[Screen], None]) -> None:
+@pytest.mark.parametrize("end", [AcceptanceTracker.settle, AcceptanceTracker.close_all])
+def test_of_two_accepted_words_none_waits_for_a_third_look(end: Callable[[AcceptanceTracker], None]) -> None:
     typist = Typist("|")
     typist.show("return total")
     typist.put("return")
-    typist.screen.look()
+    typist.tracker.settle()
     typist.put(" total")
-    end(typist.screen)
-    assert typist.screen.is_settled
+    end(typist.tracker)
+    assert typist.tracker.is_settled
     assert typist.sums[CHARACTERS] == typist.sums[KEPT] == 11
 
 
@@ -321,9 +321,9 @@ def test_whatever_happens_no_more_is_accepted_than_shown_and_no_more_kept_than_a
             case "erase":
                 typist.erase(number)
             case "accept":
-                typist.screen.accept(number, 0)
+                typist.tracker.accept(number, 0)
             case _:
-                typist.screen.look()
+                typist.tracker.settle()
     shown, accepted, characters, kept = typist.counted()
     assert 0 <= accepted <= shown
     assert 0 <= kept <= characters
