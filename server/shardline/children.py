@@ -9,7 +9,7 @@ from typing import TypedDict
 
 SAFE_PATH = "PYTHONSAFEPATH"
 OURS = "shardline"
-"""Its value where this program has set it: any text counts as set."""
+"""Value of the variable where this program has set it: any text counts as set."""
 
 
 class Surroundings(TypedDict):

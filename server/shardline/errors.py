@@ -67,7 +67,7 @@ class AwayError(NotReadyError):
 
 
 class StatisticsError(ShardlineError):
-    """What was counted cannot be read or written."""
+    """The counts cannot be read or written."""
 
 
 class ProtocolError(ShardlineError):

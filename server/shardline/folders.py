@@ -77,5 +77,5 @@ def _private(path: str, flags: int) -> int:
 
 
 def cache_folder() -> Path:
-    """Where fetched and unpacked models are kept."""
+    """Return the folder of fetched and unpacked models."""
     return user_cache_path("shardline", appauthor=False)

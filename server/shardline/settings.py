@@ -46,7 +46,7 @@ READ_ONLY = (
 
 
 Scope = Literal["machine", "window", "resource"]
-"""Who may set it in VS Code: the user alone, a window's folder too, or each folder for its own files."""
+"""Source that VS Code takes a setting from: the user alone, a window's folder too, or each folder."""
 
 
 def setting(
@@ -128,7 +128,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Where the model runs."""
+    """Settings of the engine's process."""
 
     mode: Literal["auto", "shared", "inprocess", "remote"] = setting(
         "auto",
@@ -182,7 +182,7 @@ class RemoteSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
-    """How tokens are chosen."""
+    """Settings of sampling and length."""
 
     max_tokens: int = setting(
         64, "How many tokens a suggestion may have.", scope="resource", trusted=False, minimum=1, maximum=4096
@@ -214,7 +214,7 @@ class GenerationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionSettings:
-    """What the model is shown, and how much of what it says."""
+    """Settings of suggestions."""
 
     infilling: Literal["auto", "psm", "spm", "off"] = setting(
         "auto",
@@ -326,7 +326,7 @@ class CompletionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsSettings:
-    """What is counted."""
+    """Settings of the counts."""
 
     enabled: bool = setting(
         True,
@@ -338,7 +338,7 @@ class StatisticsSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
-    """What the server writes to standard error."""
+    """Settings of the log on standard error."""
 
     level: Literal["error", "warning", "info", "debug"] = setting(
         "warning", "How much is logged; only debug holds text from your documents.", scope="machine"

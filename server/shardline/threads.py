@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 SPINS = "2000"
-"""How often a thread looks whether the others are done before it sleeps. GNU's OpenMP looks 300,000 times: where other
+"""Spins of a waiting thread before it sleeps. GNU's OpenMP has 300,000: where other
 programs want the CPUs too, such threads keep each other from them, and a token takes 600 ms, not 12."""
 
 MULTITHREADING = Path("/sys/devices/system/cpu/smt/active")
-"""Where Linux says whether a core counts as several CPUs."""
+"""File by which Linux says whether a core counts as several CPUs."""
 
 
 def settle() -> None:

@@ -18,7 +18,7 @@ def main() -> None:
 
     threads.settle()
     refuse_open_umask()
-    gc.disable()  # what is imported stays: collecting during start-up only costs time
+    gc.disable()  # imports stay: collecting during start-up only costs time
     from shardline.cli.app import app
 
     try:

@@ -25,7 +25,7 @@ def complete(position: str, settings: Settings, *, as_json: bool) -> None:
 
 def read_source(position: str) -> Source:
     """Read FILE:LINE:COLUMN, both counted from 1 in characters; raises `SettingsError`."""
-    from shardline.lsp.documents import split_lines  # here, because it takes a while
+    from shardline.lsp.documents import split_lines  # lazy: slow to import
 
     name, line_text, column_text = [*position.rsplit(":", 2), "", ""][:3]
     if not (name and line_text.isdecimal() and column_text.isdecimal()):

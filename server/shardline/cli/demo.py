@@ -22,7 +22,7 @@ from shardline.settings import Settings, as_values, uncounted
 CURSOR = "▮"
 
 PATIENCE = 60_000
-"""How many milliseconds a suggestion may take."""
+"""Time limit of a suggestion, in milliseconds."""
 
 SAMPLES = (
     (

@@ -14,7 +14,7 @@ from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
 
 RECENT_DAYS = 14
-"""So many days have a row each; earlier ones are summed by week."""
+"""Days that have a row each; earlier ones are summed by week."""
 
 
 def stats(store: Store, *, days: int, today: date, files: Files) -> None:
@@ -92,7 +92,7 @@ def _labels(counts: Counts) -> list[tuple[str, dict[str, Figures]]]:
 
 
 def _period(today: date) -> Callable[[Key], str]:
-    """How the row is called that a count belongs to, so that the names are in the order of time."""
+    """Return the name of a count's row; the names sort by time."""
 
     def period(key: Key) -> str:
         day = date.fromisoformat(key.day)

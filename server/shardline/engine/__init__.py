@@ -25,7 +25,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to complete and how.
+    """Text to complete, and the options.
 
     `document` names the text that `prefix` comes from, so that an engine can keep one KV cache for it. Requests of one
     document are answered one at a time. "" is no document: the request takes the nearest free KV cache, the one that
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What one request cost: tokens, and seconds since the engine began with it."""
+    """Cost of one request: tokens, and seconds since the engine began with it."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -101,7 +101,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far loading is: `done` of `total` in `unit` (bytes, layers, weights or parameters)."""
+    """Progress of loading: `done` of `total` in `unit` (bytes, layers, weights or parameters)."""
 
     activity: str
     done: int = 0
@@ -110,7 +110,7 @@ class Progress:
 
 
 NOTHING_SPENT = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, time_to_first_token=0.0, total_time=0.0)
-"""What it costs where no model was asked."""
+"""Usage of an answer that needed no model."""
 
 Report = Callable[[Progress], None]
 """Told about progress while an engine loads; may be called from any thread."""

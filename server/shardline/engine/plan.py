@@ -17,18 +17,18 @@ PREFILL_STEP = 256
 """Prompt tokens read at once: long enough to be efficient, short enough to be cancelled between two steps."""
 
 DeviceMap = Mapping[str, Device]
-"""Where modules go, by their names."""
+"""Devices of modules, by their names."""
 
 Limits = Mapping[Device, int]
-"""How many bytes devices may hold."""
+"""Bytes that devices may hold."""
 
 SPILLED: Device = "disk"
-"""Where accelerate puts what fits nowhere."""
+"""Device of modules that fit nowhere, as accelerate has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceShare:
-    """What one device holds, in bytes; `limit` is None where nothing bounds it, `layers` counts decoder layers."""
+    """Load of one device, in bytes; `limit` is None where nothing bounds it, `layers` counts decoder layers."""
 
     device: Device
     limit: int | None
@@ -46,13 +46,13 @@ class DeviceShare:
 
     @property
     def missing(self) -> int:
-        """How many bytes more are held than the limit allows."""
+        """Bytes held beyond the limit."""
         return 0 if self.limit is None else max(0, self.used - self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Where a model's modules go.
+    """Placement of a model's modules.
 
     `device_map` maps module names to devices as accelerate and transformers read it. `refusal` is empty where
     the plan fits; else it says by how much it does not and what would help. `draft` is the plan of the draft model,
@@ -118,7 +118,7 @@ def waiting_places(main: Device) -> tuple[Device, ...]:
 
 
 def main_device(used: Iterable[Device]) -> Device:
-    """Where offloaded layers are computed: the first accelerator of those used, else the CPU."""
+    """Return the device that computes offloaded layers: the first accelerator of those used, else the CPU."""
     return next((device for device in used if device not in ("cpu", "disk")), "cpu")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """Where the figures go besides the terminal."""
+    """Files for the figures, besides the terminal."""
 
     json: Path | None = None
     plot: Path | None = None

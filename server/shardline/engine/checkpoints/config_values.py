@@ -18,7 +18,7 @@ MAX_VOCABULARY = 2**24
 MAX_POSITIONS = 2**31 - 1
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
-"""Of these alone a model may have none."""
+"""Sizes of which alone a model may have none."""
 
 LIMITS = {
     **dict.fromkeys(("num_hidden_layers", "num_layers", "n_layer", "n_layers"), MAX_LAYERS),

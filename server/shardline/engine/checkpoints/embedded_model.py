@@ -28,7 +28,7 @@ POLL_SECONDS = 0.2
 
 
 def kept(cache: Path) -> Path:
-    """Where the model is kept; whatever lies there is whole."""
+    """Return the path of the embedded model; a file there is whole."""
     return cache / "embedded" / Path(MEMBER).name
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def empty_model(config: "PreTrainedConfig", dtype: torch.dtype) -> nn.Module:
     """Return the model of `config` without weights; raises `CheckpointError` where it writes no text."""
-    from transformers import AutoModelForCausalLM  # here, because it takes a second
+    from transformers import AutoModelForCausalLM  # lazy: takes a second
 
     try:
         with torch.device("meta"):

@@ -32,7 +32,7 @@ STORED_AS = torch.bfloat16
 
 def write_outline(file: Path, folder: Path) -> "PreTrainedConfig":
     """Write the config and the tokenizer of `file`; returns the config."""
-    from transformers import AutoConfig, AutoTokenizer  # here, because they take a second, and files are unpacked once
+    from transformers import AutoConfig, AutoTokenizer  # lazy: takes a second, and files are unpacked once
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     bits = stored_bits(file)  # first: whatever it announces is then known to be there

@@ -19,7 +19,7 @@ VERSIONS = (2, 3)
 MAX_TENSORS = 2**17
 MAX_FIELDS = 2**16
 MAX_ITEMS = 2**21
-"""Of all arrays together: the largest vocabularies have some 300,000 tokens, and as many scores, types and merges."""
+"""Limit for all arrays together: large vocabularies have 300,000 tokens, scores, types and merges each."""
 MAX_DIMENSIONS = 4
 MAX_NAME = 2**16
 DEFAULT_ALIGNMENT = 32
@@ -92,7 +92,7 @@ class _Header:
             self._skip(count * SCALARS[kind])
 
     def _tensor_end(self) -> int:
-        """Where a tensor ends, counted from the first."""
+        """Return the offset of a tensor's end, counted from the first tensor."""
         self._skip(self._count(MAX_NAME))
         sizes = [self._number("Q") for _ in range(self._count(MAX_DIMENSIONS, "I"))]
         block, width = gguf.GGML_QUANT_SIZES[Kind(self._number("I"))]

@@ -25,7 +25,7 @@ _MODULES = {stored: module for module, stored in NAMES.items()}
 
 
 def stored_bits(file: Path) -> dict[str, int]:
-    """How many bits the weights that stay packed have, by their names in Hugging Face's models."""
+    """Return the bits of the weights that stay packed, by their names in Hugging Face's models."""
     bits = {Kind.Q4_0: 4, Kind.Q4_1: 4, Kind.Q8_0: 8}
     return {
         name: bits[tensor.tensor_type]

@@ -58,7 +58,7 @@ def kept_in(cache: Path) -> Iterator[None]:
 def _write(file: Path, folder: Path, report: Report, *, weights: bool) -> None:
     """Write what `file` holds; raises `CheckpointError` where it is damaged, and `OSError` where the disk refuses."""
     try:
-        from shardline.engine.checkpoints import gguf_convert  # here, because it imports torch
+        from shardline.engine.checkpoints import gguf_convert  # lazy: imports torch
 
         config = gguf_convert.write_outline(file, folder)
         if weights:
@@ -87,7 +87,7 @@ def _appearing_whole(target: Path) -> Iterator[Path | None]:
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         yield partial
-        shutil.rmtree(target, ignore_errors=True)  # what is damaged
+        shutil.rmtree(target, ignore_errors=True)  # a damaged one
         os.replace(partial, target)  # noqa: PTH105  atomic, unlike Path.rename on every system
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -163,7 +163,7 @@ def _with_offload(skeleton: Skeleton, limits: Limits) -> DeviceMap:
 
 
 def _infer(skeleton: Skeleton, limits: Mapping[Any, int]) -> dict[str, Any]:
-    from accelerate import infer_auto_device_map  # here, because one device that holds all needs it not
+    from accelerate import infer_auto_device_map  # lazy: one device that holds all does not need it
 
     inferred: dict[str, Any] = infer_auto_device_map(
         skeleton.model,

@@ -9,7 +9,7 @@ from shardline.errors import PlacementError
 from shardline.placement_settings import Device
 
 FREE_SHARE = 0.9
-"""How much of the free memory a plan may use where nobody said otherwise: the rest is for what else runs."""
+"""Share of the free memory that a plan may use by default; the rest is for other programs."""
 
 
 def free_memory() -> dict[Device, int]:

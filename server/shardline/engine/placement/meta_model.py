@@ -29,7 +29,7 @@ class Skeleton:
     model: nn.Module
     dtype: torch.dtype
     numbers: Mapping[str, int]
-    """How many numbers each parameter is made of, which packed ones do not show by their shape."""
+    """Numbers in each parameter, which packed ones do not show by their shape."""
     layers: tuple[str, ...]
     no_split: tuple[str, ...]
     """Class names of modules that must stay whole, because a residual connection runs inside."""
@@ -38,7 +38,7 @@ class Skeleton:
     workspace: int
     """Bytes that one device needs while it computes, beside weights and KV cache."""
     fetched_at_once: int
-    """How many layers that wait elsewhere are on the device that computes them at a time."""
+    """Fetched layers that are on the computing device at a time."""
 
 
 def build_skeleton(

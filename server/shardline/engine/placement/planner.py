@@ -61,7 +61,7 @@ def modules(settings: ModelSettings, source: Checkpoint, *, depth: int | None) -
 
 
 def context_tokens(settings: ModelSettings, source: Checkpoint) -> int:
-    """How many tokens the model may look at: what is set, but never more than it was made for."""
+    """Return the context size in tokens: the setting, but never more than the model was made for."""
     longest = source.values.get("max_position_embeddings") or getattr(
         source.config().get_text_config(), "max_position_embeddings", None
     )
@@ -108,7 +108,7 @@ def _skeleton(
 
 
 def _packed_bytes(settings: ModelSettings, source: Checkpoint, dtype: torch.dtype) -> PackedBytes | None:
-    """How large weights are in the lean decoder; None where nothing is packed."""
+    """Return the function for bytes of packed weights in the lean decoder; None where nothing is packed."""
     stored: dict[str, int] = {}
     if source.gguf and settings.quantization == "none":
         stored = read_object(source.folder / STORED_BITS)

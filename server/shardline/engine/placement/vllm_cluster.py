@@ -15,7 +15,7 @@ UTILIZATION = 0.9
 """The share of a GPU that vLLM takes: the rest is for CUDA itself and for what connects the GPUs."""
 
 BATCHED_TOKENS = 2048
-"""How many tokens vLLM computes in one step, set with `--max-num-batched-tokens`."""
+"""Tokens that vLLM computes in one step, set with `--max-num-batched-tokens`."""
 
 VOCABULARY_PADDING = 64
 """vLLM makes a vocabulary a multiple of this, so that it can be cut."""
@@ -58,7 +58,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuShare:
-    """What each GPU of one stage of the pipeline holds, in bytes; `gpus` of them hold the same."""
+    """Load of each GPU of one stage of the pipeline, in bytes; `gpus` of them hold the same."""
 
     node: int
     gpus: int
@@ -76,7 +76,7 @@ class GpuShare:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterPlan:
-    """How a model lies on a cluster; `refusal` is empty where it fits, else it says why not and what would help."""
+    """Layout of a model on a cluster; `refusal` is empty where it fits, else it names the remedy."""
 
     sizes: Sizes
     cluster: Cluster
@@ -114,7 +114,7 @@ def lay_out(sizes: Sizes, cluster: Cluster) -> ClusterPlan:
 
 
 def layers_of_stages(layers: int, stages: int) -> list[int]:
-    """How vLLM deals layers out: evenly, and what is left over to the stages before the last."""
+    """Return the layers of each stage as vLLM deals them: evenly, the rest to the stages before the last."""
     dealt = [layers // stages] * stages
     for number in range(layers % stages):
         dealt[-2 - number] += 1

@@ -16,7 +16,7 @@ STEPS = 4
 the KV cache stays valid, and jumps only now and then."""
 
 SUFFIX_SHARE = 4
-"""Where prefix and suffix together are too long, the suffix gets one part in this many."""
+"""Divisor of the budget: the suffix's part where prefix and suffix together are too long."""
 
 MAX_TOKENS = 8
 """A word of more tokens than this is cut back only this far."""
@@ -28,13 +28,13 @@ CHARACTERS_AHEAD = 256
 
 
 def prompt_budget(context_tokens: int, max_tokens: int) -> int:
-    """How many tokens a prompt may have: room for `max_tokens` is kept, but at most half of the context."""
+    """Return the most tokens of a prompt: the context less `max_tokens`, but at least half of it."""
     return context_tokens - min(max_tokens, context_tokens // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What a model reads: `ids`, at most `budget` of them.
+    """Prompt of a model: `ids`, at most `budget` of them.
 
     `removed` is the end of the prefix that healing took off, and that the model has to write again first.
     `format` is "prefix", "psm" or "spm".
@@ -91,7 +91,7 @@ def build(request: Request, codec: Codec, *, budget: int) -> Prompt:
 
 
 def cut_back(text: str, encoded: Encoded, vocabulary: Vocabulary) -> int:
-    """How many tokens of `encoded`, that of `text`, to keep.
+    """Return how many tokens of `encoded`, the encoding of `text`, to keep.
 
     The last token goes, and as many more as the word at the end of the text has. Tokens stay that do not stand
     for exactly their part of the text, as where a tokenizer adds a space in front or does not know a character.

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from tokenizers import Tokenizer
 
 SPACE = "▁"
-"""How SentencePiece writes a space."""
+"""SentencePiece's sign for a space."""
 
 
 class Vocabulary:

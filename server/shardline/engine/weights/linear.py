@@ -13,7 +13,7 @@ from torch.nn import functional
 from shardline.engine.weights import cuda_matmul
 
 GROUP = 32
-"""How many weights of a row share a scale in 4 bits, as in GGUF's Q4_0 and Q4_1."""
+"""Weights of a row that share a scale in 4 bits, as in GGUF's Q4_0 and Q4_1."""
 
 
 ALIGNMENT = 64
@@ -21,7 +21,7 @@ ALIGNMENT = 64
 
 
 BLOCKS = (64, 32)
-"""How many outputs torch may put together in a block of 4-bit weights, by what the CPU can do."""
+"""Outputs that torch may put into a block of 4-bit weights, by the CPU's instructions."""
 
 
 Parts = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
@@ -148,7 +148,7 @@ def _aligned(tensor: Tensor) -> Tensor:
 
 
 def packed_bytes(bits: int, weight: Tensor, itemsize: int) -> int:
-    """How many bytes `weight` takes in 4 or 8 bits, where a real number takes `itemsize`."""
+    """Return the bytes of `weight` in 4 or 8 bits, where a real number takes `itemsize`."""
     if bits == 8:
         return weight.numel() + len(weight) * itemsize
     return weight.numel() // 2 + 2 * itemsize * (weight.numel() // GROUP)
@@ -166,7 +166,7 @@ def pack_int4(numbers: Tensor) -> Tensor:
 
 @cache
 def int4_block() -> int | None:
-    """How many outputs a block of torch's 4-bit weights has here, or None where they lie otherwise."""
+    """Return the outputs in a block of torch's 4-bit weights here, or None for another layout."""
     for size in BLOCKS:
         numbers = torch.zeros(2 * size, GROUP, dtype=torch.int32)
         numbers[size // 2, 0] = 15

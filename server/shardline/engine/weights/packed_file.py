@@ -23,7 +23,7 @@ PARTS = ("packed", "scales_and_zeros", "values", "scales")
 
 
 class Weights(Protocol):
-    """Where weights come from, by the names that Hugging Face's models give them."""
+    """A source of weights, by the names of Hugging Face's models."""
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """Return the shape of a tensor of real numbers, unread; None where there is none of this name."""
@@ -119,18 +119,18 @@ class Keeper:
         self._kept: dict[str, Tensor] = {}
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """As the weights have it."""
+        """Return the shape as the weights have it."""
         return self._weights.shape(name)
 
     def tensor(self, name: str) -> Tensor | None:
-        """As the weights have it."""
+        """Return the tensor as the weights have it."""
         tensor = self._weights.tensor(name)
         if tensor is not None:
             self._kept[name] = tensor
         return tensor
 
     def linear(self, names: Sequence[str], device: torch.device) -> Linear | None:
-        """As the weights have it."""
+        """Return the modules as the weights have them."""
         linear = self._weights.linear(names, device)
         if linear is not None:
             self._kept |= {f"{'+'.join(names)}.{part}": weight for part, weight in linear.named_buffers()}
@@ -160,12 +160,12 @@ class Keeper:
         save_file(tensors, file, metadata={CHECKSUM: ""})
         known = _checksum(file)
         save_file(tensors, file, metadata={CHECKSUM: known})
-        # Once more with a longer header, so that what is mapped into memory begins where kernels can read it.
+        # A longer header aligns the tensors, so that kernels can read them where the file is mapped.
         save_file(tensors, file, metadata={CHECKSUM: known + " " * (-_header_bytes(file) % ALIGNMENT)})
 
 
 def _header_bytes(file: Path) -> int:
-    """Where the tensors of a safetensors file begin: behind the length of the header, and the header."""
+    """Return the offset of the tensors in a safetensors file: behind the header's length and the header."""
     with file.open("rb") as opened:
         return 8 + int.from_bytes(opened.read(8), "little")
 

@@ -13,7 +13,7 @@ from shardline.engine.weights.linear import Linear
 from shardline.errors import CheckpointError
 
 REAL = ("BF16", "F16", "F32", "F64")
-"""What weights may be stored as: numbers of any other kind need scales, of which the Llama family knows nothing."""
+"""Dtypes of stored weights: other kinds need scales, which the Llama family does not know."""
 
 
 class SafetensorsWeights:

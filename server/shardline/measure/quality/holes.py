@@ -95,7 +95,7 @@ def _hole(path: Path, kind: str, chance: random.Random) -> Hole | None:
 
 
 Places = Iterator[tuple[int, int]]
-"""Where a hole may begin in a line, and the number of the last line that it takes."""
+"""Return where a hole may begin in a line, and the index of the last line that it takes."""
 
 
 def _inside_word(lines: Sequence[str], number: int) -> Places:

@@ -14,12 +14,12 @@ from shardline.measure import plot
 from shardline.measure.quality.holes import Hole
 
 SPECIAL_TOKEN = re.compile(r"<\|\w+\|>|</?s>|<fim_\w+>|<｜[^｜]+｜>|<(PRE|SUF|MID|EOT)>|\[(PREFIX|SUFFIX|INST)\]")
-"""How models of all families name the tokens that are no text."""
+"""Names of special tokens in all families."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one variant made of one hole."""
+    """Result of one variant for one hole."""
 
     variant: str
     hole: Hole

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shardline.measure.speed.subject import Figures
 
 PEERS = {"transformers": "transformers", "llama.cpp": "llama_cpp", "vllm": "vllm"}
-"""What there is to measure against, and the module that it needs."""
+"""Programs to measure against, and the module that each needs."""
 
 Measured = TypeVar("Measured")
 

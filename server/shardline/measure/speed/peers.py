@@ -34,7 +34,7 @@ class Transformers:
 
     @torch.inference_mode()
     def perplexity(self, ids: Sequence[int]) -> float:
-        """How much the text surprises the model."""
+        """Return the perplexity of the text."""
         return perplexity(self._model(torch.tensor([list(ids)], device=self._model.device)).logits[0], ids)
 
     def _generate(self, ids: Sequence[int], count: int) -> float:

@@ -74,7 +74,7 @@ class Figures:
     peak_bytes: int = 0
     """The most memory that the process had."""
     perplexity: float | None = None
-    """Of the long prompt."""
+    """Perplexity of the long prompt."""
 
 
 def measure(subject: Subject, ids: Sequence[int], repeats: int) -> Figures:
@@ -120,7 +120,7 @@ class Own:
         return self.write_with(PromptLookup([]), Sampler(), ids, count)[1]
 
     def perplexity(self, ids: Sequence[int]) -> float:
-        """How much the text surprises the model."""
+        """Return the perplexity of the text."""
         self.forget()
         rows = [self._cache.read(ids[at : at + PREFILL_STEP], every=True) for at in range(0, len(ids), PREFILL_STEP)]
         return perplexity(torch.cat(rows), ids)
@@ -142,7 +142,7 @@ class Own:
         return tokens, times[-1] - times[0]
 
     def gain_of_drafts(self, ids: Sequence[int], *, temperature: float, repeats: int) -> list[float]:
-        """How many times as fast text after `ids` is written with drafts as without, for each repeat."""
+        """Return the gain of drafts on text after `ids`, as a factor for each repeat."""
         gains = []
         ids = ids[-(self._runner.context_tokens - 2 * WRITTEN - 1) :]
         for turn in range(-1, repeats):
@@ -157,7 +157,7 @@ class Own:
 
 
 def perplexity(logits: Tensor, ids: Sequence[int]) -> float:
-    """Of a text, by the `logits`, shape (n, vocabulary), that follow each of its tokens."""
+    """Return the perplexity of a text from the `logits`, shape (n, vocabulary), that follow each of its tokens."""
     return math.exp(functional.cross_entropy(logits[:-1].float().cpu(), torch.tensor(ids[1:])))
 
 
@@ -193,7 +193,7 @@ def device_name() -> str:
 
 
 def bandwidth() -> float:
-    """How fast memory can be read here, in bytes per second: the best of several times."""
+    """Return the memory bandwidth for reading, in bytes per second: the best of several runs."""
     block = torch.ones(BLOCK_BYTES // 4, device="cuda" if torch.cuda.is_available() else "cpu")
     wait: Callable[[], None] = torch.cuda.synchronize if block.is_cuda else lambda: None
     best = 0.0

@@ -11,13 +11,13 @@ JITTER = 0.4
 """The standard deviation of the logarithm of the time between two keys."""
 
 BURST, SYMBOL, NEW_LINE, NOTICING = 0.7, 1.4, 4.0, 2.5
-"""How long a key takes in a word, for a symbol, as the first of a line, to notice a mistake, in averages."""
+"""Times of a key in a word, for a symbol, at a line's begin and to notice a mistake, in averages."""
 
 MISTAKES = 0.03
 """The share of letters that are first typed wrong."""
 
 MAX_UNNOTICED = 2
-"""So many characters are typed at most behind a mistake until it is noticed."""
+"""Characters typed behind a mistake until it is noticed, at most."""
 
 OPENING = (":", "{", "(", "[")
 """Behind these, editors indent the next line one step deeper."""

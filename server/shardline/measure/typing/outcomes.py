@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """Outcome of a request."""
 
     UNANSWERED = "unanswered"
     CANCELLED = "cancelled"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PASSAGE_LINES = 30
-"""So many lines are typed in one go."""
+"""Lines that are typed in one go."""
 
 
 @dataclass(frozen=True, kw_only=True)

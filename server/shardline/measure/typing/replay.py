@@ -25,12 +25,12 @@ from shardline.measure.typing.typist import Session
 from shardline.settings import Settings, as_values, uncounted
 
 ANSWER_SECONDS = 10.0
-"""How long the last answers are waited for."""
+"""Seconds to wait for the last answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """What is typed, how, and in front of which server: a command, or else our own."""
+    """Script of a replay: the file, the pace, and the server's command, by default our own."""
 
     file: Path
     keystrokes: int

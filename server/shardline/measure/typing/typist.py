@@ -22,7 +22,7 @@ WORTH_ACCEPTING = 4
 """Shorter ones, in characters, are sooner typed than read."""
 
 REACTION = 2.0
-"""How long it takes to read a suggestion and accept it, in times of an average key."""
+"""Time to read a suggestion and accept it, in times of an average key."""
 
 
 class Session:
@@ -65,7 +65,7 @@ class Session:
         """Type a passage into `buffer`, which has its head and tail; raises `ProtocolError` where the server ends."""
         self._buffer, self._shown = buffer, None
         begin = len(passage.head)
-        stands = typed = begin  # what is right in the document reaches to here, and what the keys up to now would make
+        stands = typed = begin  # the document is right up to `stands`; the keys would have made it up to `typed`
         overtaken = -1  # what a suggestion brought, to here
         for key in keys:
             place = begin + key.done
