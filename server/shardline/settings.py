@@ -45,6 +45,9 @@ READ_ONLY = (
 """Schemes of documents that editors show and nobody writes."""
 
 
+InfillingFormat = Literal["auto", "psm", "spm", "off"]
+"""Way of showing the suffix to a model: prefix first, suffix first, not at all, or as suits it."""
+
 Scope = Literal["machine", "window", "resource"]
 """Source that VS Code takes a setting from: the user alone, a window's folder too, or each folder."""
 
@@ -216,7 +219,7 @@ class GenerationSettings:
 class CompletionSettings:
     """Settings of suggestions."""
 
-    infilling: Literal["auto", "psm", "spm", "off"] = setting(
+    infilling: InfillingFormat = setting(
         "auto",
         "How a model that can infill is shown what follows the cursor: prefix first (psm), suffix first (spm), not "
         "at all (off), or as suits it (auto).",

@@ -19,7 +19,7 @@ from shardline.engine.plan import Plan
 from shardline.engine.tokenization.infilling import FAMILIES, Infilling
 from shardline.engine.tokenization.prompt import build, known_ahead
 from shardline.errors import EngineError
-from shardline.settings import ModelSettings
+from shardline.settings import InfillingFormat, ModelSettings
 from tests import tiny
 from tests.engine.echo import Echo, table
 from tests.engine.kv_pools import of
@@ -86,7 +86,9 @@ def test_at_the_top_of_a_document_what_will_stand_before_the_cursor_is_read(tiny
 
 
 @pytest.mark.parametrize(("infilling", "common"), [("psm", True), ("spm", False), ("off", True)])
-def test_the_top_is_read_as_the_prompts_below_will_have_it(tiny_folder: Path, infilling: str, common: bool) -> None:
+def test_the_top_is_read_as_the_prompts_below_will_have_it(
+    tiny_folder: Path, infilling: InfillingFormat, common: bool
+) -> None:
     codec = open_tiny(tiny_folder).codec
     sentinels = {"<fim_prefix>": 390, "<fim_suffix>": 391, "<fim_middle>": 392}
     codec.infilling = Infilling(family=FAMILIES[0], sentinels=sentinels, ends=frozenset())

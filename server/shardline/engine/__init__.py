@@ -12,6 +12,7 @@ from typing import Protocol
 
 from shardline.engine.plan import Plan
 from shardline.errors import ShardlineError
+from shardline.settings import InfillingFormat
 
 
 class FinishReason(StrEnum):
@@ -40,7 +41,7 @@ class Request:
     document: str
     prefix: str
     suffix: str = ""
-    infilling: str = "auto"
+    infilling: InfillingFormat = "auto"
     healing: bool = True
     max_tokens: int = 64
     temperature: float = 0.0

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
+from shardline.settings import InfillingFormat
+
 if TYPE_CHECKING:
     from shardline.engine.checkpoints.config_values import Config
 
@@ -71,7 +73,7 @@ class Infilling:
         """All ids that are signals of the format."""
         return self.ends | frozenset(self.sentinels.values())
 
-    def choose(self, asked: str) -> str:
+    def choose(self, asked: InfillingFormat) -> str:
         """Return the format for `completion.infilling`: the one asked for, else the family's best."""
         return asked if asked in self.family.templates else next(iter(self.family.templates))
 

@@ -23,9 +23,6 @@ MAX_TOKENS = 8
 
 _WORD = re.compile(r"\w*\Z")
 
-LINES_AHEAD = 2
-CHARACTERS_AHEAD = 256
-
 
 def prompt_budget(context_tokens: int, max_tokens: int) -> int:
     """Return the most tokens of a prompt: the context less `max_tokens`, but at least half of it."""
