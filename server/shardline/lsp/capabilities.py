@@ -1,4 +1,4 @@
-"""What a client declares about positions and pop-up items, and what its name tells beyond that."""
+"""Capabilities of clients, by declaration and by name."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def tastes(client: InitializeParams) -> Tastes:
 
 
 def encoding(client: InitializeParams) -> PositionEncodingKind:
-    """Return the first encoding the client offers that we know, which is also what pygls tells it."""
+    """Return the first known encoding that the client offers, as pygls does."""
     general = client.capabilities.general
     offered = (general and general.position_encodings) or []
     known = {kind.value for kind in PositionEncodingKind}
