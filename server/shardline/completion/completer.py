@@ -1,4 +1,4 @@
-"""Scheduling of suggestions: from the cache, a running stream, or a new one."""
+"""Scheduling of suggestions: cached, joined or generated."""
 
 import asyncio
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Completer:
     """Suggestions for at most one cursor at a time in each document; the newest request wins.
 
     `healing` and `trimming` can be turned off to measure their effect: `shardline eval` compares. `on_usage` receives
-    the usage of each candidate begun, finished or not, in the context of its request, and whether it was prefetched.
+    the usage of each candidate, finished or not, and whether it was prefetched, in the context of its request.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Positions of the cursor, and the rest of a suggestion after typing on."""
+"""Cursor positions, and the rest of a suggestion after typing on."""
 
 from dataclasses import dataclass, replace
 

@@ -18,8 +18,8 @@ MAX_REPEATS = 2
 def trim(source: Source, text: str) -> tuple[str, tuple[int, ...], tuple[Cut, ...]]:
     """Return the text worth showing, perhaps empty, its `Suggestion.repeats`, and what was cut.
 
-    Cuts white space at the end, text that already follows the cursor, brackets that the document closes below,
-    repeated lines, and the fence at the end of a chat's code. Adapts the indentation to the document's.
+    Cuts trailing white space, text that already follows the cursor, and brackets that the document closes below. Cuts
+    repeated lines and the fence at the end of a chat's code. Adapts the indentation to the document's.
     """
     lines = _without_odd_space(source, text.rstrip()).split("\n")
     found = {

@@ -72,8 +72,7 @@ class Stream:
     async def wait(self, now: Position, over: "asyncio.Future[None]", budget: float | None) -> Suggestion | None:
         """Wait for the end of the task or for `over`.
 
-        Return the complete lines at `now` if the stream runs longer than `budget` seconds; without any, wait for the
-        first one.
+        Return the complete lines at `now` if the stream runs longer than `budget` seconds. Without any, wait for one.
         """
         self._waiters += 1
         if self._lingering:

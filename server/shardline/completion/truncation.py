@@ -31,8 +31,8 @@ _WORD = re.compile(r"\w*")
 def is_single_line(source: Source, options: CompletionSettings) -> bool:
     """Return whether to complete only the line.
 
-    With `completion.multiline` auto: if text follows the cursor, other than the brackets around it, or if the block
-    that the line opens exists already.
+    With `completion.multiline` auto: if the line goes on behind the cursor, or if the block it opens exists already.
+    The closing brackets around the cursor do not count.
     """
     if options.multiline != "auto":
         return options.multiline == "never"
@@ -185,7 +185,7 @@ class EndFinder:
 
 
 def _surroundings(source: Source) -> tuple[str, str]:
-    """Return the text before and after the cursor: its item, or the window if it is at the left margin of a string."""
+    """Return the text around the cursor: its item, or its window at the left margin of a string."""
     before, after = excerpt.item(source)
     if not before:
         far_before, far_after = excerpt.window(source)

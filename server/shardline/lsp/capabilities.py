@@ -1,4 +1,4 @@
-"""Client capabilities for pop-up items, declared or known by name."""
+"""Capabilities of clients, by declaration and by name."""
 
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ def tastes(client: InitializeParams) -> Tastes:
 
 
 def encoding(client: InitializeParams) -> PositionEncodingKind:
-    """Return the first encoding the client offers that we know, which pygls announces too."""
+    """Return the first known encoding that the client offers, as pygls does."""
     general = client.capabilities.general
     offered = (general and general.position_encodings) or []
     known = {kind.value for kind in PositionEncodingKind}

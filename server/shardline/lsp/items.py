@@ -1,4 +1,4 @@
-"""Pop-up items and ghost text, shaped for the client that asked."""
+"""Suggestions as pop-up items and ghost text."""
 
 import re
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ from shardline.lsp.capabilities import PLAIN, Tastes
 from shardline.lsp.documents import Documents, word_before
 
 FIRST = "\x01"
-"""Sorts before what other servers offer."""
+"""Sorts before the items of other servers."""
 
 ACCEPTED = "shardline.accepted"
-"""The command that clients run when an item was accepted; those that run none lose nothing but the count."""
+"""The command that clients run when an item was accepted; it only counts."""
 
 
 def completion_list(
@@ -41,11 +41,10 @@ def completion_list(
     client: Tastes,
     number: int | None = None,
 ) -> CompletionList:
-    """Return the best suggestion as the only item of a pop-up, or no item; incomplete, so that the client asks again.
+    """Return the best suggestion as the only item of a pop-up, or none; incomplete, so the client asks again.
 
-    The item replaces the word before the cursor, because clients filter by the text that the range holds. Nothing
-    behind the cursor is replaced, because Neovim cannot. Where the suggestion is counted, `number` is what it is
-    accepted by.
+    The item replaces the word before the cursor, because clients filter by the text in the range. It replaces nothing
+    behind the cursor, because Neovim cannot. `number` identifies a counted suggestion when it is accepted.
     """
     typed = word_before(source.before)
     text = typed + (suggestions[0].insertion if suggestions else "")
@@ -84,11 +83,10 @@ def inline_items(
     number: int | None = None,
     client: Tastes = PLAIN,
 ) -> list[InlineCompletionItem]:
-    """Return the suggestions as ghost text: inserted at the cursor as they are, so their lines are fully indented.
+    """Return the suggestions as ghost text, inserted at the cursor as it is, so its lines are fully indented.
 
-    Lines end with line feeds whatever the document has: editors turn those into their own, but may show a
-    carriage return as a character. Where a pop-up item is `chosen`, `source` has it, and ghost text goes on behind it.
-    Where the suggestions are counted, `number` is what they are accepted by.
+    Lines end with line feeds: editors convert them, but may show a carriage return as a character. `source` contains
+    the `chosen` pop-up item if there is one. `number` identifies counted suggestions when one is accepted.
     """
     return [
         _inline_item(source, suggestion, documents, chosen, _accepted(number, choice), client)
@@ -120,9 +118,9 @@ def _accepted(number: int | None, choice: int) -> Command | None:
 
 
 def _as_word(edit: TextEdit, documents: Documents) -> tuple[TextEdit, list[TextEdit]]:
-    """Divide an edit into the first line and, where there are more, an additional edit that puts them behind it.
+    """Divide an edit into its first line and an additional edit for the other lines.
 
-    Vim's clients apply additional edits to the line that has the word in it already, so its end is their place.
+    Vim's clients apply additional edits after the word is inserted, so they begin at its end.
     """
     first, ending, others = edit.new_text.partition("\n")
     word = TextEdit(edit.range, first)
@@ -143,7 +141,7 @@ def _behind_token(source: Source, insertion: str) -> str:
 
 
 def _relative(source: Source, text: str) -> str:
-    """Take the indentation of the cursor's line off the lines that follow, for clients that add it."""
+    """Return `text` without the indentation of the cursor's line, for clients that add it."""
     own = source.before[: len(source.before) - len(source.before.lstrip())]
     first, *rest = text.split("\n")
     return "\n".join([first, *(line.removeprefix(own) for line in rest)])
@@ -154,11 +152,11 @@ def _as_snippet(text: str) -> str:
 
 
 def _with_endings(source: Source, text: str) -> str:
-    """Line endings as the document has them."""
+    """Return `text` with the line endings of the document."""
     ending = "\r\n" if source.lines[0].endswith("\r\n") else "\n"
     return text.replace("\n", ending)
 
 
 def _documentation(source: Source, text: str, client: Tastes) -> MarkupContent | str:
-    """Return the whole text, highlighted where the client can do that."""
+    """Return the whole text, highlighted if the client can."""
     return MarkupContent(MarkupKind.Markdown, code_block(text, source.language)) if client.markdown else text

@@ -1,4 +1,4 @@
-"""Time budget of a pop-up, which holds back all servers' items."""
+"""Time limit of pop-ups: editors wait for the slowest server."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Unhurried:
-    """Coroutines that finish although nobody waits for them any more."""
+    """Coroutines that finish even after the wait for them ended."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

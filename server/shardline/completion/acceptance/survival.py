@@ -15,7 +15,7 @@ MAX_DISTANCE = 10_000
 def remains(text: str, lines: Sequence[str], line: int, column: int) -> set[int]:
     """Return the indices in `text`, inserted at `line` and `column`, that remain in `lines`.
 
-    A character remains if a run of `RUN` characters around it is still nearby, or the whole text if that is shorter.
+    A character remains if a run of `RUN` characters around it, or the whole of a shorter text, is still nearby.
     Blank characters do not count, so text that was only indented or wrapped remains.
     """
     indices = [index for index, character in enumerate(text) if not character.isspace()]

@@ -15,8 +15,8 @@ class AcceptanceTracker:
     """The suggestions on a client's screen; `count` receives what to add to the statistics.
 
     A suggestion is shown once, however often it is answered while the user types it. It is accepted once: when the
-    client reports it, or when an edit inserts it whole. Characters accepted in one edit count, also of a single word
-    or line; those that remain in the document at `settle` are kept.
+    client reports it, or when an edit inserts it whole. Accepted characters count, also of a single word or line.
+    Those that remain in the document at `settle` are kept.
     """
 
     def __init__(self, count: Callable[[Label, str, int], None]) -> None:

@@ -1,4 +1,4 @@
-"""Excerpts of a document: the model's window and the item around the cursor."""
+"""Excerpts of a document: the model's window and the cursor's item."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ CLOSING = ")]}"
 
 
 def window(source: Source) -> tuple[str, str]:
-    """Return the text before and after the cursor, in whole lines at the far ends, with line feeds as line endings."""
+    """Return the text before and after the cursor, with line feeds as line endings."""
     lines = [*source.above, *source.lines[: source.line]] if source.above else source.lines
     line = len(source.above) + source.line
     prefix = "".join(lines[_first_line(lines, line) : line]) + source.before

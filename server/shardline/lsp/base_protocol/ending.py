@@ -20,7 +20,7 @@ POLL_SECONDS = 2.0
 
 
 def run(main: Coroutine[Any, Any, None]) -> int:
-    """Run `main` in an event loop until it returns or a signal comes; return the exit code, 128 + n for signal n.
+    """Run `main` until it returns or a signal comes; return the exit code, 128 + n for signal n.
 
     Signals ignored at the start, as by `nohup`, stay ignored. Further signals change nothing.
     """

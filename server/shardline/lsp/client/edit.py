@@ -2,7 +2,7 @@
 
 An edit fits the document it was requested for if it surrounds the cursor and loses nothing that it overwrites. It
 begins with the text before the cursor, and contains the text behind it, in order. After typing, an edit still fits if
-it continues with what was typed; else it is stale, which is no fault.
+it continues with what was typed; else it is stale.
 """
 
 from dataclasses import dataclass
