@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardline.errors import BadValueError, SettingsError
-from shardline.placement_settings import parse_size
+from shardline.setting_values import parse_size
 from shardline.settings import (
     ModelSettings,
     Settings,

@@ -24,6 +24,8 @@ from tests.http.servers import started as serving
 from tests.lsp.clients import started
 from tests.parsed import model_settings
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a: int, b: int) -> int:\n    return"
 DAYS = 'DAYS = ["Monday", "Tuesday",'

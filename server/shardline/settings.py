@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shardline.errors import BadValueError, SettingsError
-from shardline.placement_settings import DeviceMap, MaxMemory, parse_device_map, parse_max_memory
+from shardline.setting_values import DeviceMap, InfillingFormat, MaxMemory, parse_device_map, parse_max_memory
 from shardline.values import check
 
 EMBEDDED_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -44,9 +44,6 @@ READ_ONLY = (
 )
 """Schemes of documents that editors show and nobody writes."""
 
-
-InfillingFormat = Literal["auto", "psm", "spm", "off"]
-"""Way of showing the suffix to a model: prefix first, suffix first, not at all, or as suits it."""
 
 Scope = Literal["machine", "window", "resource"]
 """Source that VS Code takes a setting from: the user alone, a window's folder too, or each folder."""

@@ -11,6 +11,8 @@ from shardline.measure.speed.bench import bench
 from shardline.measure.speed.clients import bench_clients
 from shardline.settings import ModelSettings, Settings
 
+pytestmark = pytest.mark.slow
+
 SPREADS = ["decode_tokens_per_second", "prefill_tokens_per_second", "time_to_first_token_ms"]
 
 

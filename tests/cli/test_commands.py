@@ -14,6 +14,8 @@ from shardline.settings import EngineSettings, ModelSettings, Settings, merge
 from tests import documentation
 from tests.cli.commands import output, shardline
 
+pytestmark = pytest.mark.slow
+
 MEMORY = "--max-memory=1=5GiB,2=5GiB,3=7GiB"
 
 

@@ -13,6 +13,8 @@ from shardline.measure.quality.holes import Hole, cut
 from shardline.measure.quality.scores import Result
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent.parent / "engine"
 KINDS = ["inside a word", "after a space", "at the indentation", "at a token border", "whole line", "block"]
 

@@ -29,6 +29,8 @@ from shardline.measure.typing.typist import Session
 from shardline.settings import GenerationSettings, ModelSettings, Settings
 from shardline.statistics.store import Store
 
+pytestmark = pytest.mark.slow
+
 PARTS = ["answered", "unanswered", "cancelled", "superseded", "failed"]
 CODE = "".join(
     f"def area_{number}(width, height):\n    if width < {number}:\n        return None\n    return width * height\n\n\n"

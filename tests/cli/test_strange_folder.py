@@ -13,6 +13,8 @@ from shardline.engine.checkpoints.embedded_model import WHEEL
 from shardline.settings import EMBEDDED_MODEL
 from tests.lsp.clients import started
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("pip", "lsprotocol", "pygls", "torch", "transformers", "rich", "httpx", "multiprocessing", "sitecustomize")
 STARTERS = (
     "subprocess.",

@@ -21,6 +21,8 @@ from shardline.logs import Formatter
 from shardline.terminal import OBEYED, printable
 from tests.remote.remotes import GUARD_SECONDS, serving
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-P", "-m", "shardline"]
 HOSTILE = "a[/x]b\x1b]0;x\x07\x9b31m\u202e"
 RICH = re.compile(r"\x1b\[[\d;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\x1b\[\d+A|\r")

@@ -14,7 +14,7 @@ from shardline.engine.models.llama.loader import Loader
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
 from shardline.engine.plan import Plan
 from shardline.engine.weights.safetensors_source import SafetensorsWeights
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 
 CAPACITY = 64
 

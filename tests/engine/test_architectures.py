@@ -22,6 +22,8 @@ from transformers import (
 from tests import tiny
 from tests.engine.tiny_runner import CODE, chunks, open_tiny, text
 
+pytestmark = pytest.mark.slow
+
 SHAPE = {
     "vocab_size": 400,
     "hidden_size": 32,

@@ -18,6 +18,8 @@ from tests.engine.gguf_files import write_gguf
 from tests.engine.hub_peer import serving
 from tests.engine.tiny_runner import CODE, open_tiny, text
 
+pytestmark = pytest.mark.slow
+
 OPEN = """
 import json, sys, threading
 from shardline import logs

@@ -11,6 +11,8 @@ import pytest
 
 from tests.engine.hub_peer import serving
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import json, sys
 from shardline.engine.checkpoints import checkpoint

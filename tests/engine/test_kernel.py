@@ -22,7 +22,7 @@ COMPILER = build.compiler() or ""
 INNER = 128
 """A width that torch's blocks of 4-bit weights divide."""
 
-pytestmark = pytest.mark.skipif(not COMPILER, reason="needs Linux on x86-64 and g++")
+pytestmark = [pytest.mark.skipif(not COMPILER, reason="needs Linux on x86-64 and g++"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

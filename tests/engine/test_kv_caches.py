@@ -21,6 +21,8 @@ from tests.engine.echo import WORDS, Echo, table
 from tests.engine.kv_pools import of
 from tests.engine.tiny_runner import CODE, open_tiny
 
+pytestmark = pytest.mark.slow
+
 
 def share(limit: int | None) -> DeviceShare:
     return DeviceShare(device="cpu", limit=limit, weights=50, kv_cache=10, workspace=5, layers=1)

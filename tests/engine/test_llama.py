@@ -18,7 +18,7 @@ from shardline.engine.models.llama.meta_modules import Outline
 from shardline.engine.weights.bits import bits_of
 from shardline.engine.weights.gguf_source import GgufWeights
 from shardline.engine.weights.linear import Int4, Int8
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 from tests.engine.llamas import FAMILIES, HALVES, PROMPT, fill, load, make, read_alone_and_together, reference
 
 

@@ -16,6 +16,8 @@ from tests import hub_cache
 from tests.engine.gguf_files import write_gguf
 from tests.remote.remotes import Peer, opened, said
 
+pytestmark = pytest.mark.slow
+
 
 def plan(model: list[str], *, cwd: Path, environment: Mapping[str, str]) -> Any:
     """Return what `shardline plan` prints in the folder `cwd`: a plan, or why there is none."""

@@ -23,6 +23,8 @@ from tests.engine.gguf_files import write_gguf
 from tests.engine.llamas import load, make
 from tests.engine.tiny_runner import CODE, open_tiny, text
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "model.embed_tokens.weight",
     "model.norm.weight",

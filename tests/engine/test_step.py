@@ -10,9 +10,11 @@ import torch
 from shardline.engine.generation.kv_cache_pool import KVCaches
 from shardline.engine.models.llama.cuda_graph import MIN_ROWS, rows_for
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 from tests.engine.kv_pools import of
 from tests.engine.llamas import CAPACITY, HALVES, PROMPT, fill, load, make
+
+pytestmark = pytest.mark.slow
 
 
 def with_step(model: LlamaModel, rows: int) -> LlamaMemory:

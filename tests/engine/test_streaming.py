@@ -12,7 +12,7 @@ from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.placement import planner
 from shardline.engine.plan import MIB
 from shardline.errors import PlacementError
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 from tests.engine.llamas import PROMPT, load, make
 from tests.engine.waiting_layers import WAITING
 from tests.parsed import model_settings

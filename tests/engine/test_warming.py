@@ -19,7 +19,8 @@ from shardline.engine.plan import Plan
 from shardline.engine.tokenization.infilling import FAMILIES, Infilling
 from shardline.engine.tokenization.prompt import build, known_ahead
 from shardline.errors import EngineError
-from shardline.settings import InfillingFormat, ModelSettings
+from shardline.setting_values import InfillingFormat
+from shardline.settings import ModelSettings
 from tests import tiny
 from tests.engine.echo import Echo, table
 from tests.engine.kv_pools import of

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 
 WAITING: Mapping[str, dict[str, Device]] = {
     "one": {"model.layers.1": "cpu"},

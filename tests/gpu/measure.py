@@ -21,7 +21,7 @@ from shardline.engine.generation.kv_cache import KVCache
 from shardline.engine.generation.prompt_lookup import PromptLookup
 from shardline.engine.generation.sampling import Sampler
 from shardline.engine.generation.steps import run
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 from tests import codellama
 from tests.gpu import random_model
 from tests.gpu.dispatched import Dispatched

@@ -13,7 +13,7 @@ from shardline.engine.models.llama.meta_modules import Outline
 from shardline.engine.models.llama.model import LlamaModel
 from shardline.engine.plan import Plan
 from shardline.engine.weights.linear import Linear
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 
 SMALL: Mapping[str, Any] = {
     "hidden_size": 256,

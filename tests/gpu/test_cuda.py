@@ -9,7 +9,7 @@ import torch
 from shardline.engine.local.runner import Runner
 from shardline.engine.models.llama.cuda_graph import MIN_ROWS
 from shardline.engine.models.llama.model import LlamaMemory, LlamaModel
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 from tests.engine.llamas import FAMILIES, PROMPT, load, make, reference
 from tests.engine.tiny_runner import CODE, open_tiny, text
 from tests.engine.waiting_layers import WAITING

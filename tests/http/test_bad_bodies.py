@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.http.servers import Server, started
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 MODEL = "scripted"
 PATHS = ["/v1/completions", "/infill"]

@@ -11,7 +11,7 @@ import pytest_asyncio
 from shardline.engine.local.runner import MAX_CACHES
 from tests.http.servers import SERVE, Server, started
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 LENGTH = 40
 

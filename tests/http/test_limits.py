@@ -17,7 +17,7 @@ import pytest_asyncio
 from shardline.http.middleware.body_limits import MAX_BYTES, MAX_LONG
 from tests.http.servers import GUARD_SECONDS, SCRIPTED, Server, certified, started
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 FILES = 128
 FEW_FILES = (

@@ -10,7 +10,7 @@ from shardline.errors import BadValueError
 from shardline.values import check
 from tests.http.servers import SERVE, Server, started
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 NUMBERS = {
     "too large": "1e999",

@@ -18,6 +18,8 @@ from shardline.settings import ModelSettings
 from tests.http.scripted_server import KEY
 from tests.http.servers import GUARD_SECONDS, ROOT, SERVE, started
 
+pytestmark = pytest.mark.slow
+
 
 async def test_while_the_model_loads_it_tells_how_far_it_is_and_nothing_waits() -> None:
     async with started("held", loaded=False) as server:

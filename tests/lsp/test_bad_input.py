@@ -27,6 +27,8 @@ from tests.lsp.wire import (
     talking,
 )
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 
 

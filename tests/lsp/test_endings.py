@@ -17,6 +17,8 @@ from shardline.statistics.store import Store
 from tests.lsp.tcp import TOKEN, listening
 from tests.lsp.wire import GHOST, Wire, at, opened, talking
 
+pytestmark = pytest.mark.slow
+
 SERVER = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 AS_USUAL = """
 import os, signal, sys

@@ -10,6 +10,8 @@ import pytest
 from shardline.lsp.base_protocol.framing import MAX_BYTES
 from tests.lsp.wire import Wire, framed, talking
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 SHUTDOWN = framed(b'{"jsonrpc":"2.0","id":"done","method":"shutdown"}')
 BODY = SHUTDOWN.partition(b"\r\n\r\n")[2]

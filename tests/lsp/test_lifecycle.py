@@ -12,6 +12,8 @@ from shardline.lsp.client.editor import Editor
 from shardline.lsp.client.profiles import VSCODE
 from tests.lsp.clients import GHOST_TEXT, URI, Client, asking, started
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 POPUP, GHOST = types.TEXT_DOCUMENT_COMPLETION, types.TEXT_DOCUMENT_INLINE_COMPLETION
 BOTH_COME, BOTH_GO = [f"+ {POPUP}", f"+ {GHOST}"], [f"- {POPUP}", f"- {GHOST}"]

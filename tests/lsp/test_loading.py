@@ -12,6 +12,8 @@ import pytest
 from tests.engine.hub_peer import serving
 from tests.lsp.clients import Client, started
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "shardline"]
 MB = 1_000_000
 NAME = "someone/tiny"

@@ -3,7 +3,11 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.lsp.wire import GHOST, Wire, at, changed, opened, span, talking
+
+pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("lean_server.py"))]
 

@@ -12,6 +12,8 @@ from lsprotocol import types
 from tests.lsp.clients import Client, asking, started
 from tests.lsp.wire import framed
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "shardline"]
 CODE = "def add(a, b):\n    return"
 

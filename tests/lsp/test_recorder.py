@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lsprotocol import types
 
 from shardline.completion import Source, Suggestion
@@ -21,6 +22,8 @@ from shardline.statistics.counts import Counts, Figures, Key, figures, grouped
 from shardline.statistics.store import Store
 from tests.lsp.clients import PATIENT, URI, Client, asking, end_of, started
 from tests.lsp.wire import at, opened, talking
+
+pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 TEXT = "x = say:secret_value"

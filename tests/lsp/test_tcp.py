@@ -11,6 +11,8 @@ from shardline.lsp.base_protocol.door import MAX_PENDING, VARIABLE, read_or_make
 from tests.lsp.tcp import GUARD_SECONDS, TOKEN, initialize, listening, message
 from tests.lsp.wire import framed
 
+pytestmark = pytest.mark.slow
+
 CONVERSATION = initialize({"token": TOKEN}) + message("shutdown", id=2)
 HEADERS, _, BODY = initialize({"token": TOKEN}).partition(b"\r\n\r\n")
 

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.lsp.tcp import TOKEN, initialize, listening
 from tests.lsp.wire import framed
+
+pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 QUESTIONS = 500

@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lsprotocol import types
 
 from tests.lsp.clients import URI, Client, asking, end_of, started
+
+pytestmark = pytest.mark.slow
 
 SCRIPTED = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 LOCAL = [sys.executable, str(Path(__file__).with_name("warming_server.py"))]

@@ -12,6 +12,8 @@ from tests.lsp.clients import started
 from tests.remote.remotes import Peer, serving
 from tests.remote.windows import COMMAND, LINE, QUIET, ghost
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"SHARDLINE_API_KEY": "ours", "SHARDLINE_OTHER": "other", "AWS_SECRET_ACCESS_KEY": "aws", "OPENAI_KEY": "open"}
 
 

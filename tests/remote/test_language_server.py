@@ -13,6 +13,8 @@ from tests.lsp.clients import started
 from tests.remote.remotes import GUARD_SECONDS, Peer, serving
 from tests.remote.windows import COMMAND, QUIET, ghost
 
+pytestmark = pytest.mark.slow
+
 CODE = "def add(a, b):\n    return"
 
 

@@ -28,6 +28,8 @@ from shardline.errors import AwayError, EngineError, GenerationError, RemoteRefu
 from shardline.settings import RemoteSettings
 from tests.remote.remotes import GUARD_SECONDS, opened, said, serving, settings_for
 
+pytestmark = pytest.mark.slow
+
 REQUEST = Request(document="d", prefix="secret_name = ", max_tokens=8)
 TEXT = Text(256)
 DIALECTS: list[Dialect] = [

@@ -21,7 +21,7 @@ from tests.http.servers import SERVE, Server, certified, started, until_loaded
 from tests.lsp.clients import started as editing
 from tests.remote.remotes import answer, opened, said
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 TOKENS = 256
 CODE = "def add(a, b):\n    return a + b\n\nfor index, name in enumerate(names):\n    print(index, na"

@@ -20,6 +20,8 @@ from shardline.settings import ModelSettings, Settings
 from tests.lsp.clients import asking, started
 from tests.shared.windows import CODE, COMMAND, ghost_of, settings, shardline, the_engine, window
 
+pytestmark = pytest.mark.slow
+
 GUARD = 120
 
 

@@ -21,6 +21,8 @@ from tests.lsp.clients import Client, asking, started
 from tests.shared.kill import running_engines
 from tests.shared.windows import CODE, COMMAND, ghost_of, settings, shardline, the_engine, window
 
+pytestmark = pytest.mark.slow
+
 GUARD = 60
 
 

@@ -14,6 +14,8 @@ from tests.http.servers import started as listening
 from tests.lsp.clients import Client, started
 from tests.shared.windows import COMMAND, ghost_of, settings, shardline, the_engine, window
 
+pytestmark = pytest.mark.slow
+
 LIMITED = ["/bin/sh", "-c", 'ulimit "$1" "$2"; shift 2; exec "$@"', "sh"]
 
 

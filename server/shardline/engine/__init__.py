@@ -12,7 +12,7 @@ from typing import Protocol
 
 from shardline.engine.plan import Plan
 from shardline.errors import ShardlineError
-from shardline.settings import InfillingFormat
+from shardline.setting_values import InfillingFormat
 
 
 class FinishReason(StrEnum):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

@@ -15,7 +15,7 @@ from shardline.console import Console, say
 from shardline.engine.placement.vllm_cluster import BATCHED_TOKENS, UTILIZATION, Cluster, ClusterPlan, lay_out
 from shardline.engine.plan import in_words
 from shardline.errors import BadValueError, SettingsError
-from shardline.placement_settings import parse_size
+from shardline.setting_values import parse_size
 from shardline.settings import Settings
 
 PORT, RAY_PORT = 8000, 6379

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from shardline import placement_settings
+from shardline import setting_values
 from shardline.engine.placement import devices
 from shardline.engine.placement.memory import refusal_of, shares_of, warnings_about
 from shardline.engine.placement.meta_model import KV_CACHE_BUFFER, Skeleton
@@ -62,13 +62,13 @@ def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[s
 
 
 def _device_map(
-    skeleton: Skeleton, asked: placement_settings.DeviceMap, limits: Limits, disk_asked: bool
+    skeleton: Skeleton, asked: setting_values.DeviceMap, limits: Limits, disk_asked: bool
 ) -> tuple[DeviceMap, bool]:
     """Return the map for `model.deviceMap`, and whether the disk may be used."""
     if isinstance(asked, Mapping):
         _check_complete(skeleton, asked)
         return asked, disk_asked or "disk" in asked.values()
-    if asked not in placement_settings.STRATEGIES:
+    if asked not in setting_values.STRATEGIES:
         return {"": asked}, disk_asked or asked == "disk"
     memory = {device: limit for device, limit in limits.items() if device != "disk"}
     accelerators = {device: limit for device, limit in memory.items() if device != "cpu"} or memory

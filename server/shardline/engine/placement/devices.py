@@ -6,7 +6,7 @@ import psutil
 import torch
 
 from shardline.errors import PlacementError
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 
 FREE_SHARE = 0.9
 """Share of the free memory that a plan may use by default; the rest is for other programs."""

@@ -15,7 +15,7 @@ from shardline.engine.plan import (
     main_device,
     waiting_places,
 )
-from shardline.placement_settings import Device
+from shardline.setting_values import Device
 
 if TYPE_CHECKING:
     from shardline.settings import ModelSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from shardline.settings import InfillingFormat
+from shardline.setting_values import InfillingFormat
 
 if TYPE_CHECKING:
     from shardline.engine.checkpoints.config_values import Config

@@ -1,4 +1,4 @@
-"""Devices, sizes and device maps, as settings name them."""
+"""Values of settings: devices, sizes, device maps and infilling formats."""
 
 import re
 from collections.abc import Mapping
@@ -19,6 +19,9 @@ DeviceMap = Strategy | Device | Mapping[str, Device]
 
 MaxMemory = Mapping[Device, int]
 """The value of `model.maxMemory`: how many bytes each device may give, GPUs first, then mps, cpu, disk."""
+
+InfillingFormat = Literal["auto", "psm", "spm", "off"]
+"""Way of showing the suffix to a model: prefix first, suffix first, not at all, or as suits it."""
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 DEVICES = "the number of a GPU such as 0, or cpu, mps or disk"
