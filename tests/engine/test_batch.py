@@ -22,6 +22,8 @@ from tests.engine.collecting import collect
 from tests.engine.crowded import Crowded, crowded
 from tests.engine.tiny_runner import CODE, open_tiny
 
+pytestmark = pytest.mark.slow
+
 
 def request(document: str, prefix: str = CODE, **options: Any) -> Request:
     return Request(document=document, prefix=prefix, **{"max_tokens": 12, **options})

@@ -12,6 +12,8 @@ from gguf import GGUFValueType as Type
 
 from tests.engine.gguf_files import write_gguf
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import json, sys
 from shardline.engine.checkpoints import checkpoint

@@ -10,6 +10,8 @@ import pytest
 
 from shardline import engine
 
+pytestmark = pytest.mark.slow
+
 ALONE = """
 import importlib, sys
 from importlib.machinery import PathFinder

@@ -21,6 +21,8 @@ from shardline.settings import ModelSettings
 from tests.engine.collecting import collect
 from tests.engine.crowded import crowded
 
+pytestmark = pytest.mark.slow
+
 CODE = "def add(a, b):\n    return a + b\n"
 
 

@@ -26,6 +26,8 @@ from tests.engine.echo import Echo, table
 from tests.engine.kv_pools import of
 from tests.engine.tiny_runner import CODE, open_tiny, text
 
+pytestmark = pytest.mark.slow
+
 LONG = CODE * 40
 
 

@@ -12,6 +12,8 @@ from shardline.engine.tokenization.prompt import build, cut_back, known_ahead
 from shardline.engine.tokenization.tokenizer import Codec, Encoded
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 BASE = Path("no-such-folder")  # nothing is read from it
 BUDGET = 100
 CODE = "".join(

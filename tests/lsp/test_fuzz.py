@@ -29,6 +29,8 @@ from tests.lsp.wire import (
     talking,
 )
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, str(Path(__file__).with_name("scripted_server.py"))]
 URIS = [f"file:///work/{number}.py" for number in range(4)]
 MESSAGES = 600
