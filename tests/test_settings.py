@@ -76,6 +76,7 @@ def test_the_model_that_is_told_is_the_one_that_completes(mode: str, address: st
         ),
         ({"model": {"deviceMap": {"lm_head": "gpu"}}}, "model.deviceMap: 'gpu' is no device"),
         ({"model": {"deviceMap": -1}}, "-1 is no device"),
+        ({"model": {"deviceMap": "9" * 5000}}, "is no device"),
         ({"model": {"nmae": "x"}}, "There is no setting model.nmae; did you mean model.name?"),
         ({"modle": {}}, "There is no setting modle; did you mean model?"),
         ({"model": "gpt2"}, "model must be a group of settings"),
@@ -118,6 +119,7 @@ def test_every_value_of_every_setting_is_taken_or_told(info: Any, value: Any) ->
 def test_settings_go_through_json_and_back() -> None:
     wish = Settings(model=ModelSettings(max_memory={0: 5 * 2**30, "cpu": 3}, device_map={"model": 0, "lm_head": "cpu"}))
     assert merge(Settings(), json.loads(json.dumps(as_values(wish)))) == (wish, [])
+    assert merge(Settings(), as_values(wish)) == (wish, [])
 
 
 def test_a_file_holds_the_same_settings(tmp_path: Path) -> None:
@@ -195,7 +197,9 @@ def test_sizes_are_read_as_hugging_face_writes_them(written: str | int, size: in
     assert parse_size(written) == size
 
 
-@pytest.mark.parametrize("written", ["ten", "", "10 apples", "-1GiB", "1e9", "nan", "10iB GiB", True])
+@pytest.mark.parametrize(
+    "written", ["ten", "", "10 apples", "-1GiB", "1e9", "nan", "10iB GiB", "10i", "9" * 400, 10**400, True]
+)
 def test_what_is_no_size_is_refused(written: Any) -> None:
     with pytest.raises(BadValueError, match="is no size"):
         parse_size(written)

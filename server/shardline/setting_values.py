@@ -23,7 +23,8 @@ MaxMemory = Mapping[Device, int]
 InfillingFormat = Literal["auto", "psm", "spm", "off"]
 """Way of showing the suffix to a model: prefix first, suffix first, not at all, or as suits it."""
 
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
+GPU = re.compile(r"(?:cuda:)?(\d{1,4})", re.ASCII)
 DEVICES = "the number of a GPU such as 0, or cpu, mps or disk"
 
 
@@ -36,19 +37,16 @@ def parse_size(value: str | int) -> int:
     if found is None or isinstance(value, bool):
         raise BadValueError(f'{value!r} is no size; write for example "10GiB"')
     number, prefix, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index((prefix or " ").lower()))
 
 
 def parse_device(value: Any) -> Device:
     """Return the device of 0, "0", "cuda:0", "cuda", "cpu", "mps" or "disk"; raises `BadValueError`."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
     text = str(value).strip().lower()
     if text in ("cpu", "mps", "disk"):
         return text
-    number = "0" if text == "cuda" else text.removeprefix("cuda:")
-    if number.isascii() and number.isdigit():
-        return int(number)
+    if found := GPU.fullmatch("0" if text == "cuda" else text):
+        return int(found[1])
     raise BadValueError(f"{value!r} is no device; write {DEVICES}")
 
 
@@ -80,5 +78,5 @@ def parse_max_memory(value: Mapping[str, str | int] | None) -> MaxMemory | None:
             raise BadValueError(str(error).replace(" is no size", f" for {key} is no size")) from error
     if set(limits) <= {"disk"}:
         raise BadValueError('it names no device to compute on; write for example {"0": "10GiB", "cpu": "30GiB"}')
-    order = {"mps": 1, "cpu": 2, "disk": 3}
-    return dict(sorted(limits.items(), key=lambda item: (order.get(str(item[0]), 0), str(item[0]).zfill(4))))
+    gpus = sorted(device for device in limits if isinstance(device, int))
+    return {device: limits[device] for device in (*gpus, "mps", "cpu", "disk") if device in limits}

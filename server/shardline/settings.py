@@ -6,6 +6,7 @@ snake_case here and camelCase everywhere a user meets them; `merge` is the one p
 
 import dataclasses
 import difflib
+import json
 import tomllib
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -434,11 +435,9 @@ def assignment(text: str) -> dict[str, Any]:
 
 
 def as_values(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return the settings as nested camelCase values, as `merge` reads them."""
-    return {
-        section: {camel(name): value for name, value in values.items()}
-        for section, values in dataclasses.asdict(settings).items()
-    }
+    """Return the settings as JSON: nested camelCase values, as `merge` reads them, with text for each key of a map."""
+    values: dict[str, dict[str, Any]] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return {section: {camel(name): value for name, value in held.items()} for section, held in values.items()}
 
 
 def of_engine(settings: Settings) -> Settings:

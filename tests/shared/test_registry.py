@@ -12,7 +12,7 @@ import pytest
 from shardline.engine.shared import registry
 from shardline.engine.shared.registry import Entry
 from shardline.errors import EngineError
-from shardline.settings import ModelSettings
+from shardline.settings import ModelSettings, Settings, merge_strictly
 
 SETTINGS = ModelSettings(name="someone/model")
 OTHERS: dict[str, Any] = {
@@ -39,6 +39,16 @@ def test_every_setting_of_the_model_makes_another_engine() -> None:
     assert set(OTHERS) == {field.name for field in dataclasses.fields(ModelSettings)}
     names = [registry.identify(dataclasses.replace(SETTINGS, **{name: value})) for name, value in OTHERS.items()]
     assert len({registry.identify(SETTINGS), *names}) == len(OTHERS) + 1
+
+
+def test_equal_placements_are_one_engine_however_they_are_written() -> None:
+    written: list[dict[str, Any]] = [
+        {"maxMemory": {"0": "10GiB", "cpu": "30GiB"}, "deviceMap": {"model": 0, "lm_head": "cpu"}},
+        {"maxMemory": {"cpu": 30 * 2**30, "cuda:0": "10gib"}, "deviceMap": {"lm_head": "CPU", "model": "0"}},
+    ]
+    one, other = (merge_strictly(Settings(), {"model": values}, "a test").model for values in written)
+    assert one == other
+    assert registry.identify(one) == registry.identify(other)
 
 
 def test_what_a_model_depends_on_besides_makes_another_engine(monkeypatch: pytest.MonkeyPatch) -> None:

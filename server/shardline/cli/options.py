@@ -59,8 +59,8 @@ def read(
     flags: dict[str, Any] = {
         "name": model,
         "dtype": dtype,
-        "deviceMap": _map_or_name(device_map),
-        "maxMemory": _sizes(max_memory),
+        "deviceMap": _pairs(device_map, "--device-map") if device_map and set("={") & set(device_map) else device_map,
+        "maxMemory": _pairs(max_memory, "--max-memory"),
         "contextTokens": context_tokens,
     }
     given = {"model": flags, "completion": {"infilling": infilling}}
@@ -92,24 +92,15 @@ def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  never raise
 
 
-def _map_or_name(text: str | None) -> str | dict[str, Any] | None:
-    """Read `auto`, `0` or a map: `model.embed_tokens=0,model.layers=1` or JSON."""
-    if text is None or not ("=" in text or text.lstrip().startswith("{")):
-        return text
-    return _pairs(text, "--device-map")
-
-
-def _sizes(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else _pairs(text, "--max-memory")
-
-
-def _pairs(text: str, flag: str) -> dict[str, Any]:
+def _pairs(text: str | None, flag: str) -> Any:
+    """Read a map: JSON, or `0=10GiB,cpu=30GiB`; raises `SettingsError`."""
+    if text is None:
+        return None
     if text.lstrip().startswith("{"):
         try:
-            values: dict[str, Any] = json.loads(text)
+            return json.loads(text)
         except ValueError as error:
             raise SettingsError(f"{flag}: {text} is not valid JSON ({error}).") from error
-        return values
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not pairs or not all(key.strip() and value.strip() for key, _, value in pairs):
         raise SettingsError(f"{flag}: write for example {flag} 0=10GiB,cpu=30GiB, not {text!r}.")

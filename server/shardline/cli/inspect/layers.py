@@ -1,13 +1,17 @@
 """Modules of a model with their sizes and devices."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from shardline.console import Console
 from shardline.engine.plan import in_words
+from shardline.setting_values import Device
 from shardline.settings import Settings
+
+if TYPE_CHECKING:
+    from shardline.engine.placement.device_map import Module
 
 
 def layers(settings: Settings, *, depth: int | None, as_json: bool) -> None:
@@ -23,7 +27,7 @@ def layers(settings: Settings, *, depth: int | None, as_json: bool) -> None:
         Console().print(_table(modules))
 
 
-def _table(modules: list[dict[str, Any]]) -> Table:
+def _table(modules: "list[Module]") -> Table:
     table = Table("Module", "Type", "Parameters", "Bytes", "Device")
     for column in table.columns[2:4]:
         column.justify = "right"
@@ -39,7 +43,7 @@ def _table(modules: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _devices(device: int | str | list[int | str] | None) -> str:
-    """One device, several, or none for a module that the plan does not name."""
+def _devices(device: Device | list[Device | None] | None) -> str:
+    """Name one device, several, or none for a module that the plan does not name."""
     devices = device if isinstance(device, list) else [device]
     return ", ".join("" if one is None else str(one) for one in devices)

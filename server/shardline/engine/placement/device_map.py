@@ -5,7 +5,7 @@ device may give, and turns what comes back into a plan or into a refusal that sa
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from shardline.engine.placement.memory import refusal_of, shares_of, warnings_ab
 from shardline.engine.placement.meta_model import KV_CACHE_BUFFER, Skeleton
 from shardline.engine.plan import SPILLED, DeviceMap, Limits, Plan, device_of, waiting_places
 from shardline.errors import SettingsError
+from shardline.setting_values import Device
 from shardline.settings import ModelSettings
 
 
@@ -39,9 +40,19 @@ def limits_of(settings: ModelSettings) -> Limits:
     return devices.default_limits() if settings.max_memory is None else settings.max_memory
 
 
-def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[dict[str, Any]]:
-    """Every module down to `depth`: its name, type, parameters, bytes and the device they are on, or the devices."""
-    listed = []
+class Module(TypedDict):
+    """A module as `shardline layers --json` lists it; `device` is None where the plan does not name it."""
+
+    name: str
+    type: str
+    parameters: int
+    bytes: int
+    device: Device | list[Device | None] | None
+
+
+def modules(skeleton: Skeleton, plan: Plan, *, depth: int | None) -> list[Module]:
+    """Return every module down to `depth`."""
+    listed: list[Module] = []
     for name, module in skeleton.model.named_modules():
         level = name.count(".") + 1 if name else 0
         if depth is not None and level > depth:

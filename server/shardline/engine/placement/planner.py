@@ -1,7 +1,7 @@
 """From settings and a checkpoint to a plan and a decoder."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def make(settings: ModelSettings, source: Checkpoint) -> Planned:
     return _plan(settings, source, tokens, None)
 
 
-def modules(settings: ModelSettings, source: Checkpoint, *, depth: int | None) -> list[dict[str, Any]]:
+def modules(settings: ModelSettings, source: Checkpoint, *, depth: int | None) -> list[device_map.Module]:
     """Return the modules of the model as transformers has them, each with its device; see `device_map.modules`."""
     planned = make(settings, source)
     skeleton = planned.skeleton

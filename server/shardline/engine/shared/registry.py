@@ -21,7 +21,7 @@ import shardline
 from shardline.errors import EngineError
 from shardline.folders import check_private, make_folders, runtime_folder, write_private
 from shardline.model_path import model_path
-from shardline.settings import ModelSettings
+from shardline.settings import ModelSettings, Settings, as_values
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
 """Environment variables that a model depends on besides its settings."""
@@ -52,7 +52,7 @@ def identify(settings: ModelSettings) -> str:
         "version": shardline.__version__,
         "package": str(Path(shardline.__file__).resolve()),
         "python": sys.executable,
-        "settings": asdict(absolute(settings)),
+        "settings": as_values(Settings(model=absolute(settings)))["model"],
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

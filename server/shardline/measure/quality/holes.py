@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from shardline.completion import Source
 from shardline.completion.code.languages import language, name_of
@@ -36,11 +37,14 @@ FIRST_LINE = 3
 BLOCK_LINES = 8
 
 
+Kind = Literal["inside a word", "after a space", "at the indentation", "at a token border", "whole line", "block"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hole:
     """A file without the text that filled it: `source` has the cursor there, `expected` is the text."""
 
-    kind: str
+    kind: Kind
     source: Source
     expected: str
 
@@ -72,7 +76,7 @@ def _is_own_text(path: Path, folder: Path) -> bool:
     return not hidden and path.suffix not in NO_CODE and path.is_file() and path.stat().st_size < MAX_BYTES
 
 
-def _hole(path: Path, kind: str, chance: random.Random) -> Hole | None:
+def _hole(path: Path, kind: Kind, chance: random.Random) -> Hole | None:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (UnicodeDecodeError, OSError):
@@ -133,7 +137,7 @@ def _block(lines: Sequence[str], number: int) -> Places:
     return iter([(len(opening), last)] if opens and number < last <= number + BLOCK_LINES else [])
 
 
-_KINDS: dict[str, Callable[[Sequence[str], int], Places]] = {
+_KINDS: dict[Kind, Callable[[Sequence[str], int], Places]] = {
     "inside a word": _inside_word,
     "after a space": _after_space,
     "at the indentation": _indentation,

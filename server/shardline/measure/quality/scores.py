@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, Required, TypedDict
 
 from rich.table import Table
 
 from shardline.measure import plot
-from shardline.measure.quality.holes import Hole
+from shardline.measure.quality.holes import Hole, Kind
 
 SPECIAL_TOKEN = re.compile(r"<\|\w+\|>|</?s>|<fim_\w+>|<｜[^｜]+｜>|<(PRE|SUF|MID|EOT)>|\[(PREFIX|SUFFIX|INST)\]")
 """Names of special tokens in all families."""
@@ -56,9 +56,31 @@ class Result:
         return said == wanted
 
 
-def report(results: Sequence[Result], variants: Iterable[str]) -> dict[str, Any]:
+class Figures(TypedDict, total=False):
+    """Figures of filled holes, as `--json` writes them; without holes the first three figures are None."""
+
+    holes: Required[int]
+    exact_match: Required[float | None]
+    edit_similarity: Required[float | None]
+    first_line_match: Required[float | None]
+    median_ms: float
+    copies_of_the_next_line: int
+    special_tokens: int
+
+
+class VariantFigures(Figures):
+    """Figures of a variant, over all holes and by their kinds."""
+
+    kinds: dict[Kind, Figures]
+
+
+Report = dict[str, VariantFigures]
+"""Figures of each variant, by its name."""
+
+
+def report(results: Sequence[Result], variants: Iterable[str]) -> Report:
     """Return the figures of each variant, over all holes and by their kinds, as `--json` writes them."""
-    report = {}
+    report: Report = {}
     for name in variants:
         own = [result for result in results if result.variant == name]
         kinds = dict.fromkeys(result.hole.kind for result in own)
@@ -67,7 +89,7 @@ def report(results: Sequence[Result], variants: Iterable[str]) -> dict[str, Any]
     return report
 
 
-def _figures(results: Sequence[Result]) -> dict[str, Any]:
+def _figures(results: Sequence[Result]) -> Figures:
     if not results:
         return {"holes": 0, "exact_match": None, "edit_similarity": None, "first_line_match": None}
     return {
@@ -81,8 +103,8 @@ def _figures(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def table(report: dict[str, Any]) -> Table:
-    """Exact matches of each kind of hole, and the other figures over all holes, a column for each variant."""
+def table(report: Report) -> Table:
+    """Return the exact matches of each kind of hole and the other figures, a column for each variant."""
     shown = Table("Filled exactly")
     for name in report:
         shown.add_column(name, justify="right")
@@ -96,7 +118,8 @@ def table(report: dict[str, Any]) -> Table:
     return shown
 
 
-_OTHERS = (
+_Other = Literal["edit_similarity", "first_line_match", "median_ms", "copies_of_the_next_line", "special_tokens"]
+_OTHERS: tuple[tuple[str, _Other, str], ...] = (
     ("edit similarity", "edit_similarity", "{:.2f}"),
     ("first line right", "first_line_match", "{:.0%}"),
     ("median ms", "median_ms", "{:.0f}"),
@@ -105,15 +128,19 @@ _OTHERS = (
 )
 
 
-def _share(cell: dict[str, Any] | None) -> str:
-    return f"{round(cell['exact_match'] * cell['holes'])}/{cell['holes']}" if cell and cell["holes"] else ""
+def _share(cell: Figures | None) -> str:
+    return f"{round(_exact(cell) * cell['holes'])}/{cell['holes']}" if cell and cell["holes"] else ""
 
 
-def draw(report: dict[str, Any], file: Path, *, title: str) -> None:
+def _exact(figures: Figures) -> float:
+    return figures["exact_match"] or 0.0
+
+
+def draw(report: Report, file: Path, *, title: str) -> None:
     """Draw the share of holes that each variant filled exactly, as a PNG."""
     kinds = list(next(iter(report.values()))["kinds"])
     shares = {
-        name: [100 * figures["kinds"][kind]["exact_match"] for kind in kinds] + [100 * figures["exact_match"]]
+        name: [100 * _exact(figures["kinds"][kind]) for kind in kinds] + [100 * _exact(figures)]
         for name, figures in report.items()
         if figures["holes"]
     }

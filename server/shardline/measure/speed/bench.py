@@ -6,12 +6,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from rich.table import Table
 
@@ -31,6 +31,42 @@ PEERS = {"transformers": "transformers", "llama.cpp": "llama_cpp", "vllm": "vllm
 Measured = TypeVar("Measured")
 
 
+Speed = Literal["decode_tokens_per_second", "prefill_tokens_per_second"]
+SPEEDS: dict[str, Speed] = {"decode": "decode_tokens_per_second", "prefill": "prefill_tokens_per_second"}
+
+
+class Spread(TypedDict):
+    """Median and range of values."""
+
+    median: float
+    min: float
+    max: float
+
+
+class Configuration(TypedDict):
+    """Figures of one way to run the model, as `--json` writes them."""
+
+    name: str
+    decode_tokens_per_second: Spread
+    prefill_tokens_per_second: Spread
+    time_to_first_token_ms: Spread
+    time_to_first_token_reused_ms: Spread
+    share_of_limit: float
+    weights_bytes_per_token: int
+    peak_bytes: int
+    perplexity: float | None
+
+
+class Report(TypedDict):
+    """Figures of a benchmark, as `--json` writes them."""
+
+    device: str
+    model: str
+    bandwidth_gb_s: float
+    ratios: dict[str, float]
+    configurations: list[Configuration]
+
+
 @dataclass(frozen=True)
 class Way:
     """A way to run the model: ours with these settings, or a peer's."""
@@ -45,8 +81,7 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
     unknown = [name for name in against if name not in PEERS]
     if unknown:
         raise SettingsError(f"--against: there is no {unknown[0]}; there are {', '.join(PEERS)}.")
-    report: dict[str, Any] = {"device": "", "model": settings.model.name, "bandwidth_gb_s": 0.0}
-    configurations: list[dict[str, Any]] = []
+    report = Report(device="", model=settings.model.name, bandwidth_gb_s=0.0, ratios={}, configurations=[])
     problems = []
     ways = list(_ways(settings.model, against))
     try:
@@ -54,7 +89,6 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
             task = progress.add_task("Measuring memory", total=len(ways) + 3)
             report["device"], speed = apart(_device_and_bandwidth)
             report["bandwidth_gb_s"] = speed / 1e9
-            report["ratios"] = {}
             ids = apart(_code, settings.model)
             for way in ways:
                 progress.update(task, advance=1, description=f"Measuring {way.name}")
@@ -63,7 +97,7 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
                 except (ShardlineError, BrokenProcessPool, OSError, ImportError, RuntimeError, ValueError) as error:
                     problems.append(f"{way.name} could not be measured ({first_line(error)}).")
                     continue
-                configurations.append(_configuration(way.name, figures, speed))
+                report["configurations"].append(_configuration(way.name, figures, speed))
             progress.update(task, advance=1, description="Measuring drafts")
             report["ratios"] |= apart(_drafts, settings.model, repeats)
             progress.update(task, advance=1, description="Measuring the start")
@@ -71,13 +105,12 @@ def bench(settings: Settings, *, repeats: int, against: Sequence[str], files: Fi
             progress.update(task, advance=1)
     except KeyboardInterrupt:
         problems.append("Stopped; these are the figures so far.")
-    report["configurations"] = configurations
-    report["ratios"] = {**_ratios(configurations), **report.get("ratios", {})}
-    _tell(report, problems, files)
+    report["ratios"] = {**_ratios(report["configurations"]), **report["ratios"]}
+    _print(report, problems, files)
 
 
 def _ways(model: ModelSettings, against: Sequence[str]) -> Iterator[Way]:
-    """Ours as it is set and packed, then the peers."""
+    """Yield our ways, as set and packed in 8 and 4 bits, then those of the peers."""
     for quantization in dict.fromkeys((model.quantization, "int8", "int4")):
         name = "shardline" if quantization == "none" else f"shardline {quantization}"
         yield Way(name, replace(model, quantization=quantization))
@@ -160,7 +193,7 @@ def _start(model: ModelSettings, repeats: int) -> float:
     return statistics.median(mine / theirs for mine, theirs in times)
 
 
-def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str, Any]:
+def _configuration(name: str, figures: "Figures", bandwidth: float) -> Configuration:
     decode = spread(figures.decode)
     return {
         "name": name,
@@ -175,28 +208,24 @@ def _configuration(name: str, figures: "Figures", bandwidth: float) -> dict[str,
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> Spread:
     """Return the median and the range of values."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def _ratios(configurations: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Each of ours to each peer, its best dtype taken."""
-
-    def median(configuration: Mapping[str, Any], what: str) -> float:
-        return float(configuration[f"{what}_tokens_per_second"]["median"])
-
+def _ratios(configurations: Sequence[Configuration]) -> dict[str, float]:
+    """Return the ratio of each of ours to each peer in its faster dtype."""
     ratios = {}
-    for what in ("decode", "prefill"):
+    for what, speed in SPEEDS.items():
         for peer in PEERS:
-            theirs = [median(other, what) for other in configurations if other["name"].startswith(peer)]
+            theirs = [other[speed]["median"] for other in configurations if other["name"].startswith(peer)]
             for own in configurations:
                 if theirs and own["name"].startswith("shardline"):
-                    ratios[f"{what}, {own['name']} to {peer}"] = median(own, what) / max(theirs)
+                    ratios[f"{what}, {own['name']} to {peer}"] = own[speed]["median"] / max(theirs)
     return ratios
 
 
-def _tell(report: dict[str, Any], problems: Sequence[str], files: Files) -> None:
+def _print(report: Report, problems: Sequence[str], files: Files) -> None:
     console = Console()
     console.print(f"{report['model']} on {report['device']}, memory read at {report['bandwidth_gb_s']:.1f} GB/s")
     if report["configurations"]:
@@ -216,7 +245,7 @@ def _tell(report: dict[str, Any], problems: Sequence[str], files: Files) -> None
         plot.bars(files.plot, title=title, unit="tokens per second", groups=names, series=series)
 
 
-def _table(configurations: Sequence[Mapping[str, Any]]) -> Table:
+def _table(configurations: Sequence[Configuration]) -> Table:
     table = Table(
         caption="Medians: tokens per second, milliseconds to the first token; share of the memory's limit; perplexity"
     )

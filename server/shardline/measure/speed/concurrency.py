@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import Path
 
 from shardline.engine import Chunk, Request
 from shardline.engine.local.opener import open_runner
 from shardline.engine.local.runner import Runner
+from shardline.measure.speed.subject import frozen_code
 from shardline.settings import ModelSettings
 
 PREFIX, WRITTEN = 400, 128
@@ -24,8 +24,9 @@ def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> li
     runner = open_runner(settings, lambda _: None)
     if runner.compilation:
         runner.compilation.join()
-    source = "".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.rglob("*.py")))
-    texts = [source[at * PREFIX : (at + 1) * PREFIX] for at in range(clients)]
+    source = frozen_code()
+    begins = [number * PREFIX % (len(source) - PREFIX + 1) for number in range(clients)]  # starts over, shifted
+    texts = [source[begin : begin + PREFIX] for begin in begins]
     rounds = [(_rate(runner, texts[:1], seed), _rate(runner, texts, seed)) for seed in range(repeats + 1)]
     return rounds[1:]
 

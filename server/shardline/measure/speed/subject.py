@@ -161,17 +161,20 @@ def perplexity(logits: Tensor, ids: Sequence[int]) -> float:
     return math.exp(functional.cross_entropy(logits[:-1].float().cpu(), torch.tensor(ids[1:])))
 
 
+def frozen_code() -> str:
+    """Return 10,000 characters of real code, frozen in a file, so that figures of two commits can be compared."""
+    return (files("shardline.measure.speed") / "code.txt").read_text(encoding="utf-8")
+
+
 def tokens(settings: ModelSettings) -> tuple[list[int], list[int]]:
     """Return the token ids of real code, and of code that repeats itself.
 
-    The first are as many as the long prompt has, and one, or as many as the context has room for. Their text is frozen
-    in a file, so that figures of two commits can be compared.
+    The first are as many as the long prompt has, and one, or as many as the context has room for.
     """
     source = checkpoint.find(settings, lambda _: None, weights=False)
     codec = Codec.of(source)
     room = planner.context_tokens(settings, source) - 2
-    text = (files("shardline.measure.speed") / "code.txt").read_text(encoding="utf-8")
-    return codec.encode(text).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids
+    return codec.encode(frozen_code()).ids[: min(LONG + 1, room)], codec.encode(REPEATING).ids
 
 
 def first_token(settings: ModelSettings) -> None:
