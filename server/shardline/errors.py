@@ -3,23 +3,23 @@
 ShardlineError
 ├── SettingsError       a setting, a flag or a file of settings cannot be used
 ├── EngineError         the model cannot answer
-│   ├── CheckpointError     it cannot be found, fetched or read
+│   ├── CheckpointError     its checkpoint cannot be found, fetched or read
 │   ├── PlacementError      it does not fit, or names a device that is not there
 │   │   └── NoRoomError         it would fit, but not beside the model that is still loaded
 │   ├── GenerationError     it failed while it was computing
-│   │   └── PromptError         what it was given to read is nothing that it can read
-│   ├── RemoteRefusedError  the server that runs it does not do what it was asked
+│   │   └── PromptError         the prompt is too long or has unknown token ids
+│   ├── RemoteRefusedError  the server that runs it refuses the request
 │   └── NotReadyError       it is still loading
-│       └── AwayError           the process or the server that runs it is gone, which may pass
-├── StatisticsError     what was counted cannot be read or written
-├── ProtocolError       the other side of a language-server connection did not answer as agreed
-├── RequestError        a request over HTTP is not answered (http/refusals.py)
-└── SupersededError     a newer request took this one's place
+│       └── AwayError           its process or server is gone, and may come back
+├── StatisticsError     the counts cannot be read or written
+├── ProtocolError       the other end of a language-server connection broke the protocol
+├── RequestError        a request over HTTP is refused (http/error_responses.py)
+└── SupersededError     a newer request replaced this one
 """
 
 
 class ShardlineError(Exception):
-    """The root: `str(error)` is one or more whole sentences, fit to be shown to a user."""
+    """Root of the tree; `str(error)` is one or more whole sentences for a user."""
 
 
 class SettingsError(ShardlineError):
@@ -47,11 +47,11 @@ class GenerationError(EngineError):
 
 
 class PromptError(GenerationError):
-    """The request's prompt is nothing that the model can read."""
+    """The prompt is too long or has unknown token ids."""
 
 
 class RemoteRefusedError(EngineError):
-    """The server that runs the model answers with this HTTP `status` instead of doing what it was asked; 0: unknown."""
+    """The server that runs the model refuses the request with this HTTP `status`; 0: unknown."""
 
     def __init__(self, sentence: str, status: int = 0) -> None:
         super().__init__(sentence)
@@ -63,7 +63,7 @@ class NotReadyError(EngineError):
 
 
 class AwayError(NotReadyError):
-    """The process or the server that runs the model has ended or cannot be reached: it may be loaded again."""
+    """The process or server that runs the model is gone; it may come back."""
 
 
 class StatisticsError(ShardlineError):
@@ -71,11 +71,11 @@ class StatisticsError(ShardlineError):
 
 
 class ProtocolError(ShardlineError):
-    """The other side of a language-server connection did not answer as agreed."""
+    """The other end of a language-server connection broke the protocol."""
 
 
 class SupersededError(ShardlineError):
-    """A newer request for the same document took this one's place."""
+    """A newer request for the same document replaced this one."""
 
 
 def first_line(error: BaseException) -> str:

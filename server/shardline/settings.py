@@ -71,59 +71,59 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Which model, and where its layers go."""
+    """Settings of the model and its placement."""
 
     name: str = setting(
         EMBEDDED_MODEL,
-        "The model: a name on the Hugging Face hub (or owner/repository/file.gguf there), or the path of a folder with "
-        "safetensors or of a GGUF file, which begins with /, ./, ../ or ~.",
+        "The model: a name on the Hugging Face hub, or owner/repository/file.gguf there. A path to a folder with "
+        "safetensors or to a GGUF file begins with /, ./, ../ or ~.",
         scope="machine",
     )
-    revision: str | None = setting(None, "The branch, tag or commit to take from the hub.", scope="machine")
+    revision: str | None = setting(None, "The branch, tag or commit on the hub.", scope="machine")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = setting(
         "auto",
-        "The type the weights are computed in; auto takes the checkpoint's own, but bfloat16 for float16 on a CPU.",
+        "The dtype that computes. auto takes the checkpoint's own, but bfloat16 instead of float16 on a CPU.",
         scope="window",
     )
     quantization: Literal["none", "int8", "int4"] = setting(
         "none",
-        "Packs the weights in 8 or 4 bits, which is faster and takes less memory; none leaves them as they are stored. "
-        "Only for models like Llama.",
+        "Quantize weights to 8 or 4 bits: faster, and less memory. none keeps them as stored. Only for models like "
+        "Llama.",
         scope="window",
     )
     engine: Literal["auto", "llama", "transformers"] = setting(
         "auto",
-        "What runs the model: llama, a fast decoder for models like Llama; transformers, for all others; auto, the "
-        "first that can.",
+        "The code that runs the model. llama is a fast decoder for models like Llama; transformers runs all "
+        "others; auto takes the first that can.",
         scope="window",
     )
     draft: str = setting(
         "",
-        "A small model with the same tokens, named like model.name, that guesses ahead where the text before does not "
-        "help: suggestions are the same, and come sooner where it is much faster than the model. Empty: none.",
+        "Draft model for speculative decoding, named like model.name: smaller, same vocabulary. The output is "
+        "unchanged, and comes sooner if the draft is much faster. Empty: none.",
         scope="machine",
     )
     device_map: DeviceMap = setting(
         "auto",
-        "Where the layers go: auto (the fewest devices that hold the model), balanced, balanced_low_0, "
-        "sequential, one device such as cpu or 0, or a map from module to device.",
+        "The devices of the layers: auto (the fewest that hold the model), balanced, balanced_low_0, sequential, "
+        "one device such as cpu or 0, or a map from module to device.",
         scope="window",
         json=str | int | dict[str, str | int],
         parse=parse_device_map,
     )
     max_memory: MaxMemory | None = setting(
         None,
-        'How much memory each device may give, for example {"0": "10GiB", "cpu": "30GiB"}; a device that is '
-        "not named is not used. By default, what is free on each device of this machine.",
+        'The memory that each device may give, for example {"0": "10GiB", "cpu": "30GiB"}. A device that is not '
+        "named is not used. By default, the free memory of each device.",
         scope="window",
         json=dict[str, str | int] | None,
         parse=parse_max_memory,
     )
     offload_folder: str | None = setting(
-        None, "A folder for layers that fit on no device; the disk is used only when this is set.", scope="machine"
+        None, "A folder for layers that fit on no device. Only this setting lets layers go to disk.", scope="machine"
     )
     context_tokens: int = setting(
-        2048, "How many tokens the model may look at, prompt and suggestion together.", scope="window", minimum=64
+        2048, "The context size in tokens, prompt and suggestion together.", scope="window", minimum=64
     )
 
 
@@ -133,14 +133,14 @@ class EngineSettings:
 
     mode: Literal["auto", "shared", "inprocess", "remote"] = setting(
         "auto",
-        "Where the model runs: shared, in a process of its own, which all editors of a user share that want the same; "
-        "inprocess, in the language server; remote, on another server; auto, remote where remote.baseUrl is set, else "
-        "shared.",
+        "The process that runs the model. shared: one of its own, for all editors of a user with the same "
+        "settings. inprocess: the language server. remote: another server. auto: remote if remote.baseUrl is set, "
+        "else shared.",
         scope="machine",
     )
     idle: float = setting(
         300.0,
-        "For how many seconds a shared engine stays when the last editor has left it.",
+        "Seconds that a shared engine stays after the last editor has left.",
         scope="machine",
         minimum=0,
     )
@@ -148,33 +148,34 @@ class EngineSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteSettings:
-    """A server that runs the model in place of this machine."""
+    """Settings of a server that runs the model elsewhere."""
 
     base_url: str = setting(
         "",
-        "The address of a server that runs the model, for example http://127.0.0.1:8000; empty: it runs on this "
-        "machine.",
+        "The address of a server that runs the model, for example http://127.0.0.1:8000. Empty: this machine runs it.",
         scope="machine",
     )
-    model: str = setting("", "The name of the model on that server; empty: the only one that it has.", scope="machine")
+    model: str = setting("", "The model's name on that server. Empty: its only model.", scope="machine")
     api_key_env: str = setting(
         "",
-        "The environment variable that holds the key for that server; empty: it needs none. An editor has to set it "
-        "beside remote.baseUrl, and may name only variables like SHARDLINE_API_KEY, or those of --allow-key-env.",
+        "The environment variable with the key of that server. Empty: no key. An editor has to set it beside "
+        "remote.baseUrl, and may name only variables like SHARDLINE_API_KEY or those of --allow-key-env.",
         scope="machine",
     )
     kind: Literal["auto", "shardline", "vllm", "llama.cpp", "openai", "ollama", "sglang"] = setting(
         "auto",
-        "What that server is; auto: it is asked. shardline: `shardline serve`. openai: any other that speaks as "
-        "OpenAI's completions do.",
+        "The kind of that server. auto asks the server; shardline is `shardline serve`; openai is any other with "
+        "OpenAI's completions API.",
         scope="machine",
     )
     fallback: Literal["local", "none"] = setting(
-        "none", "What completes while that server is away: local, model.name on this machine; or none.", scope="machine"
+        "none",
+        "The engine that completes while that server is away: local (model.name on this machine) or none.",
+        scope="machine",
     )
     timeout: int = setting(
         30,
-        "For how many seconds that server may be silent until it is taken to be away.",
+        "Seconds of silence after which that server counts as away.",
         scope="machine",
         minimum=1,
         maximum=600,
@@ -186,11 +187,11 @@ class GenerationSettings:
     """Settings of sampling and length."""
 
     max_tokens: int = setting(
-        64, "How many tokens a suggestion may have.", scope="resource", trusted=False, minimum=1, maximum=4096
+        64, "The most tokens of a suggestion.", scope="resource", trusted=False, minimum=1, maximum=4096
     )
     temperature: float = setting(
         0.0,
-        "0 always takes the likeliest token; higher values vary more.",
+        "The sampling temperature. 0 always takes the likeliest token; higher values vary more.",
         scope="resource",
         trusted=False,
         minimum=0,
@@ -207,9 +208,11 @@ class GenerationSettings:
     top_k: int = setting(
         0, "Sample only from this many likeliest tokens; 0 means from all.", scope="resource", trusted=False, minimum=0
     )
-    seed: int | None = setting(None, "Makes sampling repeatable.", scope="resource", trusted=False, minimum=0)
+    seed: int | None = setting(
+        None, "The seed that makes sampling repeatable.", scope="resource", trusted=False, minimum=0
+    )
     stop: tuple[str, ...] = setting(
-        (), "Texts that end a suggestion; they are not part of it.", scope="resource", trusted=False
+        (), "Stop sequences: texts that end a suggestion, and are no part of it.", scope="resource", trusted=False
     )
 
 
@@ -219,14 +222,14 @@ class CompletionSettings:
 
     infilling: InfillingFormat = setting(
         "auto",
-        "How a model that can infill is shown what follows the cursor: prefix first (psm), suffix first (spm), not "
-        "at all (off), or as suits it (auto).",
+        "The order of prefix and suffix for a model that can infill: prefix first (psm), suffix first (spm), no "
+        "suffix (off), or the model's own (auto).",
         scope="resource",
         trusted=False,
     )
     trigger: Literal["automatic", "manual", "off"] = setting(
         "automatic",
-        "Whether there are suggestions while one types, only when asked for by hand, or not at all.",
+        "Suggest while you type (automatic), only when asked for by hand (manual), or never (off).",
         scope="resource",
         trusted=False,
     )
@@ -235,8 +238,8 @@ class CompletionSettings:
     )
     exclude_schemes: tuple[str, ...] = setting(
         READ_ONLY,
-        "Kinds of documents without suggestions, by how their addresses begin: by default those that nobody writes, "
-        "such as history, output and decompiled code.",
+        "Documents without suggestions, by the schemes of their URIs. By default those that nobody writes, such as "
+        "history, output and decompiled code.",
         scope="resource",
         trusted=False,
     )
@@ -247,30 +250,28 @@ class CompletionSettings:
     )
     secret_paths: tuple[str, ...] = setting(
         SECRETS,
-        "Files that may hold secrets, and get no suggestions; patterns as in completion.excludePaths, but small and "
-        "capital letters count as the same, backups are left out too, and links are followed.",
+        "Files that may hold secrets, and get no suggestions. Patterns as in completion.excludePaths, but case "
+        "does not count, backups match too, and links are followed.",
         scope="machine",
     )
     max_document_characters: int = setting(
-        2_000_000, "Documents that are longer than this get no suggestions.", scope="resource", trusted=False, minimum=1
+        2_000_000, "Longer documents get no suggestions.", scope="resource", trusted=False, minimum=1
     )
-    in_strings: bool = setting(True, "Whether there are suggestions inside strings.", scope="resource", trusted=False)
-    in_comments: bool = setting(True, "Whether there are suggestions inside comments.", scope="resource", trusted=False)
-    after_deletion: bool = setting(
-        True, "Whether there are suggestions behind what was deleted last.", scope="resource", trusted=False
-    )
+    in_strings: bool = setting(True, "Suggest inside strings.", scope="resource", trusted=False)
+    in_comments: bool = setting(True, "Suggest inside comments.", scope="resource", trusted=False)
+    after_deletion: bool = setting(True, "Suggest right after text was deleted.", scope="resource", trusted=False)
     multiline: Literal["auto", "always", "never"] = setting(
         "auto",
-        "Whether a suggestion may have several lines; auto: where nothing follows the cursor in its line but the "
-        "brackets that it stands between.",
+        "Suggest several lines: always, never, or only where nothing but closing brackets follows the cursor in its "
+        "line (auto).",
         scope="resource",
         trusted=False,
     )
-    max_lines: int = setting(16, "How many lines a suggestion may have.", scope="resource", trusted=False, minimum=1)
+    max_lines: int = setting(16, "The most lines of a suggestion.", scope="resource", trusted=False, minimum=1)
     min_confidence: float = setting(
         0.0,
-        "Show nothing that the model is less sure of than this: 1 is certain; the geometric mean of the "
-        "probabilities of the tokens.",
+        "Show only suggestions that the model is at least this sure of: the geometric mean of the tokens' "
+        "probabilities, 1 being certain.",
         scope="resource",
         trusted=False,
         minimum=0,
@@ -278,7 +279,7 @@ class CompletionSettings:
     )
     candidates: int = setting(
         3,
-        "How many different suggestions there are when asked for by hand.",
+        "The number of candidates when asked for by hand.",
         scope="resource",
         trusted=False,
         minimum=1,
@@ -286,8 +287,8 @@ class CompletionSettings:
     )
     debounce: int = setting(
         0,
-        "How many milliseconds to wait for the next key before a suggestion is begun that was not asked for by hand. "
-        "Keys that agree with it join one that was begun, so that waiting saves computing, or money, not time.",
+        "Debounce: milliseconds to wait for the next key before an automatic suggestion begins. Keys that agree "
+        "with a running suggestion join it, so waiting saves computing or money, not time.",
         scope="resource",
         trusted=False,
         minimum=0,
@@ -295,31 +296,29 @@ class CompletionSettings:
     )
     time_budget: int = setting(
         500,
-        "When a suggestion has been made for so many milliseconds, its complete lines are shown, and the rest goes on "
-        "to be made for the next key.",
+        "Milliseconds after which the complete lines of a suggestion are shown. The rest goes on for the next key.",
         scope="resource",
         trusted=False,
         minimum=1,
     )
     popup_budget: int = setting(
         100,
-        "Answer a pop-up after so many milliseconds, with the complete lines or with nothing, because editors hold "
-        "back the items of other servers until then; the rest goes on to be made for the next key.",
+        "Milliseconds after which a pop-up is answered, with the complete lines or nothing: editors hold back "
+        "other servers' items until then. The rest goes on for the next key.",
         scope="resource",
         trusted=False,
         minimum=1,
     )
     prepare: bool = setting(
         True,
-        "Whether the suggestion that would follow is made while one is shown, so that it is there when that is "
-        "accepted; off saves power.",
+        "Make the next suggestion while one is shown, so that it is there when that one is accepted. Off saves power.",
         scope="resource",
         trusted=False,
     )
     warm: bool = setting(
         True,
-        "Whether the model reads a document when it is opened and when typing pauses, so that a suggestion comes "
-        "sooner; off saves power.",
+        "Let the model read a document when it is opened and when typing pauses, so that suggestions come sooner. "
+        "Off saves power.",
         scope="resource",
         trusted=False,
     )
@@ -331,8 +330,8 @@ class StatisticsSettings:
 
     enabled: bool = setting(
         True,
-        "Whether suggestions are counted for shardline stats: how many were shown, accepted and kept, and how fast. "
-        "The counts stay on this machine, and hold no code and no names of files.",
+        "Count suggestions for shardline stats: how many were shown, accepted and kept, and how fast. The counts "
+        "stay on this machine and hold no code and no file names.",
         scope="window",
     )
 
@@ -342,7 +341,7 @@ class LogSettings:
     """Settings of the log on standard error."""
 
     level: Literal["error", "warning", "info", "debug"] = setting(
-        "warning", "How much is logged; only debug holds text from your documents.", scope="machine"
+        "warning", "The log level. Only debug logs text from your documents.", scope="machine"
     )
 
 

@@ -47,7 +47,7 @@ def language_server(
     allow_key_env: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow-key-env", metavar="NAME", help="Editors may set remote.apiKeyEnv to it, not only to SHARDLINE_…."
+            "--allow-key-env", metavar="NAME", help="Let editors set remote.apiKeyEnv to NAME, besides SHARDLINE_…."
         ),
     ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -72,31 +72,31 @@ def serve(
     model: Model = None,
     config: Config = None,
     assignments: Set = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="NAME", help="Listen there, not only to this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any free one.")] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="NAME", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0: any free one.")] = 0,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
             "--api-key-file",
             metavar="FILE",
-            help="Has the key that clients must send, and is made if missing; else SHARDLINE_API_KEY.",
+            help="The key that clients must send; made if missing. Default: SHARDLINE_API_KEY.",
         ),
     ] = None,
     ssl_certfile: Annotated[
-        Path | None, typer.Option("--ssl-certfile", metavar="FILE", help="The certificate, for TLS.")
+        Path | None, typer.Option("--ssl-certfile", metavar="FILE", help="The TLS certificate.")
     ] = None,
-    ssl_keyfile: Annotated[Path | None, typer.Option("--ssl-keyfile", metavar="FILE", help="Its private key.")] = None,
+    ssl_keyfile: Annotated[
+        Path | None, typer.Option("--ssl-keyfile", metavar="FILE", help="The certificate's private key.")
+    ] = None,
     idle: Annotated[
         float | None,
-        typer.Option("--idle", metavar="SECONDS", min=0, help="End when nobody has used it for so long."),
+        typer.Option("--idle", metavar="SECONDS", min=0, help="Exit after so long without a client."),
     ] = None,
 ) -> None:
     """Serve the model to other programs, over HTTP.
 
-    By the protocols of OpenAI's completions and of llama.cpp's /infill. Prints its address; the page there shows what
-    the model does.
+    Speaks the protocols of OpenAI's completions and of llama.cpp's /infill. Prints its address; the page there shows
+    the model at work.
     """
     from shardline.cli import engine_server as command
     from shardline.http.listener import Address
@@ -116,14 +116,14 @@ def engine_process() -> None:
 
 @app.command()
 def engines(
-    action: Annotated[str, typer.Argument(metavar="[stop]", help="Stops some, instead of listing them.")] = "",
-    id: Annotated[str, typer.Argument(metavar="[ID]", help="Which to stop.")] = "",  # noqa: A002  as users call it
-    every: Annotated[bool, typer.Option("--all", help="Stop all of them.")] = False,
+    action: Annotated[str, typer.Argument(metavar="[stop]", help="Stop engines instead of listing them.")] = "",
+    id: Annotated[str, typer.Argument(metavar="[ID]", help="The engine to stop.")] = "",  # noqa: A002  as users call it
+    every: Annotated[bool, typer.Option("--all", help="Stop all engines.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the engines that editors share, or stop them.
 
-    Each with its model, its version, who uses it, and its process.
+    Shows the model, version, editors and process of each.
     """
     from shardline.cli import engines as command
 
@@ -137,7 +137,7 @@ def engines(
 
 @app.command()
 def demo(model: Model = None, config: Config = None, assignments: Set = None) -> None:
-    """Complete sample code and show how fast it came.
+    """Complete sample code and show the speed.
 
     Starts the real server and asks it as an editor would. Exit code 1: a step failed.
     """
@@ -174,7 +174,7 @@ def prompt(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Show exactly what the model would read.
+    """Show the exact prompt of the model.
 
     Needs no weights.
     """
@@ -196,22 +196,24 @@ def plan(
     engine: Annotated[
         str | None, typer.Option("--engine", metavar="vllm", help="Plan for several machines with vLLM.")
     ] = None,
-    nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, help="With --engine: how many machines.")] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", metavar="N", min=1, help="With --engine: the number of machines.")
+    ] = 1,
     gpus_per_node: Annotated[
-        int, typer.Option("--gpus-per-node", metavar="N", min=1, help="With --engine: how many GPUs each has.")
+        int, typer.Option("--gpus-per-node", metavar="N", min=1, help="With --engine: GPUs in each machine.")
     ] = 1,
     gpu_memory: Annotated[
-        str, typer.Option("--gpu-memory", metavar="SIZE", help="With --engine: how much memory each GPU has.")
+        str, typer.Option("--gpu-memory", metavar="SIZE", help="With --engine: memory of each GPU.")
     ] = "80GiB",
     sequences: Annotated[
-        int, typer.Option("--sequences", metavar="N", min=1, help="With --engine: how many to complete at a time.")
+        int, typer.Option("--sequences", metavar="N", min=1, help="With --engine: sequences completed at once.")
     ] = 16,
     as_json: Json = False,
 ) -> None:
     """Show which layers go on which device.
 
-    With --engine vllm: on which machine, and the commands that bring them there. Needs no weights and no GPU. Exit code
-    3: the model does not fit.
+    With --engine vllm, shows the machines too, and the commands to run there. Needs no weights and no GPU. Exit code 3:
+    the model does not fit.
     """
     from shardline.cli.inspect import plan as command
 
@@ -240,13 +242,13 @@ def layers(
     config: Config = None,
     assignments: Set = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", metavar="N", min=1, help="Show only modules down to this depth.")
+        int | None, typer.Option("--depth", metavar="N", min=1, help="List modules down to this depth.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List the modules of the model.
 
-    Each with its type, parameters, bytes and devices.
+    Shows the type, parameters, bytes and devices of each.
     """
     from shardline.cli.inspect import layers as command
 
@@ -259,7 +261,7 @@ def evaluate(
     model: Model = None,
     config: Config = None,
     assignments: Set = None,
-    holes: Annotated[int, typer.Option("--holes", metavar="N", min=1, help="How many holes to cut.")] = 60,
+    holes: Annotated[int, typer.Option("--holes", metavar="N", min=1, help="The number of holes.")] = 60,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed cuts the same holes.")] = 0,
     variants: Annotated[
         str, typer.Option("--variants", metavar="NAMES", help="Any of naive,no-healing,no-trim,full.")
@@ -269,7 +271,7 @@ def evaluate(
 ) -> None:
     """Measure suggestions on your own code.
 
-    Cuts holes into source files and fills them the whole way from cursor to suggestion. Control-C stops it and
+    Cuts holes into source files and fills them as a suggestion is made. Control-C stops it and
     keeps the results so far.
     """
     from shardline.measure.quality import evaluate as command
@@ -289,20 +291,20 @@ def bench(
     model: Model = None,
     config: Config = None,
     assignments: Set = None,
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="How often to measure.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The number of measurements.")] = 5,
     against: Annotated[
         str, typer.Option("--against", metavar="NAMES", help="Any of transformers,llama.cpp,vllm, where installed.")
     ] = "",
     clients: Annotated[
-        int | None, typer.Option("--clients", metavar="N", min=2, help="Measure N clients at once, against one.")
+        int | None, typer.Option("--clients", metavar="N", min=2, help="Measure N clients at once against one.")
     ] = None,
     json_file: JsonFile = None,
     plot: PlotFile = None,
 ) -> None:
     """Measure how fast the model runs here.
 
-    As it is set and packed in 8 and 4 bits, beside other programs, each in a process of its own; or, with --clients,
-    only how much it writes for several at once. Leave the machine alone meanwhile.
+    Measures the model as set and quantized to 8 and 4 bits, beside other programs, each in its own process. With
+    --clients, measures only the tokens per second of several clients at once. Leave the machine alone meanwhile.
     """
     from shardline.measure.speed import bench as command
 
@@ -326,23 +328,25 @@ def replay(
     model: Model = None,
     config: Config = None,
     assignments: Set = None,
-    keystrokes: Annotated[int, typer.Option("--keystrokes", metavar="N", min=1, help="How many keys to press.")] = 200,
+    keystrokes: Annotated[
+        int, typer.Option("--keystrokes", metavar="N", min=1, help="The number of keys to press.")
+    ] = 200,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed presses the same keys.")] = 0,
     client: Annotated[
-        str, typer.Option("--client", metavar="NAME", help="Asks as one of vscode,neovim,popup does.")
+        str, typer.Option("--client", metavar="NAME", help="The editor to imitate: vscode, neovim or popup.")
     ] = "vscode",
     speed: Annotated[float, typer.Option("--speed", metavar="N", min=0.1, help="Characters per second.")] = 5.0,
     server: Annotated[
-        str | None, typer.Option("--server", metavar="COMMAND", help="Another language server, which speaks on stdio.")
+        str | None, typer.Option("--server", metavar="COMMAND", help="Another language server, on stdio.")
     ] = None,
     json_file: JsonFile = None,
     plot: PlotFile = None,
 ) -> None:
-    """Measure what a typing person gets.
+    """Measure suggestions while a person types.
 
-    Types parts of the file as a person would, with pauses and mistakes, in front of the real server, asks as an editor
-    does, and checks each suggestion against the document. Exit code 1: the server ended. Control-C stops it and keeps
-    the figures so far.
+    Types parts of the file in front of the real server, with pauses and mistakes. Asks as an editor does, and checks
+    each suggestion against the document. Exit code 1: the server ended. Control-C stops it and keeps the figures so
+    far.
     """
     from shardline.measure.typing import replay as command
 
@@ -353,15 +357,17 @@ def replay(
 
 @app.command()
 def stats(
-    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=366, help="So many days, up to today.")] = 28,
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=366, help="The number of days, up to today.")
+    ] = 28,
     json_file: JsonFile = None,
     plot: PlotFile = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Remove all that was counted.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove all counts.")] = False,
 ) -> None:
     """Show what became of suggestions.
 
-    How many were shown, accepted and kept, and how fast they came. It is counted on this machine and stays here;
-    statistics.enabled turns it off.
+    Counts those shown, accepted and kept, and their latency. The counts stay on this machine; statistics.enabled turns
+    them off.
     """
     from datetime import date
 
@@ -377,9 +383,9 @@ def stats(
 
 @app.command()
 def doctor(model: Model = None, config: Config = None, assignments: Set = None) -> None:
-    """Say what is wrong, and what to do about it.
+    """Check the installation, and say what to do.
 
-    Looks at versions, devices, memory, folders, the hub, the model and its placement. Exit code 1: completing
+    Checks versions, devices, memory, folders, the hub, the model and its placement. Exit code 1: completing
     cannot work.
     """
     from shardline.cli.inspect import doctor as command

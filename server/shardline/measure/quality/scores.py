@@ -38,7 +38,7 @@ class Result:
 
     @property
     def copies(self) -> bool:
-        """Whether it says the next line of the document again, which the hole did not."""
+        """Whether it repeats the next line of the document, unlike the hole."""
         next_line = self.hole.source.below or ""
         before = self.hole.source.before
         said, wanted = ((before + text).split("\n") for text in (self.text, self.hole.expected))
@@ -51,7 +51,7 @@ class Result:
 
     @property
     def first_line(self) -> bool:
-        """Whether the first line that says something is right."""
+        """Whether the first line that is not blank is right."""
         said, wanted = (text.strip().partition("\n")[0].rstrip() for text in (self.text, self.hole.expected))
         return said == wanted
 

@@ -12,7 +12,7 @@ from shardline.measure.speed.subject import frozen_code
 from shardline.settings import ModelSettings
 
 PREFIX, WRITTEN = 400, 128
-"""Letters of each document, and tokens that are written in it."""
+"""Characters of each document, and tokens written in it."""
 
 
 def tokens_per_second(settings: ModelSettings, clients: int, repeats: int) -> list[tuple[float, float]]:

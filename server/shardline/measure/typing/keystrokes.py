@@ -64,7 +64,7 @@ class _Typist:
                 yield self._key()
 
     def _key(self) -> Keystroke:
-        """One character, or one step of indentation, which is one key too."""
+        """Press the key of one character, or of one step of indentation."""
         indents = not self._line.strip() and self._text.startswith(self._step, self._at)
         text = self._step if indents else self._text[self._at]
         delay = self._delay(text)

@@ -47,7 +47,7 @@ class Record:
     keystrokes: int = 0
     accepted: int = 0
     tells_usage: bool = False
-    """Whether the server says what requests cost; those that it says nothing of were answered from what it knew."""
+    """Whether the server reports usage; a request without usage was answered from earlier work."""
 
     def spent(self, number: str, usage: Mapping[str, int]) -> None:
         """Record the usage that the server reports for a request."""
