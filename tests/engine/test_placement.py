@@ -1,6 +1,8 @@
 """Plans, made on the meta device: nothing is left out, nothing overflows, and a refusal says what would help."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,6 +208,14 @@ def test_layers_on_device_0_are_counted_there_even_where_another_device_comes_fi
 def test_settings_that_cannot_be_used_are_refused_in_words(wish: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         plan(CODELLAMA_7B, **wish)
+
+
+def test_a_plan_goes_through_json_and_back() -> None:
+    fits, refused = (plan(CODELLAMA_7B, max_memory={"0": size, "cpu": "1MiB"}) for size in ("24GiB", "8GiB"))
+    assert fits.fits
+    assert not refused.fits
+    for made in (fits, refused, replace(fits, warnings=("one", "another"), draft=refused)):
+        assert Plan.from_json(json.loads(json.dumps(made.as_json()))) == made
 
 
 def test_devices_that_are_not_here_are_warned_of() -> None:

@@ -1,7 +1,7 @@
 """Contract between suggestions and models: text in, streamed text out.
 
 Tensors never cross this border, and token ids only in `Request.prompt_ids`, for whoever has a prompt in them already.
-This module imports none of its implementations.
+It imports none of its implementations, only the plan and the values of settings.
 """
 
 import asyncio
